@@ -1,0 +1,112 @@
+# sallyport. `make` builds both daemons, sallyctl and the tools into build/; `make check-unit` runs the unit tests.
+# V=1 shows commands, SAN=1 builds with ASan and UBSan into build-san/, WERROR=1 makes warnings errors.
+
+B := build$(if $(SAN),-san)
+CC ?= gcc
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$@))
+PKGS := libssl libcrypto liburing libbpf libcyaml libprotobuf-c jansson libnl-3.0 libnl-route-3.0 \
+	libsrtp2 libcares libseccomp libcap-ng
+HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla \
+	-Wwrite-strings -Wformat=2 -Wundef -Wpointer-arith -Wimplicit-fallthrough $(if $(WERROR),-Werror)
+CPPFLAGS += -I. -I$(B) -D_GNU_SOURCE $(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB=1,-DHAVE_IPSEC_MB=0)
+CFLAGS += -std=gnu11 -O2 -g -fPIE $(WARN) -fstack-protector-strong $(shell pkg-config --cflags $(PKGS))
+CFLAGS += $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,-D_FORTIFY_SOURCE=2)
+LDFLAGS += -pie -Wl,-z,relro -Wl,-z,now $(if $(SAN),-fsanitize=address$(,)undefined)
+, := ,
+
+# ---- objects -------------------------------------------------------------------------------------------------------
+include tools/objects.mk
+
+SKELS := $(BPF:%=$(B)/bpf/%.skel.h)
+PROTO := $(B)/user/link.pb-c.h
+
+PROGS := $(B)/sallyport-edge $(B)/sallyport-core $(B)/sallyctl $(B)/parse
+all: $(PROGS)
+obj = $(addprefix $(B)/,$(1:=.o))
+
+$(B)/sallyport-edge: $(call obj,$(EDGE))
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(EDGE_LIBS)
+$(B)/sallyport-core: $(call obj,$(CORE))
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS)
+$(B)/sallyctl: $(call obj,$(CTL))
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
+$(B)/parse: $(call obj,$(PARSE))
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
+$(B)/%.o: %.c Makefile tools/objects.mk | $(SKELS) $(PROTO)
+	$(call say,CC)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/user/link.pb-c.o: $(B)/user/link.pb-c.c
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-error -w -c -o $@ $<
+$(B)/user/link.pb-c.c $(B)/user/link.pb-c.h &: user/link.proto
+	$(call say,PROTO)
+	$(Q)mkdir -p $(B)/user
+	$(Q)protoc-c --c_out=$(B) $<
+
+# ---- BPF: built once, for both kinds of build ------------------------------------------------------------------------
+MULTIARCH := $(shell $(CC) -print-multiarch)
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+	$(call say,BPF)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -target bpf -O2 -g -mcpu=v3 -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -I. \
+		-isystem /usr/include/$(MULTIARCH) -c -o $@ $<
+$(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
+	$(call say,SKEL)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf >$@.tmp && mv $@.tmp $@
+
+# ---- tests ---------------------------------------------------------------------------------------------------------
+UNIT_BINS := $(UNIT:%=$(B)/selftests/unit/%)
+unit: $(UNIT_BINS)
+check-unit: unit
+	$(Q)selftests/run-unit $(B) $(UNIT)
+define unit_rule
+$(B)/selftests/unit/$(1): $(call obj,selftests/unit/$(1) $($(1)_OBJS))
+	$$(call say,LD)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka $($(1)_LIBS)
+endef
+$(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
+
+# Test helpers and benches that are programs of their own.
+helpers: $(HELPERS:%=$(B)/%)
+define helper_rule
+$(B)/$(1): $(call obj,$($(subst /,_,$(1))_OBJS))
+	$$(call say,LD)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $($(subst /,_,$(1))_LIBS)
+endef
+$(foreach t,$(HELPERS),$(eval $(call helper_rule,$(t))))
+
+# Fuzz targets: clang's libFuzzer over the parsers; `make fuzz`, then build/fuzz/NAME -max_total_time=60 selftests/data/...
+fuzz: $(FUZZ:%=$(B)/fuzz/%)
+define fuzz_rule
+$(B)/fuzz/$(1): selftests/fuzz/$(1).c $($(1)_SRCS) | $(PROTO)
+	$$(call say,FUZZ)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CLANG) $$(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-o $$@ $$(filter %.c,$$^) $($(1)_LIBS)
+endef
+$(foreach t,$(FUZZ),$(eval $(call fuzz_rule,$(t))))
+
+headers-check: $(SKELS) $(PROTO)
+	$(Q)selftests/headers-check "$(CC)" "$(CPPFLAGS)" "$(CFLAGS)"
+format-check:
+	$(Q)selftests/format-check
+
+clean:
+	rm -rf build build-san
+
+.PHONY: all unit check-unit helpers fuzz headers-check format-check clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,162 @@
+/* sip/engine.h -- the core's SIP: a transaction-stateful, record-routing proxy with admission, identity, bindings and calls.
+ * Sans-I/O: input is a message, an event or a time; output is a queue of actions.
+ *
+ * Data flow:
+ *   stream bytes (framed by the caller with sip_msg_parse) -> engine_stream_recv() \
+ *   datagram or inside stream message             -> engine_inside_recv() -> [identity, tokens, transaction, SDP, call]
+ *   media answers                                 -> engine_media_*()    /        |
+ *   time                                          -> engine_tick()                v
+ *                                      engine_next_action(): send, admit, open/set/close medium, close stream, log
+ *
+ * Owner rules: the engine owns transactions, bindings, calls and their ids; it copies what it keeps from messages. Spans in an
+ * action live until the next call into the engine. The caller owns transports: a stream id is the caller's (unique for ever), an inside
+ * destination is call server + transport + address. Every table is bounded by struct engine_config; a full one is 503
+ * with Retry-After and a counter.
+ *
+ * Split of files: engine.c (dispatch, config, actions), txn.c (RFC 3261 17, RFC 6026), token.c (MACs), binding.c (registrations,
+ * admission, nonces), identity.c (From, Route, headers removed), call.c (calls, media, offer/answer), each with its header. */
+#ifndef SALLYPORT_ENGINE_H
+#define SALLYPORT_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sip/sip.h"
+#include "user/addr.h"
+#include "user/span.h"
+
+struct engine;
+
+enum engine_transport { ENGINE_UDP, ENGINE_TCP, ENGINE_TLS };
+
+struct engine_server { /* a call server; strings live as long as the engine */
+	const char *name;
+	enum engine_transport transport;
+	const char *const *domains;
+	unsigned n_domains;
+	const char *const *trusted_headers;
+	unsigned n_trusted_headers;
+};
+
+struct engine_config {
+	const char *core_name;
+	const char *inside_host; /* advertised towards the inside: Via, Record-Route, Path; literal or name */
+	uint16_t inside_port;
+	uint16_t inside_tls_port;
+	const struct engine_server *servers;
+	unsigned n_servers;
+	struct span token_key;	 /* >= 32 bytes */
+	uint32_t bindings_max, calls_max, calls_user_max, transactions_max;
+	uint32_t message_max;
+	bool offer_rtcp_mux;
+	/* Cryptographic random bytes; tests give a fixed sequence. */
+	void (*random)(void *arg, void *buf, size_t n);
+	/* HMAC-SHA256 of the token key over the parts, for tokens and nonces; the caller binds it to the crypto library. */
+	void (*hmac)(void *arg, struct span key, struct span data, uint8_t out[32]);
+	void *arg;
+};
+
+struct engine_stream { /* a client's stream, from the link's Open */
+	uint64_t id;
+	struct addr client;
+	const char *edge;     /* edge's name; copied */
+	const char *edge_host; /* advertised SIP name and port: Record-Route, Via towards clients */
+	uint16_t edge_port;
+};
+
+enum engine_suite { ENGINE_GCM256, ENGINE_GCM128, ENGINE_CM80, ENGINE_CM32, ENGINE_SUITES }; /* = enum srtp_suite */
+
+enum engine_action_kind {
+	ENGINE_SEND_STREAM, /* bytes to client stream .stream */
+	ENGINE_SEND_INSIDE, /* bytes to call server .server, or to .to if it is set, by .transport */
+	ENGINE_ADMIT,	    /* stream: its user has authenticated */
+	ENGINE_REVOKE,
+	ENGINE_CLOSE_STREAM, /* .text: reason */
+	ENGINE_MEDIUM_OPEN,  /* .medium, .stream (whose edge and client address), .with_rtcp */
+	ENGINE_MEDIUM_SET,   /* .medium and .set */
+	ENGINE_MEDIUM_CLOSE,
+	ENGINE_LOG,	     /* .level (log.h order), .event, .text "key=value ..." already escaped */
+};
+
+struct engine_medium_set { /* mirrors struct media_set of user/media_core.h */
+	bool have_keys;
+	enum engine_suite open_suite, seal_suite;
+	uint8_t open_key[46], seal_key[46];
+	struct addr remote_rtp, remote_rtcp;
+	bool reopen;
+};
+
+struct engine_action {
+	enum engine_action_kind kind;
+	uint64_t stream, medium;
+	unsigned server;
+	enum engine_transport transport;
+	struct addr to;	      /* port 0: the call server's current address */
+	uint64_t inside_conn; /* not 0: on this inside stream (responses), else .to */
+	bool with_rtcp;
+	struct span data;
+	struct engine_medium_set set;
+	int level;
+	const char *event;
+	char text[256];
+};
+
+struct engine_inside_src { /* where an inside message came from */
+	unsigned server;      /* the caller matched its address to a configured call server; others never get here */
+	enum engine_transport transport;
+	struct addr from;
+	uint64_t conn; /* inside stream id; 0 for UDP */
+};
+
+int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **out);
+void engine_free(struct engine *e);
+
+int engine_stream_open(struct engine *e, const struct engine_stream *s);
+void engine_stream_closed(struct engine *e, uint64_t stream, uint64_t now_ms);
+/* One parsed message whose spans live during the call. */
+void engine_stream_recv(struct engine *e, uint64_t stream, const struct sip_msg *m, uint64_t now_ms);
+void engine_inside_recv(struct engine *e, const struct engine_inside_src *src, const struct sip_msg *m, uint64_t now_ms);
+/* A send towards the inside failed for good (refused, no address): pending requests there get 503. */
+void engine_inside_failed(struct engine *e, unsigned server, uint64_t now_ms);
+
+/* Answers to ENGINE_MEDIUM_OPEN. addresses: outside ones go into SDP towards the client, inside ones towards the call server. */
+struct engine_medium_addrs {
+	struct addr outside_rtp, outside_rtcp, inside_rtp, inside_rtcp;
+};
+void engine_medium_opened(struct engine *e, uint64_t medium, const struct engine_medium_addrs *a, uint64_t now_ms);
+void engine_medium_failed(struct engine *e, uint64_t medium, const char *reason, uint64_t now_ms);
+/* Both ways silent for the configured time: the call ends with BYE to both. */
+void engine_medium_silent(struct engine *e, uint64_t medium, uint64_t now_ms);
+
+void engine_tick(struct engine *e, uint64_t now_ms);
+uint64_t engine_next_due(const struct engine *e); /* ms; UINT64_MAX: nothing is due */
+
+/* Pop the oldest action. false: none left. */
+bool engine_next_action(struct engine *e, struct engine_action *out);
+
+struct engine_stats {
+	uint64_t streams, admitted, bindings, calls, transactions; /* now */
+	uint64_t requests, responses, registers_ok, registers_refused, calls_total;
+	uint64_t refused_identity, refused_route, refused_plain_rtp, refused_token, refused_full, retransmits, timeouts;
+};
+const struct engine_stats *engine_stats(const struct engine *e);
+
+struct engine_binding_view {
+	const char *aor, *instance, *contact, *user_agent, *server;
+	uint64_t stream; /* newest live one; 0: none */
+	uint64_t expires_ms;
+};
+struct engine_call_view {
+	uint64_t call; /* token */
+	const char *from, *to, *call_id, *direction /* "out-in", "in-out" */, *state, *user;
+	uint64_t stream, since_ms;
+	unsigned n_media;
+	uint64_t media[8];
+	const char *suite;
+};
+void engine_each_binding(const struct engine *e, void (*fn)(void *arg, const struct engine_binding_view *v), void *arg);
+void engine_each_call(const struct engine *e, void (*fn)(void *arg, const struct engine_call_view *v), void *arg);
+/* Admitted AORs of a stream, comma separated; "" when not admitted. */
+const char *engine_stream_aors(const struct engine *e, uint64_t stream);
+
+#endif

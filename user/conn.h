@@ -1,0 +1,68 @@
+/* user/conn.h -- one byte-stream connection on the loop: TCP with or without TLS, bounded both ways.
+ *
+ * Data flow: the loop says ready -> handshake where TLS -> ops.readable() -> the module pulls with conn_read(); conn_write()
+ * goes to the socket at once as far as it takes it and the rest waits in the connection's bounded queue; ops.drained() says that the
+ * queue is empty again. A module that does not read gives back-pressure by TCP.
+ * Owner rules: the connection owns descriptor, TLS state, queue and timers from conn_new() on, also when it fails later. The
+ * module owns the connection: it ends it with conn_close() (flush and close_notify, then free) or conn_abort() (RST).
+ * After ops.down() nothing more is called, and the module must conn_abort() it (from within down() or later). No function
+ * frees the connection behind the module's back, and no op is called from inside conn_write/conn_read. */
+#ifndef SALLYPORT_CONN_H
+#define SALLYPORT_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "user/addr.h"
+#include "user/loop.h"
+#include "user/span.h"
+#include "user/tls.h"
+
+struct conn;
+
+struct conn_ops {
+	void (*up)(void *arg);	     /* connected and handshaken */
+	void (*readable)(void *arg); /* call conn_read() until -EAGAIN */
+	void (*drained)(void *arg);  /* the write queue became empty */
+	/* Over: err 0 = clean end (close_notify or plain FIN) seen with everything read; else a negative errno and its text. */
+	void (*down)(void *arg, int err, const char *why);
+};
+
+struct conn_params {
+	struct loop *loop;
+	struct tls_ctx *tls;   /* NULL: plain TCP */
+	const char *peer_name; /* tls.h */
+	size_t queue_max;      /* bytes that conn_write() may leave queued, e.g. 256 KiB */
+	unsigned handshake_ms; /* TCP connect and TLS handshake together; 0: 5,000 */
+	bool link;	       /* keepalive 20 s, TCP_USER_TIMEOUT 20 s */
+	const struct conn_ops *ops;
+	void *arg;
+};
+
+/* Take over an accepted descriptor (server side of TLS) or start to connect to @to (client side). 0 or negative errno. */
+int conn_accept(const struct conn_params *p, int fd, struct conn **out);
+int conn_connect(const struct conn_params *p, const struct addr *to, struct conn **out);
+
+/* Hand the connection to another module; allowed at any time outside its ops. If bytes wait to be read, readable() follows. */
+void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *arg);
+
+/* > 0; 0: clean end; -EAGAIN; other negative errno: over (down() does not follow, the caller knows). */
+ssize_t conn_read(struct conn *c, void *buf, size_t n);
+/* All of @data is taken or none: 0, -ENOBUFS (queue_max would be passed), -EPIPE (over). */
+int conn_write(struct conn *c, struct span data);
+size_t conn_queued(const struct conn *c);
+size_t conn_room(const struct conn *c); /* bytes that conn_write() would take now */
+/* Stop and go on asking for readable(): back-pressure. */
+void conn_pause(struct conn *c, bool paused);
+
+/* Flush, close_notify, FIN, free: at most 2 s. The module must not use @c any more. NULL is fine in both. */
+void conn_close(struct conn *c);
+void conn_abort(struct conn *c);
+
+const struct addr *conn_peer(const struct conn *c);
+const struct addr *conn_local(const struct conn *c);
+struct tls_conn *conn_tls(struct conn *c); /* NULL on plain TCP */
+
+#endif

@@ -1,0 +1,57 @@
+/* user/keeper.h -- the small parent: holds what must outlive a crash, starts the worker again.
+ *
+ * Data flow: keeper_run() opens what the caller's plan names (listeners, media punch sockets, key files, maps, state memfd) as root
+ * -> forks and executes its own binary with --worker; descriptors are inherited and named in SALLYPORT_FDS
+ * ("name=fd,name=fd,...") -> waits. A worker that dies is replaced at once; after 5 deaths within 10 s at most once a second. SIGTERM ends worker and
+ * keeper; SIGHUP: the configuration is parsed and, if good, a new worker replaces the old one (whole or not at all).
+ * Owner rules: the keeper owns the descriptors for its whole life; a worker has duplicates. The keeper parses its configuration
+ * and nothing from a peer; after set-up it keeps only CAP_SETUID, CAP_SETGID and CAP_KILL-free signalling (it starts children as
+ * the service's user by setresuid in the child before exec).
+ * Worker side: keeper_fd("name") gives the descriptor or -1; sandbox_enter() closes the door behind the start-up. */
+#ifndef SALLYPORT_KEEPER_H
+#define SALLYPORT_KEEPER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define KEEPER_FDS_MAX 256
+
+struct keeper_fd_entry {
+	char name[48]; /* "config", "listen.sip.0", "key.sip", "map.flows", "punch.0", "admin", "state" */
+	int fd;
+};
+
+struct keeper_plan {
+	const char *argv0;  /* our binary: /proc/self/exe is executed */
+	const char *user;   /* account of the worker; NULL: stay (tests without root) */
+	char *const *worker_argv;
+	struct keeper_fd_entry fds[KEEPER_FDS_MAX];
+	unsigned n_fds;
+	/* Check the configuration file again on SIGHUP: 0 = good; the plan's "config" descriptor is then replaced. */
+	int (*reload)(void *arg, struct keeper_plan *plan);
+	void *arg;
+};
+
+/* Add a descriptor to the plan; it is made close-on-exec here and inherited by the worker only. -ENOSPC. */
+int keeper_add(struct keeper_plan *p, const char *name, int fd);
+/* Open a listening TCP socket / UDP socket / secret file / state memfd and add it. 0 or negative errno, *why names the address
+ * or path and the reason. */
+int keeper_listen_tcp(struct keeper_plan *p, const char *name, const char *addr_text, char *why, size_t why_n);
+int keeper_bind_udp(struct keeper_plan *p, const char *name, const char *addr_text, char *why, size_t why_n);
+int keeper_open_file(struct keeper_plan *p, const char *name, const char *path, char *why, size_t why_n);
+int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path, const char *group, char *why, size_t why_n);
+int keeper_state(struct keeper_plan *p, char *why, size_t why_n); /* "state": versioned memfd, sealed size */
+
+/* Run until SIGTERM/SIGINT. Returns the exit status. */
+int keeper_run(struct keeper_plan *p);
+
+/* In the worker. */
+int keeper_fd(const char *name);
+/* Whole content of a descriptor opened by keeper_open_file (pread from 0), NUL-terminated, at most 1 MiB; free() it, wiping secrets. */
+int keeper_read(const char *name, char **out, size_t *out_n);
+
+/* no_new_privs, capabilities gone (checked), seccomp filter on. After this no file can be opened and no program started.
+ * 0 or negative errno with @why. */
+int sandbox_enter(char *why, size_t why_n);
+
+#endif

@@ -1,0 +1,105 @@
+/* user/loop.h -- one io_uring a worker thread: readiness, accepts, datagrams and timers.
+ *
+ * Data flow: a module arms an operation on a descriptor; the loop queues the SQE and submits once a round
+ * (io_uring_submit_and_wait); each CQE is looked up by slot and generation and the module's function is called. After all
+ * CQEs of a round, the round-end functions run (a batch of media packets is transformed there).
+ *
+ * Owner rules:
+ *  - The loop owns operation slots, receive buffers and send buffers. A module holds a struct loop_handle, never a pointer.
+ *  - loop_cancel() ends an operation at once as the module sees it: its function is not called any more, whatever the
+ *    kernel still delivers (a stale generation is dropped and counted). Cancel before closing the descriptor.
+ *  - The module owns its descriptors, timers (intrusive) and arguments.
+ *  - One thread: everything here is called from the thread that called loop_new(). No locks.
+ *
+ * The ring is created disabled, restricted to the operations used (IORING_REGISTER_RESTRICTIONS) and then enabled. There
+ * is no other back end: where io_uring is refused, loop_new() fails with the errno and the caller says what to set. */
+#ifndef SALLYPORT_LOOP_H
+#define SALLYPORT_LOOP_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "user/addr.h"
+#include "user/span.h"
+
+struct loop;
+
+/* {0, 0} is no operation. */
+struct loop_handle {
+	uint32_t slot;
+	uint32_t gen;
+};
+
+struct loop_params {
+	unsigned entries;   /* SQ entries; CQ is four times that */
+	unsigned ops_max;   /* operation slots: one an armed poll, accept or receive */
+	unsigned recv_bufs; /* datagram receive buffers (power of two); 0: no datagram receive */
+	unsigned send_bufs; /* datagrams that may be in flight; 0: no datagram send */
+	unsigned buf_size;  /* bytes of each, e.g. 2048 */
+};
+
+struct loop_stats {
+	uint64_t rounds, cqes, stale;	  /* stale: completions of cancelled operations */
+	uint64_t no_recv_buf, no_send_buf; /* ENOBUFS on receive; sends refused because all buffers were in flight */
+	uint64_t send_errors;		   /* datagram sends that the kernel refused */
+};
+
+/* Returns 0 or a negative errno: -ENOSYS/-EPERM/-EACCES when io_uring is off or forbidden. */
+int loop_new(const struct loop_params *p, struct loop **out);
+void loop_free(struct loop *l);
+const struct loop_stats *loop_stats(const struct loop *l);
+
+/* Run until loop_stop(). Returns 0 or a negative errno of io_uring itself. */
+int loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+
+/* Monotonic time, read once a round. */
+uint64_t loop_now_ms(const struct loop *l);
+
+/* Readiness. @fn gets poll(2) bits, or a negative errno after which the operation is over. @multi stays armed; a
+ * single-shot operation is over when @fn is called. Returns 0, -ENOBUFS (no slot). */
+typedef void loop_poll_fn(void *arg, int revents);
+int loop_poll(struct loop *l, int fd, short events, bool multi, loop_poll_fn *fn, void *arg,
+	      struct loop_handle *out);
+
+/* Multishot accept of nonblocking close-on-exec sockets; @fn owns @fd, or gets fd < 0 = -errno (still armed: EMFILE and
+ * the like are retried after 100 ms). */
+typedef void loop_accept_fn(void *arg, int fd);
+int loop_accept(struct loop *l, int fd, loop_accept_fn *fn, void *arg, struct loop_handle *out);
+
+/* Multishot datagram receive. The datagram and its buffer live until @fn returns, unless the module takes the buffer:
+ * it sets d->kept and later gives it back with loop_buf_put(l, d->buf). Each kept buffer is one fewer to receive into. */
+struct loop_dgram {
+	struct addr from;
+	uint8_t *p; /* payload; the module may write in place, up to @cap bytes */
+	uint32_t n, cap;
+	uint32_t buf; /* for loop_buf_put */
+	bool kept;
+};
+typedef void loop_dgram_fn(void *arg, struct loop_dgram *d);
+int loop_recv(struct loop *l, int fd, loop_dgram_fn *fn, void *arg, struct loop_handle *out);
+void loop_buf_put(struct loop *l, uint32_t buf);
+
+/* Send one datagram: copied into a send buffer and submitted at the end of the round. @to NULL for a connected socket.
+ * Returns 0, -ENOBUFS (all buffers in flight: counted), -EMSGSIZE. Later errors are counted. */
+int loop_send(struct loop *l, int fd, const struct addr *to, struct span data);
+
+/* End an operation; {0,0} and stale handles are ignored. Clears *h. */
+void loop_cancel(struct loop *l, struct loop_handle *h);
+
+/* Timers: intrusive, one due time each; setting a set timer moves it. They fire in loop_run(), once. */
+struct loop_timer {
+	uint64_t due_ms;
+	uint32_t pos; /* 1 + place in the heap; 0: not set */
+	void (*fn)(void *arg);
+	void *arg;
+};
+int loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t in_ms); /* 0 or -ENOMEM */
+void loop_timer_cancel(struct loop *l, struct loop_timer *t);
+
+/* Called after every round's completions, in the order added (at most 8). */
+int loop_on_round(struct loop *l, void (*fn)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,77 @@
+/* user/maps.h -- typed access of the edge's worker to the pinned kernel maps. The worker holds descriptors that the keeper
+ * opened; it can look up, update and delete, and create nothing.
+ *
+ * Data flow: media_edge decides -> maps_flow_install() writes a slot -> XDP carries packets -> maps_flow_read() for reports.
+ * Owner rules: struct maps owns its mmaps, not the descriptors. One writer: the worker's thread. A worker that starts
+ * reads what is live with maps_flow_each() and goes on with it. */
+#ifndef SALLYPORT_MAPS_H
+#define SALLYPORT_MAPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/addr.h"
+
+struct maps;
+
+struct maps_fds { /* from the keeper, by name; see user/keeper.h */
+	int flows, flow_state, next_hops, bans, reasons, live;
+};
+
+/* One address pair of the configuration; slot = pair x range + port - base of that side. */
+struct maps_pair {
+	struct addr outside, inside;	       /* bind addresses, port 0 */
+	uint16_t outside_base, inside_base;
+	uint16_t range;
+};
+
+/* What a flow is told to do. Ports of the two local sides follow from the slot. */
+struct maps_flow {
+	uint64_t id;		 /* chosen by the core, never 0 */
+	struct addr client;	 /* the only source address that may latch (port 0 = any port) */
+	struct addr core;	 /* verified by a punch; port 0: not punched yet, nothing is sent inside */
+	uint32_t nh_out, nh_in;	 /* entries of next_hops; 0: unresolved, packets are dropped and counted */
+	uint32_t core_index;	 /* which configured core owns it: for hello and status */
+};
+
+struct maps_flow_report {
+	uint64_t packets_in, bytes_in;	 /* client -> core */
+	uint64_t packets_out, bytes_out; /* core -> client */
+	uint64_t last_in_ns, last_out_ns; /* CLOCK_MONOTONIC; 0: none yet */
+	struct addr latched;		 /* port 0: not latched */
+	bool window_open;
+};
+
+struct maps_next_hop {
+	uint32_t ifindex; /* 0: unresolved */
+	uint8_t src_mac[6], dst_mac[6];
+	uint16_t mtu;
+};
+
+/* Returns 0 or a negative errno (a map whose size is not what the ABI says: -EPROTO). */
+int maps_open(const struct maps_fds *fds, const struct maps_pair *pairs, unsigned n_pairs, struct maps **out);
+void maps_close(struct maps *m);
+uint32_t maps_slots(const struct maps *m); /* pairs x range */
+void maps_slot_addrs(const struct maps *m, uint32_t slot, struct addr *outside, struct addr *inside);
+
+/* Install on a free slot: window open, counters zero, new generation, entry in live. 0, -EEXIST (slot is on), -EINVAL. */
+int maps_flow_install(struct maps *m, uint32_t slot, const struct maps_flow *f);
+/* Change core address, client address or next hops of a live flow; the latch and the counters stay. */
+int maps_flow_update(struct maps *m, uint32_t slot, const struct maps_flow *f);
+/* Open the latch window again until @until_ns (CLOCK_MONOTONIC); the pinned source keeps passing. */
+int maps_flow_reopen(struct maps *m, uint32_t slot, uint64_t until_ns);
+void maps_flow_free(struct maps *m, uint32_t slot);
+int maps_flow_get(const struct maps *m, uint32_t slot, struct maps_flow *f); /* -ENOENT: off */
+int maps_flow_read(const struct maps *m, uint32_t slot, struct maps_flow_report *out);
+void maps_flow_each(const struct maps *m, void (*fn)(void *arg, uint32_t slot, const struct maps_flow *f), void *arg);
+
+int maps_next_hop_set(struct maps *m, uint32_t index, const struct maps_next_hop *nh); /* index 1..1023 */
+int maps_ban_set(struct maps *m, const struct addr *prefix, unsigned len, uint64_t until_ns);
+int maps_ban_clear(struct maps *m, const struct addr *prefix, unsigned len);
+
+/* Reason counters, summed over CPUs. */
+unsigned maps_reasons(const struct maps *m);
+const char *maps_reason_name(unsigned reason);
+uint64_t maps_reason_count(const struct maps *m, unsigned reason);
+
+#endif

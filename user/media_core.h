@@ -1,0 +1,88 @@
+/* user/media_core.h -- the core's media: flows on edges, one socket towards them, ports inside, SRTP <-> RTP between.
+ *
+ * Data flow, outwards in: edge's inside port -> our one link socket (a flow is known by the edge's address and port) ->
+ * collected over a loop round -> srtp_open(batch) -> the flow's own inside socket -> inside phone. Back: inside socket ->
+ * srtp_seal(batch) -> link socket -> edge's inside port.
+ * A medium is one m-line: an RTP flow, and an RTCP flow where RTCP has its own port.
+ *
+ * Owner rules: media_core owns sockets, flows and sessions; the SIP side holds ids only. Allocation is asynchronous:
+ * media_core_open() -> ops.opened() or ops.failed(), once. After media_core_close() no op is called for that id, both flows are
+ * freed on the edge (Free is repeated by the next hello if the link is down), keys are wiped.
+ * Punching (STUN binding request, RFC 5389 shape, MESSAGE-INTEGRITY under the flow's key, attributes flow id and a rising counter)
+ * starts at once, every 250 ms until Punched, then every 15 s.
+ * RTP from inside is accepted from any source on the inside network until the first packet, then from that source only, unless
+ * media_core_set() named another. */
+#ifndef SALLYPORT_MEDIA_CORE_H
+#define SALLYPORT_MEDIA_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "user/addr.h"
+#include "user/link.h"
+#include "user/loop.h"
+#include "user/srtp.h"
+
+struct media_core;
+
+struct media_addrs {
+	struct addr outside_rtp, outside_rtcp; /* the edge's advertised address: goes into SDP towards the client */
+	struct addr inside_rtp, inside_rtcp;   /* ours: goes into SDP towards the inside; rtcp port = rtp port + 1 */
+};
+
+struct media_set {
+	bool have_keys;			   /* both directions are known */
+	enum srtp_suite open_suite, seal_suite;
+	uint8_t open_key[SRTP_KEY_MAX], seal_key[SRTP_KEY_MAX]; /* the client's, ours */
+	struct addr remote_rtp, remote_rtcp; /* inside party; port 0: not known, nothing is sent there */
+	bool reopen;			   /* the client's media address or port changed: open the edge's latch window */
+};
+
+struct media_report {
+	uint64_t in_packets, out_packets;  /* client -> inside sent; inside -> client sent */
+	uint64_t results[SRTP_RESULTS];	   /* refused packets by reason */
+	uint64_t dropped_unkeyed, dropped_source, dropped_send;
+	uint32_t idle_ms;		   /* since the last good packet of any direction; 0xffffffff: none yet */
+};
+
+struct media_core_ops {
+	void (*opened)(void *arg, uint64_t medium, const struct media_addrs *a);
+	void (*failed)(void *arg, uint64_t medium, const char *reason);
+	/* No packet either way for @silence_ms (also when there never was one); called once a silence. */
+	void (*silent)(void *arg, uint64_t medium, uint32_t idle_ms);
+};
+
+struct media_core_params {
+	struct loop *loop;
+	struct addr link_bind;		/* our socket towards edges, e.g. port 2776 */
+	struct addr inside_bind, inside_advertise; /* addresses of the inside legs, port 0 */
+	uint16_t inside_base, inside_range; /* e.g. 36000, 24000 */
+	uint32_t silence_ms;
+	unsigned media_max; /* bound of media at once */
+	const struct media_core_ops *ops;
+	void *arg;
+};
+
+int media_core_new(const struct media_core_params *p, struct media_core **out);
+void media_core_free(struct media_core *m);
+
+/* Ask edge @edge (by name; its current link_peer) for one m-line's flows. @medium: caller's id, never 0, never used again.
+ * @client: source address that may latch. @with_rtcp: RTCP on a port of its own. 0, -ENOBUFS (media_max or no inside port),
+ * -ENOTCONN (that edge's link is down). */
+int media_core_open(struct media_core *m, uint64_t medium, struct link_peer *edge, const struct addr *client,
+		    bool with_rtcp);
+int media_core_set(struct media_core *m, uint64_t medium, const struct media_set *s);
+void media_core_close(struct media_core *m, uint64_t medium);
+
+/* From the link's ops. */
+void media_core_link_up(struct media_core *m, struct link_peer *p); /* repeats Allocate for that edge's live flows */
+void media_core_link_down(struct media_core *m, struct link_peer *p);
+void media_core_message(struct media_core *m, struct link_peer *p, const Sallyport__Link *msg);
+unsigned media_core_live(struct media_core *m, const char *edge, uint64_t *ids, unsigned max);
+
+int media_core_report(const struct media_core *m, uint64_t medium, struct media_report *out);
+json_t *media_core_show(const struct media_core *m); /* array of flows for sallyctl */
+
+#endif
