@@ -9,7 +9,7 @@ BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lsecc
 
 BPF :=
 
-EDGE := $(BASE) $(SIP) user/bpf_load user/edge user/edge_main user/gate user/maps user/media_edge user/nexthop user/stream
+EDGE := $(BASE) $(SIP) user/bpf_load user/edge user/edge_main user/gate user/maps user/media_edge user/nexthop user/punch user/stream
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_fast user/srtp_lib
