@@ -1,0 +1,28 @@
+/* user/dns.h -- where a SIP service is: SRV, then A and AAAA (RFC 3263 section 4.2), by c-ares on our loop.
+ *
+ * Data flow: dns_service("_sip._udp", "example.com") -> SRV records sorted by priority and weighted choice (RFC 2782) -> addresses of each
+ * target -> one call back with them in the order to try. Without SRV records: the name's own addresses with the default port.
+ * Owner rules: owns the c-ares channel and its sockets' poll operations. A callback is called exactly once, also when dns_free()
+ * ends the channel (-ECANCELED). All files that c-ares reads are read in dns_new(), before the sandbox.
+ * Limits: 16 targets an answer, 64 questions at once, 3 s a try and 2 tries. */
+#ifndef SALLYPORT_DNS_H
+#define SALLYPORT_DNS_H
+
+#include "user/addr.h"
+#include "user/loop.h"
+
+#define DNS_TARGETS_MAX 16
+
+struct dns;
+
+/* @err 0, -ENOENT (no such name or no addresses), -ETIMEDOUT, -EIO (server answered with a failure), -ECANCELED.
+ * @ttl_s: the smallest of the records', within 5..300. */
+typedef void dns_fn(void *arg, int err, const struct addr *targets, unsigned n, unsigned ttl_s);
+
+/* @server: "address" or "address:port" of the resolver; NULL: the system's. */
+int dns_new(struct loop *l, const char *server, struct dns **out);
+void dns_free(struct dns *d);
+/* 0 or -EBUSY (64 questions are open), -EINVAL (name too long), -ENOMEM; then @fn is not called. */
+int dns_service(struct dns *d, const char *service, const char *name, uint16_t default_port, dns_fn *fn, void *arg);
+
+#endif
