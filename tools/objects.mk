@@ -1,10 +1,10 @@
 # tools/objects.mk -- which objects make which program; sorted; read by the Makefile. A module is added here, once, in each list
 # that needs it. The edge's list has no policy code on purpose: selftests/unit/edge-nm proves it.
 
-SIP := sip/msg sip/sdp sip/text sip/uri sip/write
+SIP := sip/keepalive sip/msg sip/sdp sip/text sip/uri sip/write
 ENGINE := sip/binding sip/call sip/engine sip/identity sip/token sip/txn
 
-BASE := user/addr user/admin user/config user/conn user/keeper user/link user/link.pb-c user/log user/loop user/sandbox user/tls
+BASE := user/addr user/admin user/config user/conn user/keeper user/link user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF :=
@@ -14,7 +14,7 @@ EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_fast user/srtp_lib
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
-CORE := $(BASE) $(SIP) $(ENGINE) $(SRTP) user/core user/core_main user/dns user/inside user/media_core user/punch
+CORE := $(BASE) $(SIP) $(ENGINE) $(SRTP) user/core user/core_admin user/core_main user/core_start user/core_stream user/dns user/inside user/media_core user/punch
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares
 
 CTL := tools/sallyctl tools/pki user/addr

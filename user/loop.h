@@ -41,12 +41,17 @@ struct loop_params {
 };
 
 struct loop_stats {
-	uint64_t rounds, cqes, stale;	  /* stale: completions of cancelled operations */
-	uint64_t no_recv_buf, no_send_buf; /* ENOBUFS on receive; sends refused because all buffers were in flight */
-	uint64_t send_errors;		   /* datagram sends that the kernel refused */
+	uint64_t rounds, cqes, stale; /* stale: completions of cancelled operations */
+	uint64_t no_recv_buf,
+		no_send_buf; /* ENOBUFS on receive; sends refused because all buffers were in flight */
+	uint64_t send_errors; /* datagram sends that the kernel refused */
+	uint64_t recv_errors,
+		truncated; /* receives that failed (ICMP and the like); datagrams larger than a buffer */
+	uint64_t accept_errors;
 };
 
-/* Returns 0 or a negative errno: -ENOSYS/-EPERM/-EACCES when io_uring is off or forbidden. */
+/* Also makes the process ignore SIGPIPE: OpenSSL writes to sockets with write(2).
+ * Returns 0 or a negative errno: -ENOSYS/-EPERM/-EACCES when io_uring is off or forbidden. */
 int loop_new(const struct loop_params *p, struct loop **out);
 void loop_free(struct loop *l);
 const struct loop_stats *loop_stats(const struct loop *l);
@@ -99,7 +104,17 @@ struct loop_timer {
 int loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t in_ms); /* 0 or -ENOMEM */
 void loop_timer_cancel(struct loop *l, struct loop_timer *t);
 
-/* Called after every round's completions, in the order added (at most 8). */
+/* Called after every round's completions and timers, in the order added (at most 8). */
 int loop_on_round(struct loop *l, void (*fn)(void *arg), void *arg);
+
+/* For what lives on the loop without an owner (a connection that flushes its last bytes): @fn is called once, at the start
+ * of loop_free(). Intrusive; taking out one that is not in is fine. */
+struct loop_at_free {
+	struct loop_at_free *prev, *next;
+	void (*fn)(void *arg);
+	void *arg;
+};
+void loop_at_free_add(struct loop *l, struct loop_at_free *f);
+void loop_at_free_del(struct loop_at_free *f);
 
 #endif
