@@ -97,7 +97,8 @@ const char *addr_text(const struct addr *a, char buf[ADDR_TEXT_MAX])
 	if (!a->port)
 		snprintf(buf, ADDR_TEXT_MAX, "%.46s", ip);
 	else
-		snprintf(buf, ADDR_TEXT_MAX, addr_is_v4(a) ? "%.46s:%u" : "[%.46s]:%u", ip, a->port);
+		snprintf(buf, ADDR_TEXT_MAX, addr_is_v4(a) ? "%.46s:%u" : "[%.46s]:%u", ip,
+			 a->port);
 	return buf;
 }
 

@@ -195,8 +195,8 @@ static void dns_ask_address(struct dns_question *q, unsigned target, int family)
 	}
 	*aq = (struct dns_address_query){.q = q, .target = target, .family = family};
 	q->pending++;
-	ares_query(q->dns->channel, q->targets[target].host, ns_c_in, family == AF_INET ? ns_t_a : ns_t_aaaa, dns_on_address,
-		   aq);
+	ares_query(q->dns->channel, q->targets[target].host, ns_c_in,
+		   family == AF_INET ? ns_t_a : ns_t_aaaa, dns_on_address, aq);
 }
 
 /* All targets' addresses; one extra pending keeps the question alive while they are asked. */
@@ -228,7 +228,8 @@ static void dns_on_srv(void *arg, int status, int timeouts, unsigned char *abuf,
 	q->pending--;
 	if (status == ARES_SUCCESS)
 		status = ares_parse_srv_reply(abuf, alen, &reply);
-	for (r = reply; status == ARES_SUCCESS && r && q->n_targets < DNS_TARGETS_MAX; r = r->next) {
+	for (r = reply; status == ARES_SUCCESS && r && q->n_targets < DNS_TARGETS_MAX;
+	     r = r->next) {
 		struct dns_target *t = &q->targets[q->n_targets];
 
 		if (span_copy(span_str(r->host), t->host, sizeof(t->host)) <= 0)
@@ -251,7 +252,8 @@ static void dns_on_srv(void *arg, int status, int timeouts, unsigned char *abuf,
 	dns_ask_targets(q);
 }
 
-int dns_service(struct dns *d, const char *service, const char *name, uint16_t default_port, dns_fn *fn, void *arg)
+int dns_service(struct dns *d, const char *service, const char *name, uint16_t default_port,
+		dns_fn *fn, void *arg)
 {
 	char full[DNS_NAME_MAX + 32];
 	struct dns_question *q;
@@ -263,8 +265,12 @@ int dns_service(struct dns *d, const char *service, const char *name, uint16_t d
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return -ENOMEM;
-	*q = (struct dns_question){
-		.dns = d, .fn = fn, .arg = arg, .default_port = default_port, .pending = 1, .ttl = DNS_TTL_MAX};
+	*q = (struct dns_question){.dns = d,
+				   .fn = fn,
+				   .arg = arg,
+				   .default_port = default_port,
+				   .pending = 1,
+				   .ttl = DNS_TTL_MAX};
 	snprintf(q->name, sizeof(q->name), "%s", name);
 	snprintf(full, sizeof(full), "%s.%s", service, name);
 	d->open++;
@@ -283,7 +289,9 @@ static void dns_on_poll(void *arg, int revents)
 
 	s->op = (struct loop_handle){0, 0};
 	s->events = 0;
-	ares_process_fd(d->channel, revents < 0 || (revents & (POLLIN | POLLERR | POLLHUP)) ? fd : ARES_SOCKET_BAD,
+	ares_process_fd(d->channel,
+			revents < 0 || (revents & (POLLIN | POLLERR | POLLHUP)) ? fd
+										: ARES_SOCKET_BAD,
 			revents > 0 && (revents & POLLOUT) ? fd : ARES_SOCKET_BAD);
 	dns_rearm(d);
 }
@@ -299,7 +307,8 @@ static void dns_on_timer(void *arg)
 static short dns_wanted(const ares_socket_t *fds, int mask, int i)
 {
 	(void)fds;
-	return (short)((ARES_GETSOCK_READABLE(mask, i) ? POLLIN : 0) | (ARES_GETSOCK_WRITABLE(mask, i) ? POLLOUT : 0));
+	return (short)((ARES_GETSOCK_READABLE(mask, i) ? POLLIN : 0) |
+		       (ARES_GETSOCK_WRITABLE(mask, i) ? POLLOUT : 0));
 }
 
 /* c-ares tells its sockets anew after each step; single-shot polls follow that without bookkeeping of our own. */
@@ -326,7 +335,8 @@ static void dns_rearm(struct dns *d)
 	}
 	left = ares_timeout(d->channel, NULL, &tv);
 	if (left)
-		loop_timer_set(d->loop, &d->timer, (uint64_t)left->tv_sec * 1000 + (uint64_t)left->tv_usec / 1000 + 1);
+		loop_timer_set(d->loop, &d->timer,
+			       (uint64_t)left->tv_sec * 1000 + (uint64_t)left->tv_usec / 1000 + 1);
 	else
 		loop_timer_cancel(d->loop, &d->timer);
 }
@@ -344,7 +354,8 @@ int dns_new(struct loop *l, const char *server, struct dns **out)
 	for (i = 0; i < DNS_SOCKS; i++)
 		d->socks[i].dns = d;
 	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS ||
-	    ares_init_options(&d->channel, &opt, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES) != ARES_SUCCESS) {
+	    ares_init_options(&d->channel, &opt, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES) !=
+		    ARES_SUCCESS) {
 		free(d);
 		return -EIO;
 	}

@@ -23,6 +23,7 @@ typedef void dns_fn(void *arg, int err, const struct addr *targets, unsigned n, 
 int dns_new(struct loop *l, const char *server, struct dns **out);
 void dns_free(struct dns *d);
 /* 0 or -EBUSY (64 questions are open), -EINVAL (name too long), -ENOMEM; then @fn is not called. */
-int dns_service(struct dns *d, const char *service, const char *name, uint16_t default_port, dns_fn *fn, void *arg);
+int dns_service(struct dns *d, const char *service, const char *name, uint16_t default_port,
+		dns_fn *fn, void *arg);
 
 #endif

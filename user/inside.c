@@ -76,8 +76,8 @@ static int inside_server_of(const struct inside *in, const struct addr *from)
 static void inside_malformed(struct inside *in, unsigned server, enum sip_why why)
 {
 	in->malformed++;
-	log_event(LOG_L_WARN, "inside-malformed", "server=%s reason=\"%s\"", in->p.servers[server].name,
-		  sip_why_text(why));
+	log_event(LOG_L_WARN, "inside-malformed", "server=%s reason=\"%s\"",
+		  in->p.servers[server].name, sip_why_text(why));
 }
 
 /* ---- UDP ------------------------------------------------------------------------------------------------------------ */
@@ -93,7 +93,8 @@ static void inside_udp_one(struct inside *in, const struct addr *from, size_t n)
 		char text[ADDR_TEXT_MAX];
 
 		in->foreign++;
-		log_event(LOG_L_WARN, "inside-foreign", "from=%s transport=udp", addr_text(from, text));
+		log_event(LOG_L_WARN, "inside-foreign", "from=%s transport=udp",
+			  addr_text(from, text));
 		return;
 	}
 	if (n <= 4) /* keepalives of 0, 2 or 4 bytes */
@@ -118,8 +119,8 @@ static void inside_udp_ready(void *arg, int revents)
 		struct sockaddr_storage ss;
 		socklen_t len = sizeof(ss);
 		struct addr from;
-		ssize_t n = recvfrom(in->p.udp_fd, in->dgram, in->p.message_max, MSG_DONTWAIT | MSG_TRUNC,
-				     (struct sockaddr *)&ss, &len);
+		ssize_t n = recvfrom(in->p.udp_fd, in->dgram, in->p.message_max,
+				     MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&ss, &len);
 
 		if (n < 0 && (errno == ECONNREFUSED || errno == EINTR))
 			continue;
@@ -238,8 +239,8 @@ static void inside_stream_down(void *arg, int err, const char *why)
 	unsigned server = s->server;
 	bool tell = s->outgoing && err;
 
-	log_event(LOG_L_INFO, "inside-stream-down", "server=%s transport=%s reason=\"%s\"", in->p.servers[server].name,
-		  transport_names[s->transport], why ? why : "");
+	log_event(LOG_L_INFO, "inside-stream-down", "server=%s transport=%s reason=\"%s\"",
+		  in->p.servers[server].name, transport_names[s->transport], why ? why : "");
 	inside_stream_end(s);
 	if (tell) {
 		inside_server_next(&in->servers[server]);
@@ -252,8 +253,9 @@ static void inside_stream_up(void *arg)
 	struct inside_stream *s = arg;
 	char peer[ADDR_TEXT_MAX];
 
-	log_event(LOG_L_INFO, "inside-stream-up", "server=%s transport=%s peer=%s", s->in->p.servers[s->server].name,
-		  transport_names[s->transport], addr_text(&s->peer, peer));
+	log_event(LOG_L_INFO, "inside-stream-up", "server=%s transport=%s peer=%s",
+		  s->in->p.servers[s->server].name, transport_names[s->transport],
+		  addr_text(&s->peer, peer));
 }
 
 static void inside_stream_drained(void *arg)
@@ -268,7 +270,8 @@ static const struct conn_ops inside_stream_ops = {
 	.down = inside_stream_down,
 };
 
-static struct inside_stream *inside_stream_new(struct inside *in, unsigned server, enum engine_transport t)
+static struct inside_stream *inside_stream_new(struct inside *in, unsigned server,
+					       enum engine_transport t)
 {
 	struct inside_stream *s;
 
@@ -301,7 +304,9 @@ static struct conn_params inside_conn_params(struct inside_stream *s)
 
 	return (struct conn_params){
 		.loop = in->p.loop,
-		.tls = !tls ? NULL : s->outgoing ? in->p.tls_client : in->p.tls_server,
+		.tls = !tls	     ? NULL
+		       : s->outgoing ? in->p.tls_client
+				     : in->p.tls_server,
 		.peer_name = tls && s->outgoing ? in->p.servers[s->server].tls_name : NULL,
 		.queue_max = INSIDE_QUEUE,
 		.ops = &inside_stream_ops,
@@ -323,15 +328,16 @@ static void inside_accepted(struct inside *in, int fd, enum engine_transport t)
 		log_event(LOG_L_WARN, "inside-accept", "error=\"%s\"", strerror(-fd));
 		return;
 	}
-	if (getpeername(fd, (struct sockaddr *)&ss, &len) || addr_from_sockaddr((struct sockaddr *)&ss, &from)) {
+	if (getpeername(fd, (struct sockaddr *)&ss, &len) ||
+	    addr_from_sockaddr((struct sockaddr *)&ss, &from)) {
 		close(fd);
 		return;
 	}
 	server = inside_server_of(in, &from);
 	if (server < 0) {
 		in->foreign++;
-		log_event(LOG_L_WARN, "inside-foreign", "from=%s transport=%s", addr_text(&from, text),
-			  transport_names[t]);
+		log_event(LOG_L_WARN, "inside-foreign", "from=%s transport=%s",
+			  addr_text(&from, text), transport_names[t]);
 		close(fd);
 		return;
 	}
@@ -396,8 +402,8 @@ static struct inside_stream *inside_stream_by_id(struct inside *in, uint64_t id)
 	return NULL;
 }
 
-int inside_send(struct inside *in, unsigned server, enum engine_transport t, const struct addr *to, uint64_t conn,
-		struct span data)
+int inside_send(struct inside *in, unsigned server, enum engine_transport t, const struct addr *to,
+		uint64_t conn, struct span data)
 {
 	struct inside_server *v = &in->servers[server];
 	struct inside_stream *s = conn ? inside_stream_by_id(in, conn) : NULL;
@@ -423,7 +429,8 @@ int inside_send(struct inside *in, unsigned server, enum engine_transport t, con
 
 static void inside_ask(void *arg);
 
-static void inside_resolved(void *arg, int err, const struct addr *targets, unsigned n, unsigned ttl_s)
+static void inside_resolved(void *arg, int err, const struct addr *targets, unsigned n,
+			    unsigned ttl_s)
 {
 	struct inside_server *v = arg;
 
@@ -432,8 +439,8 @@ static void inside_resolved(void *arg, int err, const struct addr *targets, unsi
 	v->asking = false;
 	if (err) {
 		v->failures++;
-		log_event(LOG_L_WARN, "inside-dns", "server=%s name=%s error=\"%s\"", v->cfg->name, v->cfg->address,
-			  strerror(-err));
+		log_event(LOG_L_WARN, "inside-dns", "server=%s name=%s error=\"%s\"", v->cfg->name,
+			  v->cfg->address, strerror(-err));
 		ttl_s = INSIDE_DNS_RETRY_S; /* what was known stays in use meanwhile */
 	} else {
 		memcpy(v->targets, targets, n * sizeof(*targets));
@@ -452,8 +459,8 @@ static void inside_ask(void *arg)
 	if (v->asking)
 		return;
 	v->asking = true;
-	err = dns_service(v->in->p.dns, service[v->transport], v->cfg->address, v->transport == ENGINE_TLS ? 5061 : 5060,
-			  inside_resolved, v);
+	err = dns_service(v->in->p.dns, service[v->transport], v->cfg->address,
+			  v->transport == ENGINE_TLS ? 5061 : 5060, inside_resolved, v);
 	if (err) {
 		v->asking = false;
 		loop_timer_set(v->in->p.loop, &v->refresh, INSIDE_DNS_RETRY_S * 1000);
@@ -469,15 +476,19 @@ static int inside_server_init(struct inside *in, unsigned i, char *why, size_t w
 	v->in = in;
 	v->cfg = c;
 	v->refresh = (struct loop_timer){.fn = inside_ask, .arg = v};
-	v->transport = !strcmp(c->transport, "tls") ? ENGINE_TLS : !strcmp(c->transport, "tcp") ? ENGINE_TCP : ENGINE_UDP;
+	v->transport = !strcmp(c->transport, "tls")   ? ENGINE_TLS
+		       : !strcmp(c->transport, "tcp") ? ENGINE_TCP
+						      : ENGINE_UDP;
 	if (v->transport == ENGINE_TLS && !in->p.tls_client) {
-		snprintf(why, why_n, "call server %s: transport tls needs sip.tls (certificate, key, ca)", c->name);
+		snprintf(why, why_n,
+			 "call server %s: transport tls needs sip.tls (certificate, key, ca)",
+			 c->name);
 		return -EINVAL;
 	}
 	for (j = 0; j < c->sources_count; j++) {
 		if (j == INSIDE_SOURCES || addr_parse(span_str(c->sources[j]), &v->sources[j])) {
-			snprintf(why, why_n, "call server %s: source %s: wanted up to %u addresses", c->name,
-				 c->sources[j], INSIDE_SOURCES);
+			snprintf(why, why_n, "call server %s: source %s: wanted up to %u addresses",
+				 c->name, c->sources[j], INSIDE_SOURCES);
 			return -EINVAL;
 		}
 		v->n_sources++;
@@ -558,14 +569,18 @@ json_t *inside_show(const struct inside *in)
 		const struct inside_server *v = &in->servers[i];
 
 		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "call_server", v->cfg->name, "transport",
-					transport_names[v->transport], "address",
-					v->n_targets ? addr_text(&v->targets[v->current], text) : "unresolved", "stream",
-					v->transport == ENGINE_UDP ? "none"
-					: v->out		   ? "open"
-								   : "closed",
-					"sent", (json_int_t)v->sent, "received", (json_int_t)v->received, "failures",
-					(json_int_t)v->failures));
+			list,
+			json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "call_server",
+				  v->cfg->name, "transport", transport_names[v->transport],
+				  "address",
+				  v->n_targets ? addr_text(&v->targets[v->current], text)
+					       : "unresolved",
+				  "stream",
+				  v->transport == ENGINE_UDP ? "none"
+				  : v->out		     ? "open"
+							     : "closed",
+				  "sent", (json_int_t)v->sent, "received", (json_int_t)v->received,
+				  "failures", (json_int_t)v->failures));
 	}
 	return list;
 }

@@ -44,8 +44,8 @@ void inside_free(struct inside *in);
 
 /* To stream @conn if it is not 0 and still there; else to @to (port not 0), else to the call server's current address.
  * 0, -ENOENT (address not known yet), -ENOBUFS, or the socket's errno. */
-int inside_send(struct inside *in, unsigned server, enum engine_transport t, const struct addr *to, uint64_t conn,
-		struct span data);
+int inside_send(struct inside *in, unsigned server, enum engine_transport t, const struct addr *to,
+		uint64_t conn, struct span data);
 json_t *inside_show(const struct inside *in);
 
 #endif

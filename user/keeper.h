@@ -39,6 +39,8 @@ int keeper_add(struct keeper_plan *p, const char *name, int fd);
 int keeper_listen_tcp(struct keeper_plan *p, const char *name, const char *addr_text, char *why, size_t why_n);
 int keeper_bind_udp(struct keeper_plan *p, const char *name, const char *addr_text, char *why, size_t why_n);
 int keeper_open_file(struct keeper_plan *p, const char *name, const char *path, char *why, size_t why_n);
+/* Open @path anew in place of the entry @name; on error the old one stays. */
+int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why, size_t why_n);
 int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path, const char *group, char *why, size_t why_n);
 int keeper_state(struct keeper_plan *p, char *why, size_t why_n); /* "state": versioned memfd, sealed size */
 

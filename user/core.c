@@ -1,0 +1,585 @@
+/* user/core.c -- the core's worker: carries events to the SIP engine and its actions to everything else. See core.h. */
+#include "user/core.h"
+
+#include <errno.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "user/core_int.h"
+#include "user/keeper.h"
+#include "user/log.h"
+
+#define CORE_STREAMS_MAX 20000
+
+/* ---- small services for the engine -------------------------------------------------------------------------------------- */
+
+static void core_random(void *arg, void *buf, size_t n)
+{
+	(void)arg;
+	if (getrandom(buf, n, 0) != (ssize_t)n) {
+		log_event(LOG_L_ERROR, "random", "error=\"%s\"", strerror(errno));
+		abort(); /* keys from anything else would be worse than a restart */
+	}
+}
+
+static void core_hmac(void *arg, struct span key, struct span data, uint8_t out[32])
+{
+	unsigned n = 32;
+
+	(void)arg;
+	if (!HMAC(EVP_sha256(), key.p, (int)key.n, data.p, data.n, out, &n)) {
+		log_event(LOG_L_ERROR, "hmac", "error=failed");
+		abort();
+	}
+}
+
+/* ---- actions ------------------------------------------------------------------------------------------------------------ */
+
+static struct core_edge *core_edge_find(struct core *c, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_edges; i++)
+		if (!strcmp(c->edges[i].name, name))
+			return &c->edges[i];
+	return NULL;
+}
+
+/* Tell the stream's edge; an edge whose control is away learns it when the stream ends. */
+static void core_tell_edge(struct core *c, struct core_stream *s, const Sallyport__Link *m,
+			   const char *what)
+{
+	struct core_edge *e = core_edge_find(c, s->edge);
+	int err = e && e->peer ? link_send(e->peer, m) : -ENOTCONN;
+
+	if (err)
+		log_event(LOG_L_WARN, "link-send", "stream=%llx what=%s error=\"%s\"",
+			  (unsigned long long)s->id, what, strerror(-err));
+}
+
+static void core_admit(struct core *c, uint64_t id, bool on, const char *reason)
+{
+	struct core_stream *s = core_stream_find(c->streams, id);
+	Sallyport__Link m = SALLYPORT__LINK__INIT;
+	Sallyport__Admit admit = SALLYPORT__ADMIT__INIT;
+	Sallyport__Revoke revoke = SALLYPORT__REVOKE__INIT;
+
+	if (!s)
+		return;
+	s->admitted = on;
+	if (on) {
+		admit.stream = s->edge_stream;
+		m.m_case = SALLYPORT__LINK__M_ADMIT;
+		m.admit = &admit;
+	} else {
+		revoke.stream = s->edge_stream;
+		revoke.reason = (char *)reason;
+		m.m_case = SALLYPORT__LINK__M_REVOKE;
+		m.revoke = &revoke;
+	}
+	core_tell_edge(c, s, &m, on ? "admit" : "revoke");
+}
+
+static void core_medium_open(struct core *c, const struct engine_action *a, uint64_t now)
+{
+	struct core_stream *s = core_stream_find(c->streams, a->stream);
+	struct core_edge *e = s ? core_edge_find(c, s->edge) : NULL;
+	int err;
+
+	if (!s) {
+		engine_medium_failed(c->engine, a->medium, "stream-gone", now);
+		return;
+	}
+	if (!e || !e->peer) {
+		engine_medium_failed(c->engine, a->medium, "link-down", now);
+		return;
+	}
+	err = media_core_open(c->media, a->medium, e->peer, &s->client, a->with_rtcp);
+	if (err)
+		engine_medium_failed(c->engine, a->medium,
+				     err == -ENOBUFS ? "no-ports" : strerror(-err), now);
+}
+
+static void core_medium_set(struct core *c, const struct engine_action *a)
+{
+	struct media_set set = {
+		.have_keys = a->set.have_keys,
+		.open_suite = (enum srtp_suite)a->set.open_suite,
+		.seal_suite = (enum srtp_suite)a->set.seal_suite,
+		.remote_rtp = a->set.remote_rtp,
+		.remote_rtcp = a->set.remote_rtcp,
+		.reopen = a->set.reopen,
+	};
+	int err;
+
+	_Static_assert(sizeof(set.open_key) == sizeof(a->set.open_key), "one key size");
+	memcpy(set.open_key, a->set.open_key, sizeof(set.open_key));
+	memcpy(set.seal_key, a->set.seal_key, sizeof(set.seal_key));
+	err = media_core_set(c->media, a->medium, &set);
+	explicit_bzero(&set, sizeof(set));
+	if (err)
+		log_event(LOG_L_WARN, "medium-set", "medium=%llx error=\"%s\"",
+			  (unsigned long long)a->medium, strerror(-err));
+}
+
+static void core_send_inside(struct core *c, const struct engine_action *a)
+{
+	int err = inside_send(c->inside, a->server, a->transport, a->to.port ? &a->to : NULL,
+			      a->inside_conn, a->data);
+
+	if (!err)
+		return;
+	c->inside_errors++;
+	log_event(LOG_L_WARN, "inside-send", "server=%s error=\"%s\"",
+		  c->cfg->call_servers[a->server].name, strerror(-err));
+	if (!a->inside_conn) /* a response that cannot be delivered is the client transaction's time-out */
+		c->failed_servers |= 1ull << a->server;
+}
+
+static void core_log_action(const struct engine_action *a)
+{
+	log_event((enum log_level)a->level, a->event, "%s", a->text);
+}
+
+static void core_close_stream(struct core *c, const struct engine_action *a)
+{
+	struct core_stream *s = core_stream_find(c->streams, a->stream);
+
+	if (s) /* not from here: the stream may be the one whose message is being handled */
+		core_stream_doom(s, a->text);
+}
+
+static void core_action(struct core *c, const struct engine_action *a, uint64_t now)
+{
+	switch (a->kind) {
+	case ENGINE_SEND_STREAM:
+		core_stream_send(c->streams, a->stream, a->data);
+		break;
+	case ENGINE_SEND_INSIDE:
+		core_send_inside(c, a);
+		break;
+	case ENGINE_ADMIT:
+		core_admit(c, a->stream, true, NULL);
+		break;
+	case ENGINE_REVOKE:
+		core_admit(c, a->stream, false, a->text);
+		break;
+	case ENGINE_CLOSE_STREAM:
+		core_close_stream(c, a);
+		break;
+	case ENGINE_MEDIUM_OPEN:
+		core_medium_open(c, a, now);
+		break;
+	case ENGINE_MEDIUM_SET:
+		core_medium_set(c, a);
+		break;
+	case ENGINE_MEDIUM_CLOSE:
+		media_core_close(c->media, a->medium);
+		break;
+	case ENGINE_LOG:
+		core_log_action(a);
+		break;
+	}
+}
+
+static void core_tick(void *arg);
+
+/* Tell the engine of one call server that could not be reached while actions were carried out. */
+static bool core_tell_failed(struct core *c, uint64_t now)
+{
+	unsigned server;
+
+	if (!c->failed_servers)
+		return false;
+	server = (unsigned)__builtin_ctzll(c->failed_servers);
+	c->failed_servers &= c->failed_servers - 1;
+	engine_inside_failed(c->engine, server, now);
+	return true;
+}
+
+/* Carry out what the engine wants. Carrying out may give the engine news (a medium that fails at once), so the outermost call
+ * goes on until nothing is left; calls from within only leave their news. */
+static void core_pump(struct core *c)
+{
+	uint64_t now = loop_now_ms(c->loop), due;
+	struct engine_action a = {};
+
+	if (c->pumping)
+		return;
+	c->pumping = true;
+	do {
+		while (engine_next_action(c->engine, &a))
+			core_action(c, &a, now);
+		explicit_bzero(&a.set, sizeof(a.set));
+	} while (core_tell_failed(c, now));
+	c->pumping = false;
+	due = engine_next_due(c->engine);
+	if (due == UINT64_MAX)
+		loop_timer_cancel(c->loop, &c->timer);
+	else
+		loop_timer_set(c->loop, &c->timer, due > now ? due - now : 0);
+}
+
+static void core_tick(void *arg)
+{
+	struct core *c = arg;
+
+	engine_tick(c->engine, loop_now_ms(c->loop));
+	core_pump(c);
+}
+
+/* ---- events --------------------------------------------------------------------------------------------------------------- */
+
+static void core_on_stream_message(void *arg, struct core_stream *s, const struct sip_msg *m)
+{
+	struct core *c = arg;
+
+	engine_stream_recv(c->engine, s->id, m, loop_now_ms(c->loop));
+	core_pump(c);
+}
+
+static void core_on_stream_closed(void *arg, struct core_stream *s)
+{
+	struct core *c = arg;
+
+	engine_stream_closed(c->engine, s->id, loop_now_ms(c->loop));
+	core_pump(c);
+}
+
+static void core_on_inside_message(void *arg, const struct engine_inside_src *src,
+				   const struct sip_msg *m)
+{
+	struct core *c = arg;
+
+	engine_inside_recv(c->engine, src, m, loop_now_ms(c->loop));
+	core_pump(c);
+}
+
+static void core_on_inside_failed(void *arg, unsigned server, const char *why)
+{
+	struct core *c = arg;
+
+	log_event(LOG_L_WARN, "inside-failed", "server=%s reason=\"%s\"",
+		  c->cfg->call_servers[server].name, why);
+	engine_inside_failed(c->engine, server, loop_now_ms(c->loop));
+	core_pump(c);
+}
+
+static void core_on_medium_opened(void *arg, uint64_t medium, const struct media_addrs *a)
+{
+	struct core *c = arg;
+	struct engine_medium_addrs e = {.outside_rtp = a->outside_rtp,
+					.outside_rtcp = a->outside_rtcp,
+					.inside_rtp = a->inside_rtp,
+					.inside_rtcp = a->inside_rtcp};
+
+	engine_medium_opened(c->engine, medium, &e, loop_now_ms(c->loop));
+	core_pump(c);
+}
+
+static void core_on_medium_failed(void *arg, uint64_t medium, const char *reason)
+{
+	struct core *c = arg;
+
+	engine_medium_failed(c->engine, medium, reason, loop_now_ms(c->loop));
+	core_pump(c);
+}
+
+static void core_on_medium_silent(void *arg, uint64_t medium, uint32_t idle_ms)
+{
+	struct core *c = arg;
+
+	(void)idle_ms;
+	engine_medium_silent(c->engine, medium, loop_now_ms(c->loop));
+	core_pump(c);
+}
+
+static void core_on_link_up(void *arg, struct link_peer *p, const Sallyport__Link *hello)
+{
+	struct core *c = arg;
+	struct core_edge *e = core_edge_find(c, link_peer_name(p));
+
+	if (!e || hello->m_case != SALLYPORT__LINK__M_HELLO_ACK)
+		return;
+	e->peer = p;
+	snprintf(e->sip_host, sizeof(e->sip_host), "%s", hello->hello_ack->sip_host);
+	e->sip_port = (uint16_t)hello->hello_ack->sip_port;
+	log_event(LOG_L_INFO, "link-up", "edge=%s sip=%s:%u", e->name, e->sip_host, e->sip_port);
+	media_core_link_up(c->media, p);
+}
+
+static void core_on_link_down(void *arg, struct link_peer *p, const char *why)
+{
+	struct core *c = arg;
+	struct core_edge *e = core_edge_find(c, link_peer_name(p));
+
+	log_event(LOG_L_WARN, "link-down", "edge=%s reason=\"%s\"", link_peer_name(p),
+		  why ? why : "");
+	media_core_link_down(c->media, p);
+	if (e && e->peer == p)
+		e->peer = NULL;
+}
+
+static void core_on_link_message(void *arg, struct link_peer *p, const Sallyport__Link *m)
+{
+	struct core *c = arg;
+
+	media_core_message(c->media, p, m);
+	core_pump(c);
+}
+
+static void core_on_open(void *arg, struct link_peer *p, struct conn *conn,
+			 const Sallyport__Open *o)
+{
+	struct core *c = arg;
+	struct core_edge *e = core_edge_find(c, link_peer_name(p));
+	struct engine_stream es = {};
+	struct core_stream *s;
+	char peer[ADDR_TEXT_MAX];
+
+	if (!e) {
+		conn_abort(conn);
+		return;
+	}
+	if (core_stream_open(c->streams, e->name, conn, o, &s))
+		return;
+	es = (struct engine_stream){.id = s->id,
+				    .client = s->client,
+				    .edge = e->name,
+				    .edge_host = e->sip_host,
+				    .edge_port = e->sip_port};
+	log_event(LOG_L_INFO, "stream-open", "stream=%llx edge=%s client=%s tls=\"%s\"",
+		  (unsigned long long)s->id, e->name, addr_text(&s->client, peer), s->tls);
+	if (engine_stream_open(c->engine, &es)) {
+		core_stream_close(s, "engine is full");
+		return;
+	}
+	core_stream_start(s);
+}
+
+static unsigned core_live_flows(void *arg, const char *edge, uint64_t *ids, unsigned max)
+{
+	struct core *c = arg;
+
+	return media_core_live(c->media, edge, ids, max);
+}
+
+/* ---- start -------------------------------------------------------------------------------------------------------------- */
+
+static const struct core_stream_ops core_stream_callbacks = {core_on_stream_message,
+							     core_on_stream_closed};
+static const struct inside_ops core_inside_callbacks = {core_on_inside_message,
+							core_on_inside_failed};
+static const struct media_core_ops core_media_callbacks = {
+	core_on_medium_opened, core_on_medium_failed, core_on_medium_silent};
+static const struct link_ops core_link_callbacks = {core_on_link_up, core_on_link_down,
+						    core_on_link_message, core_on_open};
+
+static int core_make_tls(struct core *c, char *why, size_t why_n)
+{
+	struct tls_params p = {.tls13_only = true};
+	int err = core_tls_ctx(&p, "link", &c->tls_link, why, why_n);
+
+	if (err || !c->cfg->sip.tls.certificate)
+		return err;
+	p = (struct tls_params){0};
+	err = core_tls_ctx(&p, "sip", &c->tls_inside_client, why, why_n);
+	if (err)
+		return err;
+	p = (struct tls_params){.server = true, .tickets = true};
+	return core_tls_ctx(&p, "sip", &c->tls_inside_server, why, why_n);
+}
+
+static int core_make_engine(struct core *c, char *why, size_t why_n)
+{
+	const struct config_core *cfg = c->cfg;
+	struct engine_config ec = {
+		.core_name = cfg->name,
+		.inside_host = c->inside_host,
+		.inside_port = c->inside_port,
+		.inside_tls_port = c->inside_tls_port,
+		.servers = c->servers,
+		.n_servers = cfg->call_servers_count,
+		.token_key = span_of(c->token_key, c->token_key_n),
+		.bindings_max = cfg->limits.bindings,
+		.calls_max = cfg->limits.calls,
+		.calls_user_max = cfg->limits.calls_user,
+		.transactions_max = 4 * cfg->limits.calls + cfg->limits.bindings,
+		.message_max = cfg->limits.message_bytes,
+		.random = core_random,
+		.hmac = core_hmac,
+		.arg = c,
+	};
+	int err = engine_new(&ec, loop_now_ms(c->loop), &c->engine);
+
+	if (err)
+		snprintf(why, why_n, "SIP engine: %s", strerror(-err));
+	return err;
+}
+
+static int core_make_media(struct core *c, char *why, size_t why_n)
+{
+	const struct config_core *cfg = c->cfg;
+	struct media_core_params mp = {
+		.loop = c->loop,
+		.inside_base = cfg->media.first_port,
+		.inside_range = cfg->media.ports,
+		.silence_ms = cfg->media.silence_seconds * 1000,
+		.media_max = cfg->media.max,
+		.ops = &core_media_callbacks,
+		.arg = c,
+	};
+	enum srtp_backend want = !strcmp(cfg->media.srtp, "fast")	? SRTP_FAST
+				 : !strcmp(cfg->media.srtp, "libsrtp2") ? SRTP_LIBSRTP2
+									: SRTP_AUTO;
+	int err = srtp_init(want);
+
+	if (err) {
+		snprintf(why, why_n, "media.srtp: %s: %s", cfg->media.srtp, strerror(-err));
+		return err;
+	}
+	if (addr_parse(span_str(cfg->media.link), &mp.link_bind) ||
+	    addr_parse(span_str(cfg->media.inside), &mp.inside_bind) ||
+	    addr_parse(span_str(cfg->media.inside_advertise), &mp.inside_advertise)) {
+		snprintf(why, why_n, "media: link, inside and inside_advertise must be addresses");
+		return -EINVAL;
+	}
+	err = media_core_new(&mp, &c->media);
+	if (err)
+		snprintf(why, why_n, "media: %s: %s", cfg->media.link, strerror(-err));
+	return err;
+}
+
+static int core_make_inside(struct core *c, char *why, size_t why_n)
+{
+	struct inside_params ip = {
+		.loop = c->loop,
+		.servers = c->cfg->call_servers,
+		.n_servers = c->cfg->call_servers_count,
+		.udp_fd = keeper_fd("sip.udp"),
+		.tcp_fd = keeper_fd("sip.tcp"),
+		.tls_fd = keeper_fd("sip.tls"),
+		.tls_server = c->tls_inside_server,
+		.tls_client = c->tls_inside_client,
+		.message_max = c->cfg->limits.message_bytes,
+		.ops = &core_inside_callbacks,
+		.arg = c,
+	};
+	int err = dns_new(c->loop, c->cfg->dns, &c->dns);
+
+	if (err) {
+		snprintf(why, why_n, "dns: %s: %s", c->cfg->dns ? c->cfg->dns : "system resolver",
+			 strerror(-err));
+		return err;
+	}
+	ip.dns = c->dns;
+	return inside_new(&ip, &c->inside, why, why_n);
+}
+
+static int core_make_link(struct core *c, char *why, size_t why_n)
+{
+	struct link_core_params lp = {
+		.loop = c->loop,
+		.tls = c->tls_link,
+		.name = c->cfg->name,
+		.domains = (const char *const *)c->domains,
+		.n_domains = c->n_domains,
+		.edges = c->link_edges,
+		.n_edges = c->n_edges,
+		.live_flows = core_live_flows,
+		.ops = &core_link_callbacks,
+		.arg = c,
+	};
+	int err = link_core_new(&lp, &c->link);
+
+	if (err)
+		snprintf(why, why_n, "link: %s", strerror(-err));
+	return err;
+}
+
+static int core_make(struct core *c, char *why, size_t why_n)
+{
+	struct loop_params lp = {.entries = 1024,
+				 .ops_max = 3 * CORE_STREAMS_MAX,
+				 .recv_bufs = 4096,
+				 .send_bufs = 4096,
+				 .buf_size = 2048};
+	int err = core_start_values(c, why, why_n);
+
+	if (err)
+		return err;
+	err = loop_new(&lp, &c->loop);
+	if (err) {
+		snprintf(why, why_n,
+			 "io_uring: %s (kernel.io_uring_disabled must be 0, and a container's "
+			 "seccomp profile must allow io_uring_*)",
+			 strerror(-err));
+		return err;
+	}
+	c->timer = (struct loop_timer){.fn = core_tick, .arg = c};
+	err = core_streams_new(c->loop, c->cfg->limits.message_bytes, CORE_STREAMS_MAX,
+			       &core_stream_callbacks, c, &c->streams);
+	if (err) {
+		snprintf(why, why_n, "streams: %s", strerror(-err));
+		return err;
+	}
+	err = core_make_tls(c, why, why_n);
+	if (!err)
+		err = core_make_engine(c, why, why_n);
+	if (!err)
+		err = core_make_media(c, why, why_n);
+	if (!err)
+		err = core_make_inside(c, why, why_n);
+	if (!err)
+		err = core_make_link(c, why, why_n);
+	if (!err)
+		err = core_admin_start(c, why, why_n);
+	return err;
+}
+
+static void core_free(struct core *c)
+{
+	admin_free(c->admin);
+	link_core_free(c->link);
+	core_streams_free(c->streams);
+	inside_free(c->inside);
+	dns_free(c->dns);
+	media_core_free(c->media);
+	engine_free(c->engine);
+	tls_ctx_free(c->tls_link);
+	tls_ctx_free(c->tls_inside_client);
+	tls_ctx_free(c->tls_inside_server);
+	loop_free(c->loop);
+	core_stop_values(c);
+	free(c);
+}
+
+int core_run(const struct config_core *cfg)
+{
+	char why[CONFIG_WHY_MAX] = "";
+	struct core *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c)
+		return 1;
+	c->cfg = cfg;
+	err = core_make(c, why, sizeof(why));
+	if (!err)
+		err = sandbox_enter(why, sizeof(why));
+	if (err) {
+		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
+		core_free(c);
+		return 1;
+	}
+	log_event(LOG_L_INFO, "started", "core=%s edges=%u domains=%u srtp=\"%s\"", cfg->name,
+		  c->n_edges, c->n_domains, srtp_backend_text());
+	core_pump(c);
+	err = loop_run(c->loop);
+	if (err)
+		log_event(LOG_L_ERROR, "loop", "error=\"%s\"", strerror(-err));
+	core_free(c);
+	return err ? 1 : 0;
+}

@@ -1,0 +1,214 @@
+/* user/core_admin.c -- what sallyctl sees of the core: status, flows, streams, regs, calls, why. In: a request. Out: JSON made on the
+ * spot from the parts' own views; nothing is kept. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "user/core_int.h"
+#include "user/keeper.h"
+#include "user/srtp.h"
+
+static json_t *hex(uint64_t v)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llx", (unsigned long long)v);
+	return json_string(text);
+}
+
+static json_t *core_links(const struct core *c)
+{
+	json_t *list = json_array();
+	unsigned i;
+
+	for (i = 0; i < c->n_edges; i++) {
+		const struct core_edge *e = &c->edges[i];
+		uint64_t now = loop_now_ms(c->loop);
+
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:i, s:I, s:s}", "edge", e->name, "state",
+				  e->peer ? "up" : "down", "pool_idle",
+				  e->peer ? (int)link_peer_idle(e->peer) : 0, "up_s",
+				  e->peer ? (json_int_t)((now - link_peer_up_ms(e->peer)) / 1000)
+					  : (json_int_t)0,
+				  "sip_host", e->sip_host));
+	}
+	return list;
+}
+
+static json_t *core_counts(const struct core *c)
+{
+	const struct engine_stats *s = engine_stats(c->engine);
+	const struct loop_stats *l = loop_stats(c->loop);
+	unsigned admitted, streams = core_streams_count(c->streams, &admitted);
+
+	return json_pack(
+		"{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:I, s:I, s:I, s:I}",
+		"streams", (int)streams, "streams_admitted", (int)admitted, "registrations",
+		(json_int_t)s->bindings, "calls", (json_int_t)s->calls, "calls_total",
+		(json_int_t)s->calls_total, "transactions", (json_int_t)s->transactions, "requests",
+		(json_int_t)s->requests, "responses", (json_int_t)s->responses, "registers_ok",
+		(json_int_t)s->registers_ok, "registers_refused", (json_int_t)s->registers_refused,
+		"refused_identity", (json_int_t)s->refused_identity, "refused_route",
+		(json_int_t)s->refused_route, "refused_plain_rtp", (json_int_t)s->refused_plain_rtp,
+		"refused_token", (json_int_t)s->refused_token, "refused_full",
+		(json_int_t)s->refused_full, "timeouts", (json_int_t)s->timeouts,
+		"inside_send_errors", (json_int_t)c->inside_errors, "loop_rounds",
+		(json_int_t)l->rounds, "loop_stale", (json_int_t)l->stale, "send_errors",
+		(json_int_t)l->send_errors);
+}
+
+static json_t *core_cmd_status(void *arg, const json_t *req)
+{
+	struct core *c = arg;
+
+	(void)req;
+	return json_pack("{s:s, s:s, s:i, s:s, s:o, s:o, s:o}", "role", "core", "name",
+			 c->cfg->name, "pid", (int)getpid(), "srtp", srtp_backend_text(),
+			 "counters", core_counts(c), "links", core_links(c), "call_servers",
+			 inside_show(c->inside));
+}
+
+static json_t *core_cmd_flows(void *arg, const json_t *req)
+{
+	(void)req;
+	return media_core_show(((struct core *)arg)->media);
+}
+
+struct core_list {
+	struct core *c;
+	json_t *list;
+};
+
+static void core_stream_row(void *arg, struct core_stream *s)
+{
+	struct core_list *l = arg;
+	char client[ADDR_TEXT_MAX];
+	uint64_t now = loop_now_ms(l->c->loop);
+
+	json_array_append_new(
+		l->list,
+		json_pack("{s:o, s:s, s:o, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s}",
+			  "stream", hex(s->id), "edge", s->edge, "edge_stream", hex(s->edge_stream),
+			  "client", addr_text(&s->client, client), "admitted", s->admitted, "aors",
+			  engine_stream_aors(l->c->engine, s->id), "messages_in",
+			  (json_int_t)s->messages_in, "messages_out", (json_int_t)s->messages_out,
+			  "keepalives", (json_int_t)s->keepalives, "age_s",
+			  (json_int_t)((now - s->since_ms) / 1000), "client_tls", s->tls, "rung",
+			  "user TLS", "reason", "this version has no kernel TLS rung"));
+}
+
+static json_t *core_cmd_streams(void *arg, const json_t *req)
+{
+	struct core_list l = {.c = arg, .list = json_array()};
+
+	(void)req;
+	core_streams_each(l.c->streams, core_stream_row, &l);
+	return l.list;
+}
+
+static void core_binding_row(void *arg, const struct engine_binding_view *v)
+{
+	struct core_list *l = arg;
+	uint64_t now = loop_now_ms(l->c->loop);
+
+	json_array_append_new(
+		l->list,
+		json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:s}", "aor", v->aor, "instance",
+			  v->instance, "contact", v->contact, "call_server", v->server, "stream",
+			  v->stream ? hex(v->stream) : json_string("none"), "expires_s",
+			  (json_int_t)(v->expires_ms > now ? (v->expires_ms - now) / 1000 : 0),
+			  "user_agent", v->user_agent));
+}
+
+static json_t *core_cmd_regs(void *arg, const json_t *req)
+{
+	struct core_list l = {.c = arg, .list = json_array()};
+
+	(void)req;
+	engine_each_binding(l.c->engine, core_binding_row, &l);
+	return l.list;
+}
+
+static void core_call_row(void *arg, const struct engine_call_view *v)
+{
+	struct core_list *l = arg;
+	json_t *media = json_array();
+	uint64_t now = loop_now_ms(l->c->loop);
+	unsigned i;
+
+	for (i = 0; i < v->n_media && i < 8; i++)
+		json_array_append_new(media, hex(v->media[i]));
+	json_array_append_new(l->list,
+			      json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:o}",
+					"call", hex(v->call), "direction", v->direction, "state",
+					v->state, "user", v->user, "from", v->from, "to", v->to,
+					"suite", v->suite, "stream", hex(v->stream), "age_s",
+					(json_int_t)((now - v->since_ms) / 1000), "call_id",
+					v->call_id, "media", media));
+}
+
+static json_t *core_cmd_calls(void *arg, const json_t *req)
+{
+	struct core_list l = {.c = arg, .list = json_array()};
+
+	(void)req;
+	engine_each_call(l.c->engine, core_call_row, &l);
+	return l.list;
+}
+
+/* The row of @list whose @key is @id, as a new reference. */
+static json_t *core_row(json_t *list, const char *key, const char *id)
+{
+	json_t *row, *found = NULL;
+	size_t i;
+
+	json_array_foreach(list, i, row)
+	{
+		const char *have = json_string_value(json_object_get(row, key));
+
+		if (have && !strcmp(have, id))
+			found = json_incref(row);
+	}
+	json_decref(list);
+	return found;
+}
+
+static json_t *core_cmd_why(void *arg, const json_t *req)
+{
+	const char *id = json_string_value(json_object_get(req, "arg"));
+	json_t *row;
+
+	if (!id)
+		return json_pack("{s:s}", "error", "why: wanted the id of a stream, flow or call");
+	row = core_row(core_cmd_streams(arg, req), "stream", id);
+	if (!row)
+		row = core_row(core_cmd_flows(arg, req), "flow", id);
+	if (!row)
+		row = core_row(core_cmd_calls(arg, req), "call", id);
+	if (row)
+		return row;
+	return json_pack("{s:s, s:s}", "error",
+			 "why: no stream, flow or call has this id on the core", "id", id);
+}
+
+int core_admin_start(struct core *c, char *why, size_t why_n)
+{
+	static const struct admin_cmd cmds[] = {
+		{"status", core_cmd_status},   {"flows", core_cmd_flows},
+		{"streams", core_cmd_streams}, {"regs", core_cmd_regs},
+		{"calls", core_cmd_calls},     {"why", core_cmd_why},
+	};
+	int fd = keeper_fd("admin"), err;
+
+	if (fd < 0)
+		return 0;
+	err = admin_new(c->loop, fd, cmds, sizeof(cmds) / sizeof(cmds[0]), c, &c->admin);
+	if (err)
+		snprintf(why, why_n, "admin socket: %s", strerror(-err));
+	return err;
+}

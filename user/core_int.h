@@ -1,0 +1,63 @@
+/* user/core_int.h -- the core worker's state, shared by its three files: core.c (events and actions), core_start.c (values made from
+ * the configuration at start), core_admin.c (what sallyctl sees). Owner rules: see core.h. */
+#ifndef SALLYPORT_CORE_INT_H
+#define SALLYPORT_CORE_INT_H
+
+#include "sip/engine.h"
+#include "user/admin.h"
+#include "user/config.h"
+#include "user/core_stream.h"
+#include "user/dns.h"
+#include "user/inside.h"
+#include "user/link.h"
+#include "user/loop.h"
+#include "user/media_core.h"
+#include "user/tls.h"
+
+#define CORE_SERVERS_MAX 64 /* call servers; one bit each in failed_servers */
+
+struct core_edge {
+	const char *name;
+	struct link_peer *peer; /* NULL: its control connection is down */
+	char sip_host[256];	/* what the edge advertises towards clients */
+	uint16_t sip_port;
+};
+
+struct core {
+	const struct config_core *cfg;
+	struct loop *loop;
+	struct tls_ctx *tls_link, *tls_inside_client, *tls_inside_server;
+	struct core_streams *streams;
+	struct engine *engine;
+	struct media_core *media;
+	struct dns *dns;
+	struct inside *inside;
+	struct link_core *link;
+	struct admin *admin;
+	struct loop_timer timer; /* the engine's next due time */
+	bool pumping;
+	uint64_t failed_servers; /* bits: not reached while actions were carried out */
+	uint64_t inside_errors;
+
+	/* made at start, constant afterwards */
+	struct core_edge *edges;
+	struct link_core_edge *link_edges;
+	unsigned n_edges;
+	struct engine_server *servers;
+	const char **domains;
+	unsigned n_domains;
+	char *token_key;
+	size_t token_key_n;
+	char inside_host[256];
+	uint16_t inside_port, inside_tls_port;
+};
+
+/* Arrays, names and keys from the configuration. 0 or negative errno with @why. */
+int core_start_values(struct core *c, char *why, size_t why_n);
+void core_stop_values(struct core *c);
+/* A context from the keeper's files "NAME.cert", "NAME.key", "NAME.ca"; the key's text is wiped. */
+int core_tls_ctx(struct tls_params *p, const char *name, struct tls_ctx **out, char *why,
+		 size_t why_n);
+int core_admin_start(struct core *c, char *why, size_t why_n);
+
+#endif

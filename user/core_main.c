@@ -1,0 +1,242 @@
+/* user/core_main.c -- sallyport-core: command line, configuration, what the keeper opens; or the worker itself.
+ *
+ * In: -c FILE. Out: a keeper that runs the worker (core.c), or with -n a verdict on the file. Ownership: the keeper's plan lives as
+ * long as the process. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/config.h"
+#include "user/core.h"
+#include "user/keeper.h"
+#include "user/log.h"
+
+#define CORE_CONFIG_MAX 262144u /* bytes of the configuration file */
+
+static int core_usage(int status)
+{
+	fprintf(status ? stderr : stdout, "usage: sallyport-core -c FILE      run (as root: opens "
+					  "sockets and keys, then drops to the configured user)\n"
+					  "       sallyport-core -n -c FILE   check the "
+					  "configuration: 0 = good, 1 = FILE:LINE and the error\n");
+	return status;
+}
+
+static enum log_level core_log_level(const char *name)
+{
+	return !strcmp(name, "error")	? LOG_L_ERROR
+	       : !strcmp(name, "warn")	? LOG_L_WARN
+	       : !strcmp(name, "debug") ? LOG_L_DEBUG
+					: LOG_L_INFO;
+}
+
+/* The configuration that the descriptor "config" holds. */
+static struct config_core *core_load(const char *name, char why[CONFIG_WHY_MAX])
+{
+	struct config_core *cfg = NULL;
+	char *text = NULL;
+	size_t n = 0;
+	int err = keeper_read("config", &text, &n);
+
+	if (err)
+		snprintf(why, CONFIG_WHY_MAX, "%s: %s", name, strerror(-err));
+	else if (config_core_load(name, text, n, &cfg, why))
+		cfg = NULL;
+	free(text);
+	return cfg;
+}
+
+/* The configuration in the file @path, before there is a keeper. */
+static struct config_core *core_load_path(const char *path, char why[CONFIG_WHY_MAX])
+{
+	static char text[CORE_CONFIG_MAX + 1];
+	struct config_core *cfg = NULL;
+	FILE *f = fopen(path, "re");
+	size_t n;
+
+	if (!f) {
+		snprintf(why, CONFIG_WHY_MAX, "%s: %s", path, strerror(errno));
+		return NULL;
+	}
+	n = fread(text, 1, sizeof(text), f);
+	fclose(f);
+	if (n > CORE_CONFIG_MAX) {
+		snprintf(why, CONFIG_WHY_MAX, "%s: wanted at most %u bytes", path, CORE_CONFIG_MAX);
+		return NULL;
+	}
+	text[n] = 0;
+	return config_core_load(path, text, n, &cfg, why) ? NULL : cfg;
+}
+
+static int core_worker(const char *name)
+{
+	char why[CONFIG_WHY_MAX] = "";
+	struct config_core *cfg = core_load(name, why);
+	int status;
+
+	if (!cfg) {
+		log_event(LOG_L_ERROR, "config", "reason=\"%s\"", why);
+		return 1;
+	}
+	log_set_level(core_log_level(cfg->log));
+	status = core_run(cfg);
+	config_core_free(cfg);
+	return status;
+}
+
+static int core_open_tls(struct keeper_plan *p, const char *prefix,
+			 const struct config_tls_files *t, char *why, size_t why_n)
+{
+	char name[48];
+	int err;
+
+	snprintf(name, sizeof(name), "%s.cert", prefix);
+	err = keeper_open_file(p, name, t->certificate, why, why_n);
+	snprintf(name, sizeof(name), "%s.key", prefix);
+	if (!err)
+		err = keeper_open_file(p, name, t->key, why, why_n);
+	snprintf(name, sizeof(name), "%s.ca", prefix);
+	if (!err)
+		err = keeper_open_file(p, name, t->ca, why, why_n);
+	return err;
+}
+
+/* Everything that needs root or must outlive a worker. */
+static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n)
+{
+	int err = core_open_tls(p, "link", &cfg->link.tls, why, why_n);
+
+	if (!err && cfg->sip.tls.certificate)
+		err = core_open_tls(p, "sip", &cfg->sip.tls, why, why_n);
+	if (!err)
+		err = keeper_open_file(p, "token_key", cfg->token_key, why, why_n);
+	if (!err)
+		err = keeper_bind_udp(p, "sip.udp", cfg->sip.listen, why, why_n);
+	if (!err)
+		err = keeper_listen_tcp(p, "sip.tcp", cfg->sip.listen, why, why_n);
+	if (!err && cfg->sip.tls_listen)
+		err = keeper_listen_tcp(p, "sip.tls", cfg->sip.tls_listen, why, why_n);
+	if (!err)
+		err = keeper_listen_unix(p, "admin", cfg->admin, cfg->user, why, why_n);
+	if (!err)
+		err = keeper_state(p, why, why_n);
+	return err;
+}
+
+struct core_start { /* what a reload is checked against */
+	const char *path;
+	struct config_core *cfg;
+};
+
+static bool core_same(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+/* The first setting that only a restart can change (the keeper dropped the privileges for it), or NULL. */
+static const char *core_privileged_change(const struct config_core *a, const struct config_core *b)
+{
+	if (!core_same(a->user, b->user))
+		return "user";
+	if (!core_same(a->admin, b->admin))
+		return "admin";
+	if (!core_same(a->token_key, b->token_key))
+		return "token_key";
+	if (!core_same(a->sip.listen, b->sip.listen) ||
+	    !core_same(a->sip.tls_listen, b->sip.tls_listen))
+		return "sip.listen or sip.tls_listen";
+	if (!core_same(a->link.tls.key, b->link.tls.key) ||
+	    !core_same(a->link.tls.certificate, b->link.tls.certificate) ||
+	    !core_same(a->link.tls.ca, b->link.tls.ca))
+		return "link.tls";
+	if (!core_same(a->sip.tls.key, b->sip.tls.key) ||
+	    !core_same(a->sip.tls.certificate, b->sip.tls.certificate) ||
+	    !core_same(a->sip.tls.ca, b->sip.tls.ca))
+		return "sip.tls";
+	return NULL;
+}
+
+/* Whole or not at all: the file is good and asks for nothing that needs privilege, or the old one stays. */
+static int core_reload(void *arg, struct keeper_plan *plan)
+{
+	struct core_start *start = arg;
+	char why[CONFIG_WHY_MAX] = "";
+	struct config_core *cfg = core_load_path(start->path, why);
+	const char *change = cfg ? core_privileged_change(start->cfg, cfg) : NULL;
+
+	if (change)
+		snprintf(why, sizeof(why), "%s changed: restart the service to apply it", change);
+	if (!cfg || change || keeper_reopen_file(plan, "config", start->path, why, sizeof(why))) {
+		log_event(LOG_L_ERROR, "reload-refused", "reason=\"%s\"", why);
+		if (cfg)
+			config_core_free(cfg);
+		return -EINVAL;
+	}
+	config_core_free(start->cfg);
+	start->cfg = cfg;
+	return 0;
+}
+
+static int core_keeper(const char *path, struct config_core *cfg)
+{
+	static struct keeper_plan plan; /* 14 KiB: too large for comfort on a stack */
+	struct core_start start = {.path = path, .cfg = cfg};
+	char *worker_argv[] = {(char *)"sallyport-core", (char *)"--worker", (char *)"-c",
+			       (char *)path, NULL};
+	char why[CONFIG_WHY_MAX] = "";
+	int status;
+
+	plan.user = cfg->user;
+	plan.worker_argv = worker_argv;
+	plan.reload = core_reload;
+	plan.arg = &start;
+	if (keeper_open_file(&plan, "config", path, why, sizeof(why)) ||
+	    core_plan(&plan, cfg, why, sizeof(why))) {
+		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
+		return 1;
+	}
+	status = keeper_run(&plan);
+	config_core_free(start.cfg);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"worker", no_argument, NULL, 'W'}, {"help", no_argument, NULL, 'h'}, {0}};
+	char why[CONFIG_WHY_MAX] = "";
+	const char *path = NULL;
+	struct config_core *cfg;
+	bool worker = false, check = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:nh", longs, NULL)) != -1) {
+		if (c == 'c')
+			path = optarg;
+		else if (c == 'n')
+			check = true;
+		else if (c == 'W')
+			worker = true;
+		else
+			return core_usage(c == 'h' ? 0 : 2);
+	}
+	if (!path || optind != argc)
+		return core_usage(2);
+	log_open("sallyport-core", LOG_L_INFO);
+	if (worker)
+		return core_worker(path);
+	cfg = core_load_path(path, why);
+	if (!cfg) {
+		fprintf(stderr, "%s\n", why);
+		return 1;
+	}
+	if (check) {
+		printf("%s: good\n", path);
+		config_core_free(cfg);
+		return 0;
+	}
+	log_set_level(core_log_level(cfg->log));
+	return core_keeper(path, cfg);
+}

@@ -1,0 +1,318 @@
+/* user/core_stream.c -- clients' streams on the core. See core_stream.h. */
+#include "user/core_stream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sip/keepalive.h"
+#include "user/log.h"
+
+#define CORE_STREAM_BUCKETS 4096 /* power of two */
+
+struct core_streams {
+	struct loop *loop;
+	uint32_t message_max;
+	unsigned n, max;
+	bool doomed; /* some stream is */
+	uint64_t next_id;
+	struct core_stream *bucket[CORE_STREAM_BUCKETS];
+	const struct core_stream_ops *ops;
+	void *arg;
+};
+
+static struct core_stream **core_stream_slot(struct core_streams *t, uint64_t id)
+{
+	struct core_stream **at = &t->bucket[id & (CORE_STREAM_BUCKETS - 1)];
+
+	while (*at && (*at)->id != id)
+		at = &(*at)->next;
+	return at;
+}
+
+struct core_stream *core_stream_find(struct core_streams *t, uint64_t id)
+{
+	return *core_stream_slot(t, id);
+}
+
+/* Off the table, told once, freed. The connection is closed in order or aborted. */
+static void core_stream_end(struct core_stream *s, bool orderly, const char *reason)
+{
+	struct core_streams *t = s->table;
+	struct core_stream **at = core_stream_slot(t, s->id);
+	char peer[ADDR_TEXT_MAX];
+
+	if (s->ended)
+		return;
+	s->ended = true;
+	*at = s->next;
+	t->n--;
+	log_event(LOG_L_INFO, "stream-closed", "stream=%llx edge=%s client=%s reason=\"%s\"",
+		  (unsigned long long)s->id, s->edge, addr_text(&s->client, peer), reason);
+	t->ops->closed(t->arg, s);
+	if (orderly)
+		conn_close(s->conn);
+	else
+		conn_abort(s->conn);
+	free(s->buf);
+	free(s);
+}
+
+void core_stream_close(struct core_stream *s, const char *reason)
+{
+	core_stream_end(s, true, reason);
+}
+
+void core_stream_doom(struct core_stream *s, const char *reason)
+{
+	s->doomed = s->table->doomed = true;
+	snprintf(s->doom, sizeof(s->doom), "%s", reason);
+}
+
+int core_stream_send(struct core_streams *t, uint64_t id, struct span data)
+{
+	struct core_stream *s = core_stream_find(t, id);
+	int err;
+
+	if (!s)
+		return -ENOENT;
+	err = conn_write(s->conn, data);
+	if (err) { /* a client that does not read, or is gone */
+		core_stream_doom(s, "client does not read");
+		return err;
+	}
+	s->messages_out++;
+	s->bytes_out += data.n;
+	return 0;
+}
+
+/* Answer keepalives at the front. Bytes used, 0: no keepalive, -EAGAIN: more needed. */
+static ssize_t core_stream_keepalive(struct core_stream *s, struct span rest)
+{
+	uint8_t answer[SIP_KEEPALIVE_MAX];
+	size_t n = 0;
+	ssize_t used = sip_stream_keepalive(rest, &s->client, answer, &n);
+
+	if (used > 0) {
+		s->keepalives++;
+		if (n)
+			conn_write(s->conn, span_of(answer, n));
+	}
+	return used;
+}
+
+/* false: the stream ended (and is gone). */
+static bool core_stream_parse(struct core_stream *s)
+{
+	struct core_streams *t = s->table;
+	uint64_t id = s->id;
+	size_t done = 0;
+
+	while (done < s->n) {
+		struct span rest = span_of(s->buf + done, s->n - done);
+		enum sip_why why = SIP_OK;
+		struct sip_msg m;
+		ssize_t used = core_stream_keepalive(s, rest);
+
+		if (used == 0)
+			used = sip_msg_parse(rest, true, t->message_max, &m, &why);
+		else if (used > 0) {
+			done += (size_t)used;
+			continue;
+		}
+		if (used == -EAGAIN)
+			break;
+		if (used < 0) {
+			core_stream_end(s, true, sip_why_text(why));
+			return false;
+		}
+		done += (size_t)used;
+		s->messages_in++;
+		t->ops->message(t->arg, s, &m);
+		if (!core_stream_find(t, id))
+			return false;
+	}
+	memmove(s->buf, s->buf + done, s->n - done);
+	s->n -= done;
+	if (!s->n) {
+		free(s->buf);
+		s->buf = NULL;
+	}
+	return true;
+}
+
+static void core_stream_readable(void *arg)
+{
+	struct core_stream *s = arg;
+
+	for (;;) {
+		ssize_t n;
+
+		if (!s->buf && !(s->buf = malloc(s->table->message_max))) {
+			core_stream_end(s, false, "out of memory");
+			return;
+		}
+		n = conn_read(s->conn, s->buf + s->n, s->table->message_max - s->n);
+
+		if (n == -EAGAIN && !s->n) {
+			free(s->buf);
+			s->buf = NULL;
+		}
+		if (n == -EAGAIN)
+			return;
+		if (n <= 0) {
+			core_stream_end(s, n == 0,
+					n == 0 ? "closed by the client" : strerror((int)-n));
+			return;
+		}
+		s->bytes_in += (uint64_t)n;
+		s->n += (size_t)n;
+		if (!core_stream_parse(s))
+			return;
+		if (s->n == s->table->message_max) {
+			core_stream_end(s, true, "message over the limit");
+			return;
+		}
+	}
+}
+
+static void core_stream_down(void *arg, int err, const char *why)
+{
+	core_stream_end(arg, err == 0, err ? (why ? why : strerror(-err)) : "closed by the client");
+}
+
+static void core_stream_nothing(void *arg)
+{
+	(void)arg;
+}
+
+static const struct conn_ops core_stream_conn_ops = {
+	.up = core_stream_nothing,
+	.readable = core_stream_readable,
+	.drained = core_stream_nothing,
+	.down = core_stream_down,
+};
+
+int core_stream_open(struct core_streams *t, const char *edge, struct conn *c,
+		     const Sallyport__Open *o, struct core_stream **out)
+{
+	struct core_stream *s = NULL, **at;
+	int err = -EBADMSG;
+
+	if (o->client_ip.len != 16 || o->client_port > 65535 || strcmp(o->service, "sip"))
+		goto refuse;
+	err = -ENOBUFS;
+	if (t->n >= t->max)
+		goto refuse;
+	err = -ENOMEM;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		goto refuse;
+	s->table = t;
+	s->conn = c;
+	s->id = ++t->next_id;
+	s->edge_stream = o->stream;
+	memcpy(s->client.ip, o->client_ip.data, 16);
+	s->client.port = (uint16_t)o->client_port;
+	s->since_ms = loop_now_ms(t->loop);
+	snprintf(s->edge, sizeof(s->edge), "%s", edge);
+	snprintf(s->sni, sizeof(s->sni), "%s", o->sni ? o->sni : "");
+	snprintf(s->tls, sizeof(s->tls), "%s %s", o->tls_version ? o->tls_version : "",
+		 o->tls_cipher ? o->tls_cipher : "");
+	at = core_stream_slot(t, s->id);
+	s->next = *at;
+	*at = s;
+	t->n++;
+	*out = s;
+	return 0;
+refuse:
+	log_event(LOG_L_WARN, "stream-refused", "edge=%s reason=\"%s\"", edge, strerror(-err));
+	free(s);
+	conn_abort(c);
+	return err;
+}
+
+void core_stream_start(struct core_stream *s)
+{
+	conn_set_ops(s->conn, &core_stream_conn_ops, s);
+}
+
+unsigned core_streams_count(const struct core_streams *t, unsigned *admitted)
+{
+	const struct core_stream *s;
+	unsigned i;
+
+	*admitted = 0;
+	for (i = 0; i < CORE_STREAM_BUCKETS; i++)
+		for (s = t->bucket[i]; s; s = s->next)
+			*admitted += s->admitted;
+	return t->n;
+}
+
+void core_streams_each(struct core_streams *t, void (*fn)(void *arg, struct core_stream *s),
+		       void *arg)
+{
+	struct core_stream *s, *next;
+	unsigned i;
+
+	for (i = 0; i < CORE_STREAM_BUCKETS; i++)
+		for (s = t->bucket[i]; s; s = next) {
+			next = s->next;
+			fn(arg, s);
+		}
+}
+
+static void core_stream_reap(void *arg, struct core_stream *s)
+{
+	(void)arg;
+	char reason[sizeof(s->doom)];
+
+	if (!s->doomed)
+		return;
+	memcpy(reason, s->doom, sizeof(reason));
+	core_stream_end(s, true, reason);
+}
+
+static void core_streams_round(void *arg)
+{
+	struct core_streams *t = arg;
+
+	if (t->doomed) {
+		t->doomed = false;
+		core_streams_each(t, core_stream_reap, NULL);
+	}
+}
+
+int core_streams_new(struct loop *l, uint32_t message_max, unsigned max,
+		     const struct core_stream_ops *ops, void *arg, struct core_streams **out)
+{
+	struct core_streams *t = calloc(1, sizeof(*t));
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	*t = (struct core_streams){
+		.loop = l, .message_max = message_max, .max = max, .ops = ops, .arg = arg};
+	err = loop_on_round(l, core_streams_round, t);
+	if (err) {
+		free(t);
+		return err;
+	}
+	*out = t;
+	return 0;
+}
+
+static void core_stream_shut(void *arg, struct core_stream *s)
+{
+	(void)arg;
+	core_stream_end(s, false, "worker stops");
+}
+
+void core_streams_free(struct core_streams *t)
+{
+	if (!t)
+		return;
+	core_streams_each(t, core_stream_shut, NULL);
+	free(t);
+}
