@@ -22,8 +22,9 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr
+UNIT := test_addr test_log
 test_addr_OBJS := user/addr
+test_log_OBJS := user/log
 
 HELPERS :=
 FUZZ :=
