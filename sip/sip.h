@@ -66,7 +66,7 @@ enum sip_hdr { /* header fields known by name (compact forms folded in); the res
 struct sip_header {
 	enum sip_hdr id;
 	struct span name;  /* as written */
-	struct span value; /* trimmed; folds still in it */
+	struct span value; /* trimmed; folds still in it (sip_unfold) */
 	struct span line;  /* the whole field with its CRLF: for removal and copying as it came */
 };
 
@@ -76,7 +76,9 @@ struct sip_param { /* ;name or ;name=value; value may be a quoted string with it
 };
 
 struct sip_uri { /* sip: and sips: parsed; others: scheme and whole only (RFC 3261 19.1) */
-	struct span whole, scheme, user, password, host, params, headers;
+	struct span whole, scheme, user, password, host;
+	struct span params;  /* from their first ';' on, for sip_param_next() */
+	struct span headers; /* behind the '?' */
 	uint16_t port; /* 0: none */
 	bool is_sip, is_sips;
 	bool host_is_v6; /* host is without its brackets */
@@ -122,6 +124,7 @@ struct sip_msg {
 /* Parse one message at the start of @in. @stream: leading CRLFs are skipped (they count as consumed) and Content-Length is
  * required; else @in is one datagram and a missing Content-Length means: to its end. @max: limit in bytes for the whole message.
  * Returns bytes consumed (> 0), -EAGAIN when more input is needed, -EBADMSG or -E2BIG with *why.
+ * A datagram never gets more input, so what is incomplete in one is -EBADMSG. *out is filled in place: after a failure it means nothing.
  * -E2BIG is given as soon as it is certain, from Content-Length on. A message of leading CRLFs only is -EAGAIN: the caller
  * handles keepalives first (sip_keepalive). */
 ssize_t sip_msg_parse(struct span in, bool stream, size_t max, struct sip_msg *out, enum sip_why *why);
@@ -156,6 +159,8 @@ bool sip_uri_equal(const struct sip_uri *a, const struct sip_uri *b);
 /* Address of record: scheme, user (escapes decoded) and lower-case host, no port or parameters (RFC 3261 10.3 step 5).
  * Writes e.g. "sip:alice@example.com"; length or -E2BIG. */
 ssize_t sip_uri_aor(const struct sip_uri *u, char *buf, size_t n);
+/* Copy a header's value with every fold made one space, NUL-terminated: for names and keys made of it. Length or -E2BIG. */
+ssize_t sip_unfold(struct span value, char *buf, size_t n);
 /* Decimal number of 1..10 digits, nothing else, at most @max. 0 or -EBADMSG. */
 int sip_number(struct span s, uint32_t max, uint32_t *out);
 

@@ -1,20 +1,20 @@
 # tools/objects.mk -- which objects make which program; sorted; read by the Makefile. A module is added here, once, in each list
 # that needs it. The edge's list has no policy code on purpose: selftests/unit/edge-nm proves it.
 
-SIP := sip/keepalive sip/msg sip/sdp sip/text sip/uri sip/write
+SIP := sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
 ENGINE := sip/binding sip/call sip/engine sip/identity sip/token sip/txn
 
-BASE := user/addr user/admin user/config user/conn user/keeper user/link user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls
+BASE := user/addr user/admin user/config user/config_lines user/conn user/keeper user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF :=
 
-EDGE := $(BASE) $(SIP) user/bpf_load user/edge user/edge_main user/gate user/maps user/media_edge user/nexthop user/punch user/stream
+EDGE := $(BASE) $(SIP) user/bpf_load user/config_edge user/edge user/edge_main user/gate user/link_edge user/maps user/media_edge user/nexthop user/punch user/stream
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_fast user/srtp_lib
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
-CORE := $(BASE) $(SIP) $(ENGINE) $(SRTP) user/core user/core_admin user/core_main user/core_start user/core_stream user/dns user/inside user/media_core user/punch
+CORE := $(BASE) $(SIP) $(ENGINE) $(SRTP) user/config_core user/core user/core_admin user/core_main user/core_start user/core_stream user/dns user/inside user/link_core user/media_core user/punch
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares
 
 CTL := tools/sallyctl tools/pki user/addr
@@ -22,9 +22,17 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_log
+UNIT := test_addr test_conn test_link test_log test_loop test_tls
 test_addr_OBJS := user/addr
 test_log_OBJS := user/log
+test_conn_OBJS := selftests/unit/certs user/addr user/conn user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
+test_conn_LIBS := -lssl -lcrypto -luring
+test_link_OBJS := selftests/unit/certs user/addr user/conn user/link_core user/link_edge user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
+test_link_LIBS := -lssl -lcrypto -luring -lprotobuf-c
+test_loop_OBJS := user/addr user/loop user/loop_dgram user/loop_timer
+test_loop_LIBS := -luring
+test_tls_OBJS := selftests/unit/certs user/addr user/tls user/tls_cert
+test_tls_LIBS := -lssl -lcrypto
 
 HELPERS :=
 FUZZ :=
