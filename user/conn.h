@@ -41,28 +41,34 @@ struct conn_params {
 	void *arg;
 };
 
-/* Take over an accepted descriptor (server side of TLS) or start to connect to @to (client side). 0 or negative errno. */
+/* Take over an accepted descriptor (server side of TLS) or start to connect to @to (client side). 0 or negative errno; @fd is
+ * closed also on failure. up() follows from the loop, on plain TCP as well. conn_write() before up() queues. */
 int conn_accept(const struct conn_params *p, int fd, struct conn **out);
 int conn_connect(const struct conn_params *p, const struct addr *to, struct conn **out);
 
-/* Hand the connection to another module; allowed at any time outside its ops. If bytes wait to be read, readable() follows. */
+/* Hand the connection to another module; allowed at any time, also within an op. If bytes wait to be read, readable() follows. */
 void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *arg);
 
-/* > 0; 0: clean end; -EAGAIN; other negative errno: over (down() does not follow, the caller knows). */
+/* > 0; 0: clean end; -EAGAIN; other negative errno: over. After 0 and after an error the caller knows: neither readable() nor
+ * down() follows (after 0, a later failure of the sending side still gives down()). -EAGAIN also comes when one readable()
+ * has had 256 KiB: then readable() follows in the next round. A readable() that reads nothing is not called again before
+ * something new arrives or conn_pause(c, false). */
 ssize_t conn_read(struct conn *c, void *buf, size_t n);
-/* All of @data is taken or none: 0, -ENOBUFS (queue_max would be passed), -EPIPE (over). */
+/* All of @data is taken or none: 0, -ENOBUFS (queue_max would be passed), -EPIPE (over; down() follows from the loop unless
+ * the caller ends the connection, or knows already from conn_read()). */
 int conn_write(struct conn *c, struct span data);
+void conn_set_queue_max(struct conn *c, size_t queue_max);
 size_t conn_queued(const struct conn *c);
 size_t conn_room(const struct conn *c); /* bytes that conn_write() would take now */
-/* Stop and go on asking for readable(): back-pressure. */
+/* Stop and go on asking for readable(): back-pressure. A paused connection still gets down() when the peer resets it. */
 void conn_pause(struct conn *c, bool paused);
 
-/* Flush, close_notify, FIN, free: at most 2 s. The module must not use @c any more. NULL is fine in both. */
+/* Flush, close_notify, FIN, wait for the peer's FIN, free: at most 2 s. The module must not use @c any more. NULL is fine in both. */
 void conn_close(struct conn *c);
 void conn_abort(struct conn *c);
 
 const struct addr *conn_peer(const struct conn *c);
-const struct addr *conn_local(const struct conn *c);
-struct tls_conn *conn_tls(struct conn *c); /* NULL on plain TCP */
+const struct addr *conn_local(const struct conn *c); /* known from up() on */
+struct tls_conn *conn_tls(struct conn *c);	     /* NULL on plain TCP */
 
 #endif

@@ -22,12 +22,13 @@ struct tls_conn;
 
 struct tls_params {
 	bool server;
-	bool tls13_only; /* the link */
-	bool tickets;	 /* session tickets (never on the link) */
+	bool tls13_only;	       /* the link */
+	bool tickets;		       /* session tickets (never on the link) */
 	struct span cert_pem, key_pem; /* chain and key; empty for a client without a certificate */
 	struct span ca_pem;	       /* trust for peers; empty: peers are not verified */
 	bool require_peer;	       /* a server asks for and insists on a client certificate */
-	const char *alpn;	       /* comma separated, offered (client) or accepted in this order (server); NULL: none */
+	const char *
+		alpn; /* comma separated, offered (client) or accepted in this order (server); NULL: none */
 };
 
 /* Returns 0 or -EINVAL with @why telling which PEM is wrong and OpenSSL's reason. */

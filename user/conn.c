@@ -1,0 +1,609 @@
+/* user/conn.c -- one byte-stream connection: connect, handshake, pull reads, bounded queue of writes, two ways to end.
+ *
+ * In: poll events and one timer from the loop; reads and writes of the module. Out: the module's ops.
+ * Owner: the module owns the connection until conn_close() or conn_abort(); a connection that flushes its last bytes owns
+ * itself (and is on the loop's at-free list).
+ *
+ * One multishot poll for both directions stays armed for life: its events are edges, so that a paused reader or a peer that
+ * hung up costs nothing. What an edge told is kept in rd_ready until a read says -EAGAIN. */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "user/conn.h"
+
+#define HANDSHAKE_MS 5000 /* all in milliseconds */
+#define CLOSE_MS     2000
+#define NEVER_MS     (1ull << 40)
+#define READ_BUDGET \
+	(256u << 10) /* bytes one readable() may take before the others get their turn */
+#define QUEUE_MIN      4096
+#define DISCARD_ROUNDS 16
+#define KEEPALIVE_S    20
+#define USER_TIMEOUT   20000
+
+enum conn_state { CONN_CONNECTING, CONN_HANDSHAKE, CONN_UP, CONN_CLOSING, CONN_DOWN };
+
+struct conn {
+	struct loop *loop;
+	struct tls_conn *tls;
+	const struct conn_ops *ops;
+	void *arg;
+	struct addr peer, local;
+	struct loop_handle poll;
+	struct loop_timer timer; /* set all its life, so that moving it cannot fail */
+	struct loop_at_free at_free;
+	uint64_t deadline_ms; /* of handshake or close; 0: none */
+	int fd;
+	uint8_t state;
+	bool link, paused;
+	bool rd_ready;	   /* there may be something to read */
+	bool progress;	   /* the running readable() got bytes */
+	bool eof;	   /* clean end seen */
+	bool was_queued;   /* drained() is owed */
+	bool kicked;	   /* run conn_turn() from the timer */
+	bool in_op, gone;  /* destroyed from within an op: freed when it returns */
+	bool down_pending; /* ops.down() is owed */
+	bool shut;	   /* FIN sent */
+	bool refused; /* the handshake failed: an alert may be on its way, do not overtake it by RST */
+	int err;
+	const char *why;
+	size_t budget, queue_max, q_head, q_len, q_cap;
+	uint8_t *q; /* one block: bytes q_head .. q_head + q_len; freed when it is empty */
+};
+
+static void conn_event(void *arg, int revents);
+
+/* ---- life ---- */
+
+static void timer_update(struct conn *c)
+{
+	uint64_t now = loop_now_ms(c->loop), in = NEVER_MS;
+
+	if (c->kicked)
+		in = 0;
+	else if (c->deadline_ms)
+		in = c->deadline_ms > now ? c->deadline_ms - now : 0;
+	loop_timer_set(c->loop, &c->timer, in);
+}
+
+static void conn_kick(struct conn *c)
+{
+	c->kicked = true;
+	timer_update(c);
+}
+
+static void conn_destroy(struct conn *c)
+{
+	loop_cancel(c->loop, &c->poll);
+	loop_timer_cancel(c->loop, &c->timer);
+	loop_at_free_del(&c->at_free);
+	tls_conn_free(c->tls);
+	c->tls = NULL;
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+	free(c->q);
+	c->q = NULL;
+	c->state = CONN_DOWN;
+	if (c->in_op)
+		c->gone = true;
+	else
+		free(c);
+}
+
+static void conn_destroy_fn(void *arg)
+{
+	conn_destroy(arg);
+}
+
+/* From now on nothing is read or written. down() is owed; whoever runs conn_turn() next pays it. */
+static void conn_fail(struct conn *c, int err, const char *why)
+{
+	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
+		return;
+	c->state = CONN_DOWN;
+	c->deadline_ms = 0;
+	c->err = err;
+	c->why = why && *why ? why : strerrordesc_np(-err);
+	c->down_pending = true;
+	loop_cancel(c->loop, &c->poll);
+	conn_kick(c);
+}
+
+static const char *conn_why(const struct conn *c)
+{
+	return c->tls ? tls_why(c->tls) : NULL;
+}
+
+/* ---- bytes ---- */
+
+static ssize_t write_some(struct conn *c, const uint8_t *p, size_t n)
+{
+	ssize_t ret;
+
+	if (c->tls)
+		return tls_write(c->tls, p, n);
+	do {
+		ret = send(c->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : ret;
+}
+
+/* Write from the queue until it is empty or the socket is full. 0, -EAGAIN or the failure. */
+static int queue_flush(struct conn *c)
+{
+	ssize_t ret;
+
+	while (c->q_len) {
+		ret = write_some(c, c->q + c->q_head, c->q_len);
+		if (ret < 0)
+			return (int)ret;
+		c->q_head += (size_t)ret;
+		c->q_len -= (size_t)ret;
+	}
+	free(c->q);
+	c->q = NULL;
+	c->q_head = c->q_cap = 0;
+	return 0;
+}
+
+static int queue_add(struct conn *c, struct span data)
+{
+	size_t need = c->q_len + data.n, cap = c->q_cap ? c->q_cap : QUEUE_MIN;
+	uint8_t *q;
+
+	if (c->q && c->q_head && c->q_head + need > c->q_cap) {
+		memmove(c->q, c->q + c->q_head, c->q_len);
+		c->q_head = 0;
+	}
+	while (cap < need)
+		cap *= 2;
+	if (cap != c->q_cap) {
+		q = realloc(c->q, cap);
+		if (!q)
+			return -ENOMEM;
+		c->q = q;
+		c->q_cap = cap;
+	}
+	memcpy(c->q + c->q_head + c->q_len, data.p, data.n);
+	c->q_len = need;
+	c->was_queued = true;
+	return 0;
+}
+
+int conn_write(struct conn *c, struct span data)
+{
+	ssize_t ret = 0;
+
+	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
+		return -EPIPE;
+	if (data.n > c->queue_max - c->q_len)
+		return -ENOBUFS;
+	while (c->state == CONN_UP && !c->q_len && data.n) {
+		ret = write_some(c, data.p, data.n);
+		if (ret < 0)
+			break;
+		data = span_cut(data, (size_t)ret, data.n);
+	}
+	if (ret < 0 && ret != -EAGAIN) {
+		conn_fail(c, (int)ret, conn_why(c));
+		return -EPIPE;
+	}
+	if (data.n && queue_add(c, data)) {
+		conn_fail(c, -ENOMEM, NULL);
+		return -EPIPE;
+	}
+	return 0;
+}
+
+static ssize_t read_some(struct conn *c, void *buf, size_t n)
+{
+	ssize_t ret;
+
+	if (c->tls)
+		return tls_read(c->tls, buf, n);
+	do {
+		ret = recv(c->fd, buf, n, MSG_DONTWAIT);
+	} while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : ret;
+}
+
+ssize_t conn_read(struct conn *c, void *buf, size_t n)
+{
+	ssize_t ret;
+
+	if (c->state != CONN_UP)
+		return c->state == CONN_DOWN && c->err ? c->err : -EAGAIN;
+	if (n == 0)
+		return -EINVAL;
+	if (c->eof)
+		return 0;
+	if (c->in_op && c->budget == 0)
+		return -EAGAIN; /* rd_ready stays: readable() comes again */
+	ret = read_some(c, buf, n);
+	if (ret > 0) {
+		c->progress = true;
+		c->budget -= (size_t)ret < c->budget ? (size_t)ret : c->budget;
+		return ret;
+	}
+	c->rd_ready = false;
+	if (ret == 0) {
+		c->eof = true;
+	} else if (ret != -EAGAIN) {
+		conn_fail(c, (int)ret, conn_why(c));
+		c->down_pending = false; /* the caller knows */
+	}
+	return ret;
+}
+
+/* ---- the ops; each returns false when the connection is gone or no longer the module's ---- */
+
+static bool op_call(struct conn *c, void (*fn)(void *arg))
+{
+	c->in_op = true;
+	c->progress = false;
+	c->budget = READ_BUDGET;
+	if (fn)
+		fn(c->arg);
+	c->in_op = false;
+	if (c->gone) {
+		free(c);
+		return false;
+	}
+	return c->state == CONN_UP;
+}
+
+static void op_down(struct conn *c)
+{
+	c->down_pending = false;
+	c->in_op = true;
+	if (c->ops->down)
+		c->ops->down(c->arg, c->err, c->why);
+	c->in_op = false;
+	if (c->gone)
+		free(c);
+}
+
+/* ---- what happens on an event, by state ---- */
+
+static void set_up(struct conn *c)
+{
+	c->state = CONN_UP;
+	c->deadline_ms = 0;
+	/* What came during the handshake gave its edge already. */
+	c->rd_ready = true;
+	timer_update(c);
+}
+
+static bool step_handshake(struct conn *c)
+{
+	int ret = c->tls ? tls_handshake(c->tls) : 0;
+
+	if (ret == -EAGAIN)
+		return false;
+	if (ret) {
+		c->refused = true;
+		conn_fail(c, ret, conn_why(c));
+		return false;
+	}
+	set_up(c);
+	return true;
+}
+
+static bool step_connect(struct conn *c, int revents)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(int);
+	int err = 0;
+
+	if (!(revents & (POLLOUT | POLLERR | POLLHUP)))
+		return false;
+	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &n) || err) {
+		conn_fail(c, -(err ? err : errno), NULL);
+		return false;
+	}
+	n = sizeof(ss);
+	if (getsockname(c->fd, (struct sockaddr *)&ss, &n) == 0)
+		addr_from_sockaddr((struct sockaddr *)&ss, &c->local);
+	c->state = CONN_HANDSHAKE;
+	return true;
+}
+
+/* Discard what still comes, so that our FIN is not overtaken by a RST that takes the last bytes with it. */
+static bool discard_done(struct conn *c)
+{
+	uint8_t junk[16384];
+	ssize_t ret;
+	int i;
+
+	for (i = 0; i < DISCARD_ROUNDS; i++) {
+		ret = recv(c->fd, junk, sizeof(junk), MSG_DONTWAIT);
+		if (ret < 0 && errno == EINTR)
+			continue;
+		if (ret <= 0)
+			return ret == 0 || errno != EAGAIN;
+	}
+	conn_kick(c);
+	return false;
+}
+
+static void step_closing(struct conn *c)
+{
+	int ret = c->shut ? 0 : queue_flush(c);
+
+	if (ret == -EAGAIN)
+		return;
+	if (!ret && !c->shut && c->tls && !c->refused)
+		ret = tls_close_notify(c->tls);
+	if (ret == -EAGAIN)
+		return;
+	if (ret) {
+		conn_destroy(c);
+		return;
+	}
+	if (!c->shut)
+		shutdown(c->fd, SHUT_WR);
+	c->shut = true;
+	if (discard_done(c))
+		conn_destroy(c);
+}
+
+/* Pay what is owed to the module of an established connection, one thing after the other. */
+static void step_up(struct conn *c)
+{
+	int ret;
+
+	if (c->q_len || c->was_queued) {
+		ret = queue_flush(c);
+		if (ret && ret != -EAGAIN) {
+			conn_fail(c, ret, conn_why(c));
+			return;
+		}
+		if (!ret) {
+			c->was_queued = false;
+			if (!op_call(c, c->ops->drained))
+				return;
+		}
+	}
+	if (!c->rd_ready || c->paused || c->eof || !op_call(c, c->ops->readable))
+		return;
+	if (c->rd_ready && !c->paused && c->progress)
+		conn_kick(c);
+}
+
+static void conn_turn(struct conn *c, int revents)
+{
+	if (c->state == CONN_CONNECTING && !step_connect(c, revents))
+		return;
+	if (c->state == CONN_HANDSHAKE && (!step_handshake(c) || !op_call(c, c->ops->up)))
+		return;
+	if (c->state == CONN_UP)
+		step_up(c);
+	else if (c->state == CONN_CLOSING)
+		step_closing(c);
+}
+
+static void conn_event(void *arg, int revents)
+{
+	struct conn *c = arg;
+	socklen_t n = sizeof(int);
+	int err = 0;
+
+	if (revents < 0) {
+		c->poll = (struct loop_handle){};
+		conn_fail(c, revents, NULL);
+		return;
+	}
+	if (revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR))
+		c->rd_ready = true;
+	else if (c->tls && tls_wants(c->tls) == POLLOUT)
+		c->rd_ready = true; /* a read that had to write first */
+	/* A reset is told at once where nobody reads; a reader finds it behind the bytes that came before. */
+	if (revents & POLLERR && c->state == CONN_UP && (c->paused || c->eof)) {
+		getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &n);
+		conn_fail(c, err ? -err : -ECONNRESET, NULL);
+		return;
+	}
+	conn_turn(c, revents);
+}
+
+static void conn_timer(void *arg)
+{
+	struct conn *c = arg;
+	bool late = c->deadline_ms && loop_now_ms(c->loop) >= c->deadline_ms;
+
+	c->kicked = false;
+	if (late && c->state == CONN_CLOSING) {
+		conn_destroy(c);
+		return;
+	}
+	if (late) {
+		c->deadline_ms = 0;
+		conn_fail(c, -ETIMEDOUT,
+			  c->state == CONN_CONNECTING ? "connect timed out"
+						      : "TLS handshake timed out");
+	}
+	timer_update(c);
+	if (c->down_pending) {
+		c->kicked = false;
+		op_down(c);
+	} else {
+		conn_turn(c, 0);
+	}
+}
+
+/* ---- making and ending ---- */
+
+static void socket_options(int fd, bool link)
+{
+	static const struct {
+		int level, name, value;
+	} o[] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
+		 {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S},
+		 {IPPROTO_TCP, TCP_KEEPINTVL, 5},
+		 {IPPROTO_TCP, TCP_KEEPCNT, 4},
+		 {IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT}};
+	int one = 1;
+	size_t i;
+
+	/* None of these fails on a TCP socket; a kernel without one gives slower detection only. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	for (i = 0; link && i < sizeof(o) / sizeof(o[0]); i++)
+		setsockopt(fd, o[i].level, o[i].name, &o[i].value, sizeof(o[i].value));
+}
+
+static int conn_new(const struct conn_params *p, int fd, const struct addr *peer, struct conn **out)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+	int ret = -ENOMEM;
+
+	if (!c) {
+		close(fd);
+		return ret;
+	}
+	c->loop = p->loop;
+	c->ops = p->ops;
+	c->arg = p->arg;
+	c->fd = fd;
+	c->peer = *peer;
+	c->link = p->link;
+	c->queue_max = p->queue_max;
+	c->timer = (struct loop_timer){.fn = conn_timer, .arg = c};
+	c->deadline_ms = loop_now_ms(p->loop) + (p->handshake_ms ? p->handshake_ms : HANDSHAKE_MS);
+	socket_options(fd, p->link);
+	if (p->tls)
+		ret = tls_conn_new(p->tls, fd, p->peer_name, &c->tls);
+	if (!p->tls || !ret)
+		ret = loop_timer_set(c->loop, &c->timer, c->deadline_ms - loop_now_ms(p->loop));
+	if (!ret)
+		ret = loop_poll(c->loop, fd, POLLIN | POLLOUT | POLLRDHUP, true, conn_event, c,
+				&c->poll);
+	if (ret) {
+		conn_destroy(c);
+		return ret;
+	}
+	*out = c;
+	return 0;
+}
+
+int conn_accept(const struct conn_params *p, int fd, struct conn **out)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+	struct addr peer;
+	int ret;
+
+	ret = getpeername(fd, (struct sockaddr *)&ss, &n) ? -errno : 0;
+	if (!ret)
+		ret = addr_from_sockaddr((struct sockaddr *)&ss, &peer);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	return conn_new(p, fd, &peer, out);
+}
+
+int conn_connect(const struct conn_params *p, const struct addr *to, struct conn **out)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = addr_to_sockaddr(to, &ss);
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), ret;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&ss, n) && errno != EINPROGRESS) {
+		ret = -errno;
+		close(fd);
+		return ret;
+	}
+	return conn_new(p, fd, to, out);
+}
+
+void conn_close(struct conn *c)
+{
+	if (!c)
+		return;
+	if (c->state != CONN_UP && !c->refused) {
+		conn_abort(c);
+		return;
+	}
+	if (c->state == CONN_DOWN &&
+	    loop_poll(c->loop, c->fd, POLLIN | POLLRDHUP, true, conn_event, c, &c->poll)) {
+		conn_destroy(c);
+		return;
+	}
+	c->state = CONN_CLOSING;
+	if (c->refused)
+		c->q_len = 0;
+	c->down_pending = false;
+	c->deadline_ms = loop_now_ms(c->loop) + CLOSE_MS;
+	c->at_free = (struct loop_at_free){.fn = conn_destroy_fn, .arg = c};
+	loop_at_free_add(c->loop, &c->at_free);
+	conn_kick(c);
+}
+
+void conn_abort(struct conn *c)
+{
+	static const struct linger rst = {.l_onoff = 1};
+
+	if (!c)
+		return;
+	/* The alert that says why must reach the other end of the link, where an operator looks for it. */
+	if (c->refused && c->link) {
+		conn_close(c);
+		return;
+	}
+	if (!c->refused)
+		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
+	conn_destroy(c);
+}
+
+/* ---- small things ---- */
+
+void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *arg)
+{
+	c->ops = ops;
+	c->arg = arg;
+	if (c->rd_ready && c->state == CONN_UP)
+		conn_kick(c);
+}
+
+void conn_pause(struct conn *c, bool paused)
+{
+	c->paused = paused;
+	if (!paused && c->rd_ready && c->state == CONN_UP)
+		conn_kick(c);
+}
+
+void conn_set_queue_max(struct conn *c, size_t queue_max)
+{
+	c->queue_max = queue_max > c->q_len ? queue_max : c->q_len;
+}
+
+size_t conn_queued(const struct conn *c)
+{
+	return c->q_len;
+}
+
+size_t conn_room(const struct conn *c)
+{
+	return c->state == CONN_DOWN || c->state == CONN_CLOSING ? 0 : c->queue_max - c->q_len;
+}
+
+const struct addr *conn_peer(const struct conn *c)
+{
+	return &c->peer;
+}
+
+const struct addr *conn_local(const struct conn *c)
+{
+	return &c->local;
+}
+
+struct tls_conn *conn_tls(struct conn *c)
+{
+	return c->tls;
+}

@@ -1,0 +1,461 @@
+/* user/tls.c -- contexts, handshakes and records by OpenSSL on the socket's own descriptor.
+ *
+ * In: PEM texts, a nonblocking socket, plaintext to send. Out: plaintext received, errnos with one meaning each, and a
+ * text that tells an operator what was wrong. Owner: see user/tls.h; the descriptor is always the caller's. */
+#include <errno.h>
+#include <openssl/err.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/addr.h"
+#include "user/tls_impl.h"
+
+/* Forward secret AEAD only for TLS 1.2; all suites of 1.3 are that. */
+#define TLS12_CIPHERS	 "ECDHE+AESGCM:ECDHE+CHACHA20"
+#define ALERT_REASON_MIN 1000 /* OpenSSL reports a received alert N as reason 1000 + N */
+#define ALERT_REASON_MAX 1255
+
+static int ex_index(void)
+{
+	static int index =
+		-1; /* one number a process, from a registry that OpenSSL keeps a process */
+
+	if (index < 0)
+		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	return index;
+}
+
+__attribute__((format(printf, 2, 3))) static void why_set(struct tls_conn *t, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!t->why)
+		t->why = malloc(TLS_WHY_MAX);
+	if (!t->why)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(t->why, TLS_WHY_MAX, fmt, ap);
+	va_end(ap);
+}
+
+/* ---- contexts ---- */
+
+/* Runs for each certificate of the chain; only when it fails do we look, since later the peer's certificate is gone. */
+static int verify_cb(int ok, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_conn *t = SSL_get_ex_data(ssl, ex_index());
+	int err = X509_STORE_CTX_get_error(store);
+	char names[160] = "";
+
+	if (ok || !t || t->refused)
+		return ok;
+	t->refused = true;
+	tls_cert_names(X509_STORE_CTX_get0_cert(store), names, sizeof(names));
+	if (err == X509_V_ERR_HOSTNAME_MISMATCH || err == X509_V_ERR_IP_ADDRESS_MISMATCH)
+		why_set(t, "certificate refused: wanted %s, got names %s", t->want ? t->want : "?",
+			*names ? names : "(none)");
+	else
+		why_set(t, "certificate refused: %s (at depth %d, names %s)",
+			X509_verify_cert_error_string(err), X509_STORE_CTX_get_error_depth(store),
+			*names ? names : "(none)");
+	return 0;
+}
+
+static int alpn_select(SSL *ssl, const unsigned char **out, unsigned char *outlen,
+		       const unsigned char *in, unsigned int inlen, void *arg)
+{
+	const struct tls_ctx *c = arg;
+	unsigned char *found;
+
+	(void)ssl;
+	/* RFC 7301 section 3.2: no overlap is a fatal alert. */
+	if (SSL_select_next_proto(&found, outlen, c->alpn, c->n_alpn, in, inlen) !=
+	    OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = found;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static int sni_accept(SSL *ssl, int *alert, void *arg)
+{
+	(void)ssl, (void)alert, (void)arg;
+	return SSL_TLSEXT_ERR_OK; /* accept any name: which service it means is decided later */
+}
+
+/* "a,b" to length-prefixed names. */
+static int alpn_wire(struct tls_ctx *c, const char *list)
+{
+	size_t n;
+
+	for (; list && *list; list += n + (list[n] == ',')) {
+		n = strcspn(list, ",");
+		if (n == 0 || n > 255 || c->n_alpn + n + 1 > sizeof(c->alpn))
+			return -EINVAL;
+		memcpy(c->alpn_text + c->n_alpn, list, n);
+		c->alpn[c->n_alpn++] = (uint8_t)n;
+		memcpy(c->alpn + c->n_alpn, list, n);
+		c->n_alpn += (unsigned)n;
+	}
+	return 0;
+}
+
+static void ctx_options(struct tls_ctx *c, const struct tls_params *p)
+{
+	SSL_CTX_set_min_proto_version(c->ssl, p->tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION);
+	SSL_CTX_set_max_proto_version(c->ssl, TLS1_3_VERSION);
+	SSL_CTX_set_options(c->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
+					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+					 SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_read_ahead(c->ssl, 0);
+	SSL_CTX_set_max_early_data(c->ssl, 0);
+	if (!p->tickets) {
+		SSL_CTX_set_options(c->ssl, SSL_OP_NO_TICKET);
+		SSL_CTX_set_num_tickets(c->ssl, 0);
+	}
+	if (!c->verify)
+		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_NONE, NULL);
+	else
+		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+				   verify_cb);
+	if (p->server)
+		SSL_CTX_set_tlsext_servername_callback(c->ssl, sni_accept);
+	if (p->server && c->n_alpn)
+		SSL_CTX_set_alpn_select_cb(c->ssl, alpn_select, c);
+}
+
+static int ctx_setup(struct tls_ctx *c, const struct tls_params *p, char *why)
+{
+	static const unsigned char sid[] =
+		"sallyport"; /* needed to resume where client certificates are asked for */
+
+	if (alpn_wire(c, p->alpn)) {
+		snprintf(why, TLS_WHY_MAX, "alpn: empty or too long");
+		return -EINVAL;
+	}
+	if (p->require_peer && !p->ca_pem.n) {
+		snprintf(why, TLS_WHY_MAX, "CA: needed to require a certificate");
+		return -EINVAL;
+	}
+	c->ssl = SSL_CTX_new(p->server ? TLS_server_method() : TLS_client_method());
+	if (!c->ssl || ex_index() < 0 || SSL_CTX_set_cipher_list(c->ssl, TLS12_CIPHERS) != 1 ||
+	    SSL_CTX_set_session_id_context(c->ssl, sid, sizeof(sid) - 1) != 1 ||
+	    (!p->server && c->n_alpn && SSL_CTX_set_alpn_protos(c->ssl, c->alpn, c->n_alpn) != 0)) {
+		snprintf(why, TLS_WHY_MAX, "OpenSSL: out of memory");
+		return -EINVAL;
+	}
+	ctx_options(c, p);
+	return tls_pem_load(c, p, why);
+}
+
+int tls_ctx_new(const struct tls_params *p, struct tls_ctx **out, char why[TLS_WHY_MAX])
+{
+	struct tls_ctx *c = calloc(1, sizeof(*c));
+	int ret;
+
+	if (!c) {
+		snprintf(why, TLS_WHY_MAX, "out of memory");
+		return -EINVAL;
+	}
+	ERR_clear_error();
+	c->server = p->server;
+	c->verify = p->server ? p->require_peer : p->ca_pem.n > 0;
+	ret = ctx_setup(c, p, why);
+	if (ret) {
+		tls_ctx_free(c);
+		return ret;
+	}
+	*out = c;
+	return 0;
+}
+
+void tls_ctx_free(struct tls_ctx *c)
+{
+	if (!c)
+		return;
+	SSL_CTX_free(c->ssl);
+	free(c);
+}
+
+/* ---- connections ---- */
+
+static int peer_name_set(struct tls_conn *t, const char *name)
+{
+	struct addr a;
+	bool ip = addr_parse(span_str(name), &a) == 0;
+
+	t->want = strdup(name);
+	if (!t->want)
+		return -ENOMEM;
+	if (!ip && SSL_set_tlsext_host_name(t->ssl, name) != 1)
+		return -EINVAL;
+	if (!t->ctx->verify)
+		return 0;
+	SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	if (ip)
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), name) == 1 ? 0
+											: -EINVAL;
+	return SSL_set1_host(t->ssl, name) == 1 ? 0 : -EINVAL;
+}
+
+int tls_conn_new(struct tls_ctx *c, int fd, const char *peer_name, struct tls_conn **out)
+{
+	struct tls_conn *t = calloc(1, sizeof(*t));
+	int ret = -ENOMEM;
+
+	if (!t)
+		return ret;
+	ERR_clear_error();
+	t->ctx = c;
+	t->wants = POLLIN;
+	t->ssl = SSL_new(c->ssl);
+	if (!t->ssl || SSL_set_fd(t->ssl, fd) != 1 || SSL_set_ex_data(t->ssl, ex_index(), t) != 1)
+		goto out;
+	ret = peer_name && !c->server ? peer_name_set(t, peer_name) : 0;
+	if (ret)
+		goto out;
+	if (c->server)
+		SSL_set_accept_state(t->ssl);
+	else
+		SSL_set_connect_state(t->ssl);
+	*out = t;
+	return 0;
+out:
+	ERR_clear_error();
+	tls_conn_free(t);
+	return ret;
+}
+
+void tls_conn_free(struct tls_conn *t)
+{
+	if (!t)
+		return;
+	SSL_free(t->ssl);
+	free(t->want);
+	free(t->why);
+	free(t);
+}
+
+static int over(struct tls_conn *t, int err)
+{
+	t->over = err;
+	t->wants = 0;
+	ERR_clear_error();
+	return err;
+}
+
+/* An error of the protocol: the oldest entry of OpenSSL's queue is the cause, the others say where it was noticed. */
+static int ssl_fail(struct tls_conn *t)
+{
+	unsigned long e = ERR_peek_error();
+	int reason = ERR_GET_REASON(e);
+	const char *text = ERR_reason_error_string(e);
+
+	if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+		if (!t->established) {
+			why_set(t, "connection closed during the handshake");
+			return over(t, -ECONNRESET);
+		}
+		why_set(t, "truncated: connection closed without close_notify");
+		return over(t, -EPIPE);
+	}
+	if (t->refused)
+		return over(t, -EKEYREJECTED);
+	if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+		why_set(t, "certificate refused: the peer sent none");
+		return over(t, -EKEYREJECTED);
+	}
+	if (reason >= ALERT_REASON_MIN && reason <= ALERT_REASON_MAX)
+		why_set(t, "alert received: %s",
+			SSL_alert_desc_string_long(reason - ALERT_REASON_MIN));
+	else
+		why_set(t, "protocol error: %s", text ? text : "unknown");
+	return over(t, -EPROTO);
+}
+
+static int sys_fail(struct tls_conn *t, int err)
+{
+	if (err == 0) {
+		why_set(t, "connection closed");
+		return over(t, -ECONNRESET);
+	}
+	why_set(t, "connection lost: %s", strerror(err));
+	return over(t, err == ENOMEM || err == ENOBUFS ? -ENOMEM : -ECONNRESET);
+}
+
+/* What a call of OpenSSL that returned @ret <= 0 means. @err: errno right after it. */
+static int conn_result(struct tls_conn *t, int ret, int err)
+{
+	switch (SSL_get_error(t->ssl, ret)) {
+	case SSL_ERROR_WANT_READ:
+		t->wants = POLLIN;
+		return -EAGAIN;
+	case SSL_ERROR_WANT_WRITE:
+		t->wants = POLLOUT;
+		return -EAGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	case SSL_ERROR_SYSCALL:
+		return ERR_peek_error() ? ssl_fail(t) : sys_fail(t, err);
+	default:
+		return ssl_fail(t);
+	}
+}
+
+int tls_handshake(struct tls_conn *t)
+{
+	int ret, err;
+
+	if (t->over)
+		return t->over;
+	ERR_clear_error();
+	errno = 0;
+	ret = SSL_do_handshake(t->ssl);
+	err = errno;
+	if (ret == 1) {
+		t->established = true;
+		return 0;
+	}
+	ret = conn_result(t, ret, err);
+	if (ret == 0) {
+		why_set(t, "closed by the peer during the handshake");
+		ret = over(t, -ECONNRESET);
+	}
+	return ret;
+}
+
+short tls_wants(const struct tls_conn *t)
+{
+	return t->wants;
+}
+
+ssize_t tls_read(struct tls_conn *t, void *buf, size_t n)
+{
+	size_t got = 0;
+	int ret, err;
+
+	if (t->over)
+		return t->over;
+	ERR_clear_error();
+	errno = 0;
+	ret = SSL_read_ex(t->ssl, buf, n, &got);
+	err = errno;
+	return ret == 1 ? (ssize_t)got : conn_result(t, ret, err);
+}
+
+/* The socket takes no more: perhaps because the peer refused us, and its alert is still to be read. In TLS 1.3 a client
+ * learns only so that its certificate was not liked. */
+static bool alert_waits(struct tls_conn *t)
+{
+	uint8_t b;
+	int ret;
+
+	ERR_clear_error();
+	ret = SSL_peek(t->ssl, &b, 1);
+	if (ret > 0 || SSL_get_error(t->ssl, ret) != SSL_ERROR_SSL)
+		return false;
+	return ERR_GET_REASON(ERR_peek_error()) >= ALERT_REASON_MIN && ssl_fail(t) != 0;
+}
+
+ssize_t tls_write(struct tls_conn *t, const void *buf, size_t n)
+{
+	size_t put = 0;
+	int ret, err;
+
+	if (t->over)
+		return t->over;
+	if (n == 0)
+		return 0;
+	ERR_clear_error();
+	errno = 0;
+	ret = SSL_write_ex(t->ssl, buf, n, &put);
+	err = errno;
+	if (ret == 1)
+		return (ssize_t)put;
+	if (SSL_get_error(t->ssl, ret) == SSL_ERROR_SYSCALL && alert_waits(t))
+		return t->over;
+	ret = conn_result(t, ret, err);
+	if (ret)
+		return ret;
+	why_set(t, "write after close_notify");
+	return over(t, -EPROTO);
+}
+
+bool tls_pending(const struct tls_conn *t)
+{
+	return !t->over && SSL_pending(t->ssl) > 0;
+}
+
+int tls_close_notify(struct tls_conn *t)
+{
+	int ret, err;
+
+	if (t->over)
+		return t->over;
+	if (!t->established)
+		return -EPROTO;
+	ERR_clear_error();
+	errno = 0;
+	ret = SSL_shutdown(t->ssl);
+	err = errno;
+	return ret >= 0 ? 0 : conn_result(t, ret, err);
+}
+
+/* ---- what is known of it ---- */
+
+const char *tls_why(const struct tls_conn *t)
+{
+	return t->why ? t->why : "";
+}
+
+const char *tls_version(const struct tls_conn *t)
+{
+	return SSL_get_version(t->ssl);
+}
+
+const char *tls_cipher(const struct tls_conn *t)
+{
+	return SSL_get_cipher_name(t->ssl);
+}
+
+const char *tls_sni(const struct tls_conn *t)
+{
+	const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+
+	return name ? name : "";
+}
+
+const char *tls_alpn(const struct tls_conn *t)
+{
+	const unsigned char *p;
+	unsigned n, off;
+
+	SSL_get0_alpn_selected(t->ssl, &p, &n);
+	/* Both sides agree only on a name of our list, and that has a string form that lives as long as the context. */
+	for (off = 0; n && off < t->ctx->n_alpn; off += 1u + t->ctx->alpn[off])
+		if (t->ctx->alpn[off] == n && memcmp(t->ctx->alpn + off + 1, p, n) == 0)
+			return t->ctx->alpn_text + off;
+	return "";
+}
+
+bool tls_peer_has_name(const struct tls_conn *t, const char *name)
+{
+	X509 *cert = SSL_get0_peer_certificate(t->ssl);
+
+	return tls_cert_has_name(cert, name);
+}
+
+const char *tls_peer_names(const struct tls_conn *t, char *buf, size_t n)
+{
+	return tls_cert_names(SSL_get0_peer_certificate(t->ssl), buf, n);
+}
+
+const char *tls_own_names(const struct tls_ctx *c, char *buf, size_t n)
+{
+	return tls_cert_names(SSL_CTX_get0_certificate(c->ssl), buf, n);
+}

@@ -1,0 +1,42 @@
+/* user/tls_impl.h -- what the files of user/tls* share. The only place outside them that may include it is a climb to
+ * kernel TLS (user/ktls*).
+ *
+ * In: OpenSSL's types. Out: the two structs. Owner: see user/tls.h. */
+#ifndef SALLYPORT_TLS_IMPL_H
+#define SALLYPORT_TLS_IMPL_H
+
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "user/tls.h"
+
+#define TLS_ALPN_MAX 256 /* wire form */
+
+struct tls_ctx {
+	SSL_CTX *ssl;
+	bool server, verify;
+	uint8_t alpn[TLS_ALPN_MAX]; /* wire form, in order of preference */
+	unsigned n_alpn;
+	char alpn_text
+		[TLS_ALPN_MAX +
+		 1]; /* the same with each name ended by NUL, at the offset of its length byte */
+};
+
+struct tls_conn {
+	SSL *ssl;
+	struct tls_ctx *ctx;
+	char *want;  /* name asked for, for the text of a refusal */
+	short wants; /* of the last -EAGAIN */
+	int over; /* errno of the failure that ended it: no further call of OpenSSL may follow one */
+	bool refused;	  /* why was set while the peer's certificate was checked */
+	bool established; /* OpenSSL's own answer is lost once an error occurred */
+	char *why;	  /* TLS_WHY_MAX bytes, only once something went wrong */
+};
+
+/* The SAN names of @cert, comma separated, cut to @n; bytes outside printable ASCII become '?'. */
+const char *tls_cert_names(const X509 *cert, char *buf, size_t n);
+bool tls_cert_has_name(X509 *cert, const char *name);
+/* Load certificate chain, key and trust into @c. 0 or -EINVAL with @why. */
+int tls_pem_load(struct tls_ctx *c, const struct tls_params *p, char why[TLS_WHY_MAX]);
+
+#endif
