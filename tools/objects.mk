@@ -7,12 +7,12 @@ ENGINE := sip/binding sip/call sip/engine sip/identity sip/token sip/txn
 BASE := user/addr user/admin user/config user/config_lines user/conn user/keeper user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
-BPF :=
+BPF := bench
 
 EDGE := $(BASE) $(SIP) user/bpf_load user/config_edge user/edge user/edge_main user/gate user/link_edge user/maps user/media_edge user/nexthop user/punch user/stream
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
-SRTP := user/srtp user/srtp_fast user/srtp_lib
+SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
 CORE := $(BASE) $(SIP) $(ENGINE) $(SRTP) user/config_core user/core user/core_admin user/core_main user/core_start user/core_stream user/dns user/inside user/link_core user/media_core user/punch
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares
@@ -22,7 +22,7 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_conn test_log
+UNIT := test_addr test_config test_conn test_dns test_log test_sip_keepalive
 test_addr_OBJS := user/addr
 test_log_OBJS := user/log
 test_conn_OBJS := selftests/unit/certs user/addr user/conn user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
@@ -33,6 +33,18 @@ test_loop_OBJS := user/addr user/loop user/loop_dgram user/loop_timer
 test_loop_LIBS := -luring
 test_tls_OBJS := selftests/unit/certs user/addr user/tls user/tls_cert
 test_tls_LIBS := -lssl -lcrypto
+test_config_OBJS := user/addr user/config user/config_core user/config_edge user/config_lines
+test_config_LIBS := -lcyaml -lyaml
 
-HELPERS :=
+HELPERS := bench-media selftests/net/pcapcheck selftests/net/rtptool
+selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
+selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
+selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
+selftests_net_rtptool_LIBS := -lsrtp2 -lm
 FUZZ :=
+
+bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine user/addr user/bpf_load user/maps $(SRTP)
+bench-media_LIBS := -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
+test_sip_keepalive_OBJS := $(SIP) user/addr
+test_dns_OBJS := user/addr user/dns user/loop user/loop_dgram user/loop_timer
+test_dns_LIBS := -luring -lcares

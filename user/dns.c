@@ -304,23 +304,23 @@ static void dns_on_timer(void *arg)
 	dns_rearm(d);
 }
 
-static short dns_wanted(const ares_socket_t *fds, int mask, int i)
+/* The bits of ares_getsock(); its own macros shift a signed one into the sign bit. */
+static short dns_wanted(unsigned mask, unsigned i)
 {
-	(void)fds;
-	return (short)((ARES_GETSOCK_READABLE(mask, i) ? POLLIN : 0) |
-		       (ARES_GETSOCK_WRITABLE(mask, i) ? POLLOUT : 0));
+	return (short)((mask >> i & 1 ? POLLIN : 0) |
+		       (mask >> (i + ARES_GETSOCK_MAXNUM) & 1 ? POLLOUT : 0));
 }
 
 /* c-ares tells its sockets anew after each step; single-shot polls follow that without bookkeeping of our own. */
 static void dns_rearm(struct dns *d)
 {
 	ares_socket_t fds[DNS_SOCKS];
-	int mask = ares_getsock(d->channel, fds, DNS_SOCKS), i;
+	unsigned mask = (unsigned)ares_getsock(d->channel, fds, DNS_SOCKS), i;
 	struct timeval tv, *left;
 
 	for (i = 0; i < DNS_SOCKS; i++) {
 		struct dns_sock *s = &d->socks[i];
-		short want = dns_wanted(fds, mask, i);
+		short want = dns_wanted(mask, i);
 
 		if (s->events && (want != s->events || s->fd != fds[i])) {
 			loop_cancel(d->loop, &s->op);

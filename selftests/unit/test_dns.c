@@ -1,0 +1,160 @@
+/* selftests/unit/test_dns.c -- SRV and address look-ups against a real dnsmasq on loopback: order, fallback, missing names, no server. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "user/dns.h"
+
+#define PORT "25353"
+
+struct answer {
+	struct loop *loop;
+	int err;
+	unsigned n, calls;
+	struct addr targets[DNS_TARGETS_MAX];
+};
+
+static pid_t server;
+
+static int start_dnsmasq(void **state)
+{
+	(void)state;
+	server = fork();
+	if (server == 0) {
+		int null = open("/dev/null", O_RDWR);
+
+		dup2(null, 1);
+		dup2(null, 2);
+		execlp("dnsmasq", "dnsmasq", "-k", "-C", "/dev/null", "--port=" PORT,
+		       "--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv",
+		       "--no-hosts", "--user=", "--pid-file=", "--local=/test.example/",
+		       "--host-record=a.test.example,192.0.2.1,2001:db8::1",
+		       "--host-record=b.test.example,192.0.2.2",
+		       "--srv-host=_sip._udp.test.example,b.test.example,5070,10,0",
+		       "--srv-host=_sip._udp.test.example,a.test.example,5060,5,0", (char *)NULL);
+		_exit(127);
+	}
+	usleep(300000); /* the first question is repeated by c-ares if it is not up yet */
+	return server > 0 && kill(server, 0) == 0 ? 0 : -1;
+}
+
+static int stop_dnsmasq(void **state)
+{
+	(void)state;
+	kill(server, SIGTERM);
+	waitpid(server, NULL, 0);
+	return 0;
+}
+
+static void on_answer(void *arg, int err, const struct addr *targets, unsigned n, unsigned ttl_s)
+{
+	struct answer *a = arg;
+
+	assert_in_range(ttl_s, 0, 300);
+	a->err = err;
+	a->n = n;
+	a->calls++;
+	if (n)
+		memcpy(a->targets, targets, n * sizeof(*targets));
+	loop_stop(a->loop);
+}
+
+static void ask(const char *resolver, const char *name, struct answer *a)
+{
+	struct loop_params lp = {.entries = 64, .ops_max = 64};
+	struct dns *d;
+
+	*a = (struct answer){.err = 1};
+	assert_int_equal(loop_new(&lp, &a->loop), 0);
+	assert_int_equal(dns_new(a->loop, resolver, &d), 0);
+	assert_int_equal(dns_service(d, "_sip._udp", name, 5060, on_answer, a), 0);
+	if (!a->calls)
+		assert_int_equal(loop_run(a->loop), 0);
+	dns_free(d);
+	loop_free(a->loop);
+	assert_int_equal(a->calls, 1);
+}
+
+static void test_dns_srv_order(void **state)
+{
+	char text[ADDR_TEXT_MAX];
+	struct answer a;
+
+	(void)state;
+	ask("127.0.0.1:" PORT, "test.example", &a);
+	assert_int_equal(a.err, 0);
+	assert_int_equal(a.n, 3);
+	assert_int_equal(a.targets[0].port, 5060); /* priority 5 first, both its families */
+	assert_int_equal(a.targets[1].port, 5060);
+	assert_true(addr_is_v4(&a.targets[0]) != addr_is_v4(&a.targets[1]));
+	assert_string_equal(addr_text(&a.targets[2], text), "192.0.2.2:5070");
+}
+
+static void test_dns_without_srv(void **state)
+{
+	char text[ADDR_TEXT_MAX];
+	struct answer a;
+
+	(void)state;
+	ask("127.0.0.1:" PORT, "b.test.example", &a);
+	assert_int_equal(a.err, 0);
+	assert_int_equal(a.n, 1);
+	assert_string_equal(addr_text(&a.targets[0], text), "192.0.2.2:5060");
+}
+
+static void test_dns_no_such_name(void **state)
+{
+	struct answer a;
+
+	(void)state;
+	ask("127.0.0.1:" PORT, "missing.test.example", &a);
+	assert_int_equal(a.err, -ENOENT);
+	assert_int_equal(a.n, 0);
+}
+
+static void test_dns_no_server(void **state)
+{
+	struct answer a;
+
+	(void)state;
+	ask("127.0.0.1:9", "test.example",
+	    &a); /* nothing listens there: refused or timed out, never a name error */
+	assert_true(a.err == -ETIMEDOUT || a.err == -EIO);
+}
+
+static void test_dns_freed_while_asking(void **state)
+{
+	struct loop_params lp = {.entries = 64, .ops_max = 64};
+	struct answer a = {.err = 1};
+	struct dns *d;
+
+	(void)state;
+	assert_int_equal(loop_new(&lp, &a.loop), 0);
+	assert_int_equal(dns_new(a.loop, "127.0.0.1:" PORT, &d), 0);
+	assert_int_equal(dns_service(d, "_sip._udp", "test.example", 5060, on_answer, &a), 0);
+	dns_free(d);
+	loop_free(a.loop);
+	assert_int_equal(a.calls, 1);
+	assert_int_equal(a.err, -ECANCELED);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_dns_srv_order),
+		cmocka_unit_test(test_dns_without_srv),
+		cmocka_unit_test(test_dns_no_such_name),
+		cmocka_unit_test(test_dns_no_server),
+		cmocka_unit_test(test_dns_freed_while_asking),
+	};
+
+	return cmocka_run_group_tests(tests, start_dnsmasq, stop_dnsmasq);
+}
