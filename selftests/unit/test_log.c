@@ -117,8 +117,9 @@ static void test_log_esc_table(void **state)
 		{SPAN(""), 64, "\"\""},
 		{SPAN("a\"b\\c\n\xff"), 64, "\"a\\x22b\\x5cc\\x0a\\xff\""},
 		{SPAN("abcdefghij"), 13, "\"abcdefghij\""},
-		{SPAN("abcdefghij"), 12, "\"abcdefg...\""},
-		{SPAN("abc\x01"), 10, "\"abc...\""},
+		{SPAN("abcdefghij"), 12, "\"abcdef...\""},
+		{SPAN("abc\x01"), 10, "\"abc\\x01\""},
+		{SPAN("abc\x01"), 9, "\"abc...\""},
 		{SPAN("abc"), 3, ""},
 	};
 	char buf[64];
