@@ -1,0 +1,317 @@
+# selftests/net/lib.sh -- the test bed: namespaces, wires, certificates, peers, the two daemons, and their end.
+#
+# In: sourced by the tests here and by tools/demo. Out: functions; state only in $RUN (a temporary directory) and in namespaces
+# called $P-inet, $P-dmz, $P-in, $P-lan. Everything started is recorded in $RUN/pids and ended by net_down, in every case (trap).
+#
+#   $P-inet                       $P-dmz                          $P-in                        $P-lan
+#   alice 203.0.113.50            edge                            core                         Kamailio 10.20.0.30
+#   carol 203.0.113.51  n0--d0 203.0.113.10   172.16.0.10 d1--i0 172.16.0.20   10.20.0.20 i1--l0  bob 10.20.0.40
+#   DNS   203.0.113.53
+#
+# The firewall of $P-in drops (and counts) every new flow that comes in by i0. Frames that XDP redirects into a veth are only
+# taken if the other end runs NAPI (GRO on), and a sender with checksum offload would leave half a checksum in what XDP reads:
+# hence gro on, tx off on every wire.
+#
+# `ip netns exec` makes a mount namespace and mounts /sys anew, which hides bpffs; so commands go in by nsenter --net only.
+# Tests first call net_isolate: mount and pid namespaces of their own with a tmpfs on /run/netns and a fresh bpffs, so that a
+# test that is killed leaves nothing at all. tools/demo runs without it, to be looked at from any shell.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+NET=$TOP/selftests/net
+B=${B:-$TOP/build}
+DOMAIN=corp.example
+EDGE_NAME=edge.$DOMAIN
+CORE_NAME=core.$DOMAIN
+EDGE_OUT=203.0.113.10 EDGE_IN=172.16.0.10 CORE_OUT=172.16.0.20 CORE_LAN=10.20.0.20
+KAM=10.20.0.30 ALICE=203.0.113.50 CAROL=203.0.113.51 BOB=10.20.0.40
+export TOP NET B DOMAIN EDGE_OUT EDGE_IN CORE_OUT CORE_LAN KAM ALICE CAROL BOB
+
+say() { printf '%s\n' "$*"; }
+skip() { say "SKIP: $*"; exit 77; }
+fail() {
+	local l
+
+	say "FAIL: $*"
+	if [ -d "${RUN:-/nonexistent}/log" ] && [ -z "${SPN_QUIET:-}" ]; then
+		for l in "$RUN"/log/{edge,core,kamailio}.log; do
+			[ ! -s "$l" ] || { say "--- ${l##*/}"; tail -n "${SPN_TAIL:-15}" "$l" | cut -c1-300; }
+		done
+	fi
+	exit 1
+}
+
+# wait_for SECONDS WHAT COMMAND...: until the command succeeds, else the test fails.
+wait_for() {
+	local end=$(($(date +%s%N) + $1 * 1000000000)) what=$2
+
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		[ "$(date +%s%N)" -lt "$end" ] || fail "waited in vain for: $what"
+		sleep 0.1
+	done
+}
+# wait_log SECONDS NAME REGEX: until a line of NAME's log matches.
+wait_log() { wait_for "$1" "/$3/ in $2.log" grep -Eq -- "$3" "$RUN/log/$2.log"; }
+count_log() { grep -Ec -- "$2" "$RUN/log/$1.log" || true; }
+
+# ---- namespaces -------------------------------------------------------------------------------------------------------
+
+net_isolate() {
+	[ "$(id -u)" = 0 ] || skip "needs root (namespaces, BPF)"
+	if [ -z "${SPN_ISOLATED:-}" ]; then
+		unshare --mount --pid --fork --mount-proc true 2>/dev/null || skip "no mount and pid namespaces here"
+		SPN_ISOLATED=1 exec unshare --mount --pid --fork --kill-child --mount-proc -- bash "$(readlink -f "$0")" "$@"
+	fi
+	mkdir -p /run/netns
+	mount -t tmpfs none /run/netns
+	mount -t bpf none /sys/fs/bpf
+}
+
+ns() { # ns inet|dmz|in|lan COMMAND...
+	local n=$1
+	shift
+	nsenter --net="/run/netns/$P-$n" -- "$@"
+}
+
+wire() { # wire NS DEV NS DEV
+	ip link add "$2" netns "$P-$1" type veth peer name "$4" netns "$P-$3"
+	local n d
+	for n in "$1 $2" "$3 $4"; do
+		d=${n#* } n=${n% *}
+		ip -n "$P-$n" link set "$d" up
+		ns "$n" ethtool -K "$d" gro on tx off >/dev/null
+	done
+}
+
+net_up() {
+	local n a
+
+	P=${P:-spn-$$}
+	RUN=${RUN:-$(mktemp -d "/tmp/$P-XXXXXX")}
+	INSTANCE=$P
+	NETNS=/run/netns/$P
+	export P RUN INSTANCE NETNS
+	chmod 755 "$RUN"
+	mkdir -p "$RUN"/{log,pids,pki,phones}
+	trap net_exit EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	for n in inet dmz in lan; do
+		ip netns add "$P-$n"
+		ip -n "$P-$n" link set lo up
+	done
+	wire inet n0 dmz d0
+	wire dmz d1 in i0
+	wire in i1 lan l0
+	for a in "inet $ALICE n0" "inet $CAROL n0" "inet 203.0.113.53 n0" "dmz $EDGE_OUT d0" "dmz $EDGE_IN d1" \
+		"in $CORE_OUT i0" "in $CORE_LAN i1" "lan $KAM l0" "lan $BOB l0"; do
+		# shellcheck disable=SC2086
+		set -- $a
+		ip -n "$P-$1" addr add "$2/24" dev "$3"
+	done
+	# The inner firewall: no inbound hole. Only what the core began may come back.
+	ns in nft -f - <<-X
+	table inet inner {
+		chain input {
+			type filter hook input priority 0;
+			iifname "i0" ct state established,related counter accept
+			iifname "i0" ct state new counter drop
+			iifname "i0" counter drop
+		}
+		chain forward {
+			type filter hook forward priority 0; policy drop;
+		}
+	}
+	X
+}
+
+inner_dropped() { # packets that the inner firewall dropped as new flows
+	ns in nft -j list chain inet inner input |
+		python3 -c 'import json,sys
+for r in json.load(sys.stdin)["nftables"]:
+	e = r.get("rule", {}).get("expr", [])
+	if any(x.get("match", {}).get("right") == "new" for x in e):
+		print(next(x["counter"]["packets"] for x in e if "counter" in x))'
+}
+
+net_exit() {
+	local rc=$?
+
+	trap - EXIT INT TERM
+	[ -n "${SPN_STAY:-}" ] && [ $rc = 0 ] && exit 0
+	net_down
+	exit $rc
+}
+
+net_down() {
+	local f n
+
+	for f in $(ls -t "$RUN/pids" 2>/dev/null); do
+		stop "$f"
+	done
+	for n in inet dmz in lan; do
+		[ ! -e "/run/netns/$P-$n" ] || ip netns del "$P-$n"
+	done
+	[ ! -d "/sys/fs/bpf/sallyport/$INSTANCE" ] || rm -rf "/sys/fs/bpf/sallyport/$INSTANCE"
+	rmdir /sys/fs/bpf/sallyport 2>/dev/null || true
+	if [ -n "${SPN_LOGS:-}" ]; then
+		mkdir -p "$SPN_LOGS"
+		cp -r "$RUN"/. "$SPN_LOGS/"
+	fi
+	rm -rf "$RUN"
+}
+
+# ---- processes --------------------------------------------------------------------------------------------------------
+
+start() { # start NAME NS COMMAND...: in the background, log in $RUN/log/NAME.log
+	local name=$1 n=$2
+
+	shift 2
+	setsid nsenter --net="/run/netns/$P-$n" -- "$@" >>"$RUN/log/$name.log" 2>&1 </dev/null &
+	echo $! >"$RUN/pids/$name"
+}
+pid_of() { cat "$RUN/pids/$1"; }
+alive() { kill -0 "$(pid_of "$1")" 2>/dev/null; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+stop() { # stop NAME [SIGNAL]: ends it and what it started; KILL after 3 s
+	local p i
+
+	[ -s "$RUN/pids/$1" ] || return 0
+	p=$(cat "$RUN/pids/$1")
+	kill -"${2:-TERM}" "$p" 2>/dev/null || true
+	for i in $(seq 60); do
+		kill -0 "$p" 2>/dev/null || break
+		sleep 0.05
+	done
+	kill -KILL -- "-$p" 2>/dev/null || true
+	wait "$p" 2>/dev/null || true
+	rm -f "$RUN/pids/$1"
+}
+
+worker_of() { # the worker of daemon edge|core: the keeper's child
+	pgrep -P "$(pid_of "$1")" | head -1
+}
+
+# ---- certificates (openssl: odd ones too; sallyctl pki has a test of its own in t_link_refuse) ---------------------------
+
+pki_ca() { # pki_ca NAME
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" \
+		-keyout "$RUN/pki/$1.key" -out "$RUN/pki/$1.pem" -addext basicConstraints=critical,CA:TRUE \
+		-addext keyUsage=critical,keyCertSign,cRLSign 2>/dev/null
+}
+pki_issue() { # pki_issue CA FILE NAME [ip]: DNS (and IP) SAN; PKI_EXPIRED=1: ended yesterday
+	local san=DNS:$3 dir=$RUN/pki
+
+	[ -z "${4:-}" ] || san=$san,IP:$4
+	openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$3" -keyout "$dir/$2.key" \
+		-out "$dir/$2.csr" 2>/dev/null
+	printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\nkeyUsage=digitalSignature\n' \
+		"$san" >"$dir/$2.ext"
+	if [ -n "${PKI_EXPIRED:-}" ]; then
+		: >"$dir/index"
+		openssl ca -batch -notext -md sha256 -cert "$dir/$1.pem" -keyfile "$dir/$1.key" -in "$dir/$2.csr" \
+			-out "$dir/$2.pem" -rand_serial -startdate 20200101000000Z -enddate 20200201000000Z \
+			-extfile "$dir/$2.ext" -config <(printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s/index\nnew_certs_dir=%s\npolicy=p\n[p]\ncommonName=supplied\n' \
+			"$dir" "$dir") 2>/dev/null
+	else
+		openssl x509 -req -in "$dir/$2.csr" -CA "$dir/$1.pem" -CAkey "$dir/$1.key" -CAcreateserial -days 2 \
+			-extfile "$dir/$2.ext" -out "$dir/$2.pem" 2>/dev/null
+	fi
+	chmod 644 "$dir/$2.key" "$dir/$2.pem" # throw-away keys of a test
+}
+pki_up() {
+	pki_ca link-ca
+	pki_ca web-ca
+	pki_issue link-ca edge "$EDGE_NAME"
+	pki_issue link-ca core "$CORE_NAME"
+	pki_issue web-ca sip "$EDGE_NAME" "$EDGE_OUT"
+	pki_issue web-ca kamailio "kamailio.$DOMAIN" "$KAM"
+}
+
+# ---- peers ------------------------------------------------------------------------------------------------------------
+
+need() { # need COMMAND...: or skip
+	local c
+
+	for c; do
+		command -v "$c" >/dev/null || skip "no $c here (tools/deps test)"
+	done
+}
+need_prog() { # need_prog NAME...: built programs
+	local c
+
+	for c; do
+		[ -x "$B/$c" ] || skip "$B/$c is not built"
+	done
+}
+
+udp_bound() { ns "$1" ss -Hlun "src $2" | grep -q .; }
+tcp_bound() { ns "$1" ss -Hltn "src $2" | grep -q .; }
+
+kamailio_up() { # kamailio_up [DEFINE...]: TRUST_HEADER, OPEN_REGISTER; see kamailio.cfg.in
+	local d args=()
+
+	for d; do args+=(-A "$d"); done
+	[ -s "$RUN/pki/kamailio.pem" ] || { pki_ca web-ca; pki_issue web-ca kamailio "kamailio.$DOMAIN" "$KAM"; }
+	sed "s#@RUN@#$RUN#g;s#@IP@#$KAM#g;s#@DOMAIN@#$DOMAIN#g;s#@MODULES@#$(kamailio_modules)#g" "$NET/kamailio.cfg.in" \
+		>"$RUN/kamailio.cfg"
+	printf '[server:default]\nmethod = TLSv1.2+\nprivate_key = %s\ncertificate = %s\n[client:default]\nmethod = TLSv1.2+\n' \
+		"$RUN/pki/kamailio.key" "$RUN/pki/kamailio.pem" >"$RUN/kamailio-tls.cfg"
+	start kamailio lan kamailio -f "$RUN/kamailio.cfg" -DD -E -m 64 -M 8 -Y "$RUN" "${args[@]}"
+	wait_for 10 "Kamailio listening" udp_bound lan "$KAM:5060"
+	wait_for 10 "Kamailio listening" tcp_bound lan "$KAM:5061"
+}
+kamailio_modules() {
+	dirname "$(ls /usr/lib/*/kamailio/modules/tm.so /usr/lib/kamailio/modules/tm.so 2>/dev/null | head -1)"
+}
+kamailio_regs() { # contacts of USER in the registrar
+	ns lan kamcmd -s "unix:$RUN/kamailio.ctl" ul.lookup location "$1" 2>/dev/null
+}
+
+dns_up() { # names of the edge, as the internet sees them
+	start dns inet dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces --user=root --pid-file= \
+		--listen-address=203.0.113.53 --port=53 --local="/$DOMAIN/" --address="/$EDGE_NAME/$EDGE_OUT" \
+		--srv-host="_sips._tcp.$DOMAIN,$EDGE_NAME,5061"
+	wait_for 5 "DNS listening" udp_bound inet 203.0.113.53:53
+}
+
+# phone_up NAME NS ADDRESS N HZ SERVER TRANSPORT MEDIAENC [ACCOUNT-EXTRA]: a baresip, its tone HZ, recording what it hears.
+# Its SIP and media ports are made from N; control port 4440+N on loopback.
+phone_up() {
+	local d=$RUN/phones/$1 enc=$8
+
+	mkdir -p "$d"
+	sed -e "s#@IP@#$3#g;s#@DIR@#$d#g;s#@NAME@#$1#g;s#@SIP@#$((6000 + 10 * $4))#g;s#@CTRL@#$((4440 + $4))#g;s#@HZ@#$5#g" \
+		-e "s#@RTPLO@#$((20000 + 100 * $4))#g;s#@RTPHI@#$((20099 + 100 * $4))#g" \
+		-e "s#@DNS@#$([ "$2" = inet ] && echo dns_server 203.0.113.53)#" "$NET/baresip.config.in" >"$d/config"
+	printf '<sip:%s@%s;transport=%s>;auth_pass=pw-%s;outbound="sip:%s;transport=%s";%saudio_codecs=PCMU/8000/1;regint=%s%s\n' \
+		"$1" "$DOMAIN" "$7" "$1" "$6" "$7" "${enc:+mediaenc=$enc;}" "${PHONE_REGINT:-60}" "${9:-;answermode=auto}" >"$d/accounts"
+	: >"$d/contacts"
+	echo "$2 $((4440 + $4)) $5" >"$d/ctl"
+	start "phone-$1" "$2" baresip -4 -s -v -f "$d"
+	wait_for 10 "$1's phone up" tcp_bound "$2" "127.0.0.1:$((4440 + $4))"
+}
+phone() { # phone NAME COMMAND [PARAMETER]: prints the answer
+	local n port hz name=$1
+
+	shift
+	read -r n port hz <"$RUN/phones/$name/ctl"
+	ns "$n" python3 "$NET/phonectl.py" "$port" "$@"
+}
+phone_registered() { phone "$1" reginfo | grep -q 'OK'; }
+phone_established() { phone "$1" listcalls | grep -q ESTABLISHED; }
+phone_idle() { ! phone "$1" listcalls | grep -Eq 'ESTABLISHED|OUTGOING|INCOMING|RINGING|EARLY'; }
+phone_hz() { cut -d' ' -f3 "$RUN/phones/$1/ctl"; }
+
+# heard NAME HZ [SECONDS]: the last recording of NAME has that tone for at least so long. Recordings are complete after hang-up.
+heard() { python3 "$NET/tone.py" --want "$2" --seconds "${3:-1}" "$RUN/phones/$1"; }
+forget_recordings() { rm -f "$RUN"/phones/*/dump-*.wav; }
+
+# ---- captures ---------------------------------------------------------------------------------------------------------
+
+capture() { # capture NAME NS DEV FILTER
+	start "cap-$1" "$2" tcpdump -i "$3" -n -U -B 16384 --immediate-mode -w "$RUN/$1.pcap" "$4"
+	wait_log 5 "cap-$1" 'listening on'
+}
+capture_end() { stop "cap-$1" INT; }
