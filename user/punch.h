@@ -18,9 +18,9 @@ struct punch {
 	uint64_t flow, counter;
 };
 
-/* Returns the length written into @buf. */
-size_t punch_build(const struct punch *p, const uint8_t key[PUNCH_KEY_LEN], const uint8_t transaction[12],
-		   uint8_t buf[PUNCH_MAX]);
+/* Returns the length written into @buf; 0: the crypto library failed. */
+size_t punch_build(const struct punch *p, const uint8_t key[PUNCH_KEY_LEN],
+		   const uint8_t transaction[12], uint8_t buf[PUNCH_MAX]);
 /* Read the attributes without trusting them (to find the key). 0 or -EBADMSG. */
 int punch_parse(struct span in, struct punch *out);
 /* MESSAGE-INTEGRITY right, compared in constant time. */

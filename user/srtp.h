@@ -3,6 +3,8 @@
  * Data flow: a batch of packets, each with its session -> open (authenticate, replay check, decrypt) or seal (encrypt,
  * tag) in place -> a result a packet. Which back end runs is chosen once: `fast` (ipsec-mb, else OpenSSL EVP) or
  * `libsrtp2`.
+ * A seal session refuses an SSRC that it has forgotten (its indices must not be used twice under one key), and after 24 such
+ * every new one. A packet whose result is not SRTP_OK holds undefined bytes.
  * Owner rules: a session is one direction of one leg under one master key; it holds the state of up to SRTP_SSRC_MAX
  * SSRCs for RTP and RTCP (ROC, index, replay window). The caller owns sessions and packets. One thread a session. */
 #ifndef SALLYPORT_SRTP_H
@@ -25,7 +27,8 @@ enum srtp_suite {
 
 #define SRTP_KEY_MAX   46 /* master key and salt: 44 (GCM-256), 28 (GCM-128), 30 (CM) */
 #define SRTP_TRAIL_MAX 20 /* what seal may add: tag, and for RTCP the index: 14, 20 (GCM RTCP) */
-#define SRTP_SSRC_MAX  8  /* SSRCs a session; the least recently used is forgotten only when it is 30 s old */
+#define SRTP_SSRC_MAX \
+	8 /* SSRCs a session; the least recently used is forgotten only when it is 30 s old */
 #define SRTP_BATCH_MAX 64
 
 enum srtp_backend { SRTP_AUTO, SRTP_FAST, SRTP_LIBSRTP2 };
@@ -40,6 +43,7 @@ enum srtp_result {
 	SRTP_SSRC_LIMIT, /* a further SSRC than the session may hold */
 	SRTP_KEY_LIMIT,	 /* 2^48 RTP or 2^31 RTCP packets under one key */
 	SRTP_NO_ROOM,	 /* seal: capacity too small */
+	SRTP_CRYPTO,	 /* the crypto library failed */
 	SRTP_RESULTS
 };
 
@@ -47,25 +51,27 @@ struct srtp_session;
 
 struct srtp_packet {
 	struct srtp_session *session;
-	uint8_t *p;  /* RTP or RTCP packet, transformed in place */
-	uint32_t n;  /* length; on SRTP_OK the new one */
+	uint8_t *p; /* RTP or RTCP packet, transformed in place */
+	uint32_t n; /* length; on SRTP_OK the new one */
 	uint32_t cap;
-	bool rtcp;   /* told apart by the caller: RFC 5761 */
+	bool rtcp; /* told apart by the caller: RFC 5761 */
 	enum srtp_result result;
 };
 
 /* Key and salt length of a suite in bytes, e.g. 30. */
 size_t srtp_suite_key_len(enum srtp_suite s);
 const char *srtp_suite_name(enum srtp_suite s);
+const char *srtp_result_name(enum srtp_result r); /* "auth", for counters */
 bool srtp_suite_from_name(struct span name, enum srtp_suite *out);
 
 /* Choose the back end; once, before anything else and before seccomp. SRTP_AUTO is fast. 0 or -ENOTSUP. */
-int srtp_init(enum srtp_backend want);
+int srtp_init(enum srtp_backend want) __asm__(
+	"sallyport_srtp_init"); /* libsrtp2 exports a srtp_init, too */
 enum srtp_backend srtp_backend(void);
 const char *srtp_backend_text(void); /* "fast (ipsec-mb 1.3.0, avx512)" */
 
-/* @key: master key then salt, of just srtp_suite_key_len() bytes. @seal: direction. @window 64..1024 packets for RTP.
- * 0, -EINVAL (length), -ENOMEM. */
+/* @key: master key then salt, of just srtp_suite_key_len() bytes. @seal: direction.
+ * 0, -EINVAL (length, no srtp_init), -ENOMEM, -EIO (crypto library). */
 int srtp_session_new(enum srtp_suite s, struct span key, bool seal, struct srtp_session **out);
 void srtp_session_free(struct srtp_session *s); /* wipes; NULL is fine */
 
