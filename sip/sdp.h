@@ -41,8 +41,8 @@ struct sdp_media {
 	struct addr conn; /* effective address, its own or the session's; port 0 */
 	bool conn_valid;  /* IN IP4/IP6 literal (a name or multicast is not) */
 	bool rtcp_mux;
-	uint16_t rtcp_port; /* a=rtcp, else port + 1 */
-	struct addr rtcp_addr; /* a=rtcp with address, else conn */
+	uint16_t rtcp_port; /* a=rtcp, else port + 1; 0 when neither is possible */
+	struct addr rtcp_addr; /* a=rtcp with address, else conn; port 0 */
 	enum sdp_direction direction;
 	unsigned n_crypto;
 	struct sdp_crypto crypto[SDP_CRYPTO_MAX];
@@ -59,7 +59,9 @@ struct sdp {
 	struct sdp_media media[SDP_MEDIA_MAX];
 };
 
-/* Returns 0, -EBADMSG or -E2BIG with *why. Lines end in CRLF or (RFC 8866 section 9 tolerates it) LF. */
+/* v=, o=, s= and t= are required, v= first; the order of the others is not looked at. A crypto line of another key method than
+ * inline, or with several keys, is not listed; a malformed one is refused. *out is filled in place: after a failure it means nothing.
+ * Returns 0, -EBADMSG or -E2BIG with *why. Lines end in CRLF or (RFC 8866 section 9 tolerates it) LF. */
 int sdp_parse(struct span in, struct sdp *out, enum sdp_why *why);
 
 struct sdp_crypto_out { /* a line to write */
@@ -81,7 +83,8 @@ struct sdp_media_edit {
 };
 
 /* Write @s with @edits (one an m-line, n == s->n_media) into @buf. o='s address and c= become @conn's (first edit's address),
- * ICE, DTLS and crypto attributes are removed everywhere. Returns length or -E2BIG. */
+ * ICE, DTLS, crypto and RFC 5939 capability attributes are removed everywhere. a=rtcp is left out where it is port + 1. The address of
+ * the first edit that rejects nothing goes to session level. Returns length, -E2BIG, or -EINVAL for a wrong @n. */
 ssize_t sdp_rewrite(const struct sdp *s, const struct sdp_media_edit *edits, unsigned n, void *buf, size_t cap);
 
 #endif
