@@ -1,0 +1,67 @@
+/* user/media_edge_impl.h -- what media_edge.c (allocate, free, punch, hello, time) and media_edge_show.c (admin, reports) share. */
+#ifndef SALLYPORT_MEDIA_EDGE_IMPL_H
+#define SALLYPORT_MEDIA_EDGE_IMPL_H
+
+#include "user/media_edge.h"
+#include "user/prefix.h"
+#include "user/punch.h"
+#include "user/slots.h"
+
+#define CORES_MAX    32
+#define PAIRS_MAX    8
+#define FLOW_BUCKETS 16384 /* power of two */
+#define REPORT_MS    2000
+#define REPORTS_TICK \
+	1000 /* with more flows than 20 ticks' worth the reports of each come less often */
+#define REOPEN_MS      10000
+#define HELLO_GRACE_MS 1000 /* a Hello in several parts is over by then */
+
+struct flow {
+	struct flow *hash_next;
+	struct flow *prev, *next; /* all flows, in the order of their next report */
+	uint64_t id, counter, report_ms;
+	uint32_t slot;
+	struct maps_flow f; /* as it is in the maps */
+	uint8_t key[PUNCH_KEY_LEN];
+	bool have_key;
+	bool punched;  /* a verified punch since this worker knows the flow */
+	bool confirm;  /* the core waits for Punched */
+	bool unlisted; /* not in the running Hello */
+};
+
+struct media_core_state {
+	struct link_peer *peer; /* NULL: away */
+	uint64_t away_ms;	/* since */
+	uint64_t hello_ms;	/* end of the running Hello at the latest; 0: none runs */
+};
+
+enum punch_result {
+	PUNCH_OK,
+	PUNCH_MALFORMED,
+	PUNCH_UNKNOWN,
+	PUNCH_NO_KEY,
+	PUNCH_REPLAYED,
+	PUNCH_BAD_MAC,
+	PUNCH_RESULTS
+};
+
+struct media_edge {
+	struct media_edge_params p;
+	unsigned n_pairs, next_pair;
+	struct maps_pair pairs[PAIRS_MAX];
+	struct addr outside[PAIRS_MAX], inside[PAIRS_MAX]; /* advertised */
+	struct slots *slots;
+	struct prefix_counts *by_client; /* tag: core */
+	struct media_core_state cores[CORES_MAX];
+	unsigned n_flows, n_adopted;
+	struct flow *first, *last;
+	struct flow *buckets[FLOW_BUCKETS];
+	uint64_t allocated, refused, freed, freed_hello, freed_orphan, reports, reports_lost, moved;
+	uint64_t punches[PUNCH_RESULTS];
+};
+
+struct flow *media_flow_find(const struct media_edge *m, uint64_t id);
+void media_flow_report(struct media_edge *m, struct flow *f, struct link_peer *p);
+const char *media_punch_name(enum punch_result r);
+
+#endif

@@ -1,0 +1,143 @@
+/* user/media_edge_show.c -- what is told about flows: FlowReport to the core, JSON to the admin socket. See media_edge_impl.h.
+ *
+ * Reads the maps' counters; changes nothing. */
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "user/media_edge_impl.h"
+
+#define NEVER 0xffffffffu
+
+static uint32_t idle_ms(const struct maps_flow_report *r)
+{
+	uint64_t last = r->last_in_ns > r->last_out_ns ? r->last_in_ns : r->last_out_ns;
+	struct timespec ts;
+	uint64_t now;
+
+	if (!last)
+		return NEVER;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	if (now <= last)
+		return 0;
+	return (now - last) / 1000000u < NEVER ? (uint32_t)((now - last) / 1000000u) : NEVER - 1;
+}
+
+void media_flow_report(struct media_edge *m, struct flow *f, struct link_peer *p)
+{
+	Sallyport__Link l = SALLYPORT__LINK__INIT;
+	Sallyport__FlowReport r = SALLYPORT__FLOW_REPORT__INIT;
+	struct maps_flow_report mr;
+
+	if (maps_flow_read(m->p.maps, f->slot, &mr))
+		return;
+	r.flow = f->id;
+	r.packets_in = mr.packets_in;
+	r.packets_out = mr.packets_out;
+	r.idle_ms = idle_ms(&mr);
+	if (mr.latched.port) {
+		r.latched_ip = (ProtobufCBinaryData){16, mr.latched.ip};
+		r.latched_port = mr.latched.port;
+	}
+	l.m_case = SALLYPORT__LINK__M_FLOW_REPORT;
+	l.flow_report = &r;
+	if (link_send(p, &l))
+		m->reports_lost++;
+	else
+		m->reports++;
+}
+
+unsigned media_edge_count(const struct media_edge *m)
+{
+	return m->n_flows;
+}
+
+json_t *media_edge_status(const struct media_edge *m)
+{
+	json_t *punches = json_object();
+	unsigned i;
+
+	for (i = 0; i < PUNCH_RESULTS; i++)
+		json_object_set_new(punches, media_punch_name(i),
+				    json_integer((json_int_t)m->punches[i]));
+	return json_pack("{s:i,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "flows",
+			 (int)m->n_flows, "slots", (int)maps_slots(m->p.maps), "adopted",
+			 (int)m->n_adopted, "allocated", (json_int_t)m->allocated, "refused",
+			 (json_int_t)m->refused, "freed", (json_int_t)m->freed, "freed_unlisted",
+			 (json_int_t)m->freed_hello, "freed_orphaned", (json_int_t)m->freed_orphan,
+			 "reports", (json_int_t)m->reports, "reports_lost",
+			 (json_int_t)m->reports_lost, "punches", punches);
+}
+
+/* What a flow's packets wait for, worst first; "" when they go both ways. */
+static const char *waits_for(const struct media_edge *m, const struct flow *f,
+			     const struct maps_flow_report *r)
+{
+	const char *state = "";
+	struct addr gw;
+	uint32_t ifindex = 0;
+
+	if (!f->f.core.port)
+		return f->have_key ? "punch from the core" : "Allocate repeated by the core";
+	if (!f->f.nh_out || !nexthop_show(m->p.nexthop, f->f.nh_out, &gw, &ifindex, &state) ||
+	    !ifindex)
+		return "next hop towards the client";
+	if (!f->f.nh_in || !nexthop_show(m->p.nexthop, f->f.nh_in, &gw, &ifindex, &state) ||
+	    !ifindex)
+		return "next hop towards the core";
+	if (!r->latched.port)
+		return "first packet of the client";
+	return "";
+}
+
+static json_t *flow_json(const struct media_edge *m, const struct flow *f)
+{
+	struct maps_flow_report r = {};
+	struct addr outside = {}, inside = {};
+	char id[20], client[ADDR_TEXT_MAX], core[ADDR_TEXT_MAX], out[ADDR_TEXT_MAX],
+		in[ADDR_TEXT_MAX], latched[ADDR_TEXT_MAX] = "";
+	const char *waits;
+
+	maps_flow_read(m->p.maps, f->slot, &r);
+	maps_slot_addrs(m->p.maps, f->slot, &outside, &inside);
+	snprintf(id, sizeof(id), "%016llx", (unsigned long long)f->id);
+	if (r.latched.port)
+		addr_text(&r.latched, latched);
+	waits = waits_for(m, f, &r);
+	return json_pack(
+		"{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:b}", "id",
+		id, "slot", (int)f->slot, "core", m->p.cfg->link.cores[f->f.core_index].name,
+		"client", addr_text(&f->f.client, client), "outside", addr_text(&outside, out),
+		"inside", addr_text(&inside, in), "core_addr",
+		f->f.core.port ? addr_text(&f->f.core, core) : "", "latched", latched,
+		"window_open", r.window_open, "packets_in", (json_int_t)r.packets_in, "bytes_in",
+		(json_int_t)r.bytes_in, "packets_out", (json_int_t)r.packets_out, "bytes_out",
+		(json_int_t)r.bytes_out, "idle_ms",
+		idle_ms(&r) == NEVER ? (json_int_t)-1 : (json_int_t)idle_ms(&r), "rung",
+		"xdp-native", "state", *waits ? "waiting" : "established", "waits_for", waits,
+		"keyed", f->have_key);
+}
+
+json_t *media_edge_show(const struct media_edge *m)
+{
+	json_t *a = json_array();
+	const struct flow *f;
+
+	for (f = m->first; f; f = f->next)
+		json_array_append_new(a, flow_json(m, f));
+	return a;
+}
+
+json_t *media_edge_why(const struct media_edge *m, uint64_t id)
+{
+	const struct flow *f = media_flow_find(m, id);
+	json_t *j;
+
+	if (!f)
+		return NULL;
+	j = flow_json(m, f);
+	json_object_set_new(j, "kind", json_string("flow"));
+	json_object_set_new(j, "reason", json_string("the best rung"));
+	return j;
+}

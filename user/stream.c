@@ -1,0 +1,393 @@
+/* user/stream.c -- life of a client's stream on the edge: accept under limits, handshake, end. See stream.h, stream_impl.h.
+ *
+ * Sockets come from the listeners; ended streams are reaped at the end of the loop's round. Logs one line an opened, refused and closed stream. */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "user/log.h"
+#include "user/stream_impl.h"
+
+#define PREFIX_V4 24
+#define PREFIX_V6 56
+
+const char *stream_state_name(enum stream_state s)
+{
+	static const char *const names[STREAM_STATES] = {"handshake", "gate",	  "wait-core",
+							 "hold",      "admitted", "ended"};
+
+	return s < STREAM_STATES ? names[s] : "unknown";
+}
+
+int stream_core_index(const struct streams *t, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < t->p.cfg->link.cores_count; i++)
+		if (strcmp(t->p.cfg->link.cores[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+static struct stream **slot_of(struct streams *t, uint64_t id)
+{
+	struct stream **s = &t->buckets[id & (STREAM_BUCKETS - 1)];
+
+	while (*s && (*s)->id != id)
+		s = &(*s)->hash_next;
+	return s;
+}
+
+/* No longer one of those that are not admitted. */
+void stream_uncount(struct stream *s)
+{
+	if (!s->counted)
+		return;
+	s->counted = false;
+	s->all->n_unadmitted--;
+	prefix_counts_sub(s->all->prefixes, &s->prefix, 0);
+}
+
+static void refusal_log(struct streams *t, uint64_t id, const struct addr *peer,
+			enum gate_reason reason, enum sip_why why)
+{
+	char text[ADDR_TEXT_MAX];
+
+	t->n_by_reason[reason]++;
+	if (why != SIP_OK)
+		log_event(LOG_L_WARN, "gate-refused", "stream=%llx reason=%s detail=\"%s\" peer=%s",
+			  (unsigned long long)id, gate_reason_name(reason), sip_why_text(why),
+			  addr_text(peer, text));
+	else
+		log_event(LOG_L_WARN, "gate-refused", "stream=%llx reason=%s peer=%s",
+			  (unsigned long long)id, gate_reason_name(reason), addr_text(peer, text));
+}
+
+void stream_refused(struct stream *s, enum gate_reason reason, enum sip_why why)
+{
+	refusal_log(s->all, s->id, &s->peer, reason, why);
+	ban_add(s->all->p.ban, &s->peer, gate_reason_score(reason), gate_reason_name(reason),
+		loop_now_ms(s->all->p.loop));
+}
+
+/* ---- end ---- */
+
+struct close_order {
+	const struct stream *s;
+	const char *reason;
+};
+
+static void close_tell(void *arg, struct link_peer *p)
+{
+	Sallyport__Link m = SALLYPORT__LINK__INIT;
+	Sallyport__CloseStream c = SALLYPORT__CLOSE_STREAM__INIT;
+	const struct close_order *o = arg;
+
+	if (stream_core_index(o->s->all, link_peer_name(p)) != o->s->core_index)
+		return;
+	c.stream = o->s->id;
+	c.reason = (char *)o->reason;
+	m.m_case = SALLYPORT__LINK__M_CLOSE_STREAM;
+	m.close_stream = &c;
+	link_send(p, &m);
+}
+
+void stream_end(struct stream *s, bool clean, const char *reason)
+{
+	struct streams *t = s->all;
+	struct stream **at = slot_of(t, s->id);
+	char text[ADDR_TEXT_MAX], quoted[80];
+
+	if (s->state == STREAM_ENDED)
+		return;
+	log_event(LOG_L_INFO, "stream-closed",
+		  "stream=%llx peer=%s state=%s clean=%d in=%llu out=%llu seconds=%llu reason=%s",
+		  (unsigned long long)s->id, addr_text(&s->peer, text), stream_state_name(s->state),
+		  clean, (unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out,
+		  (unsigned long long)(loop_now_ms(t->p.loop) - s->since_ms) / 1000,
+		  log_esc(span_str(reason), quoted, sizeof(quoted)));
+	/* Only of an abort: on the control connection it would overtake the last bytes of a clean end. */
+	if (!clean && s->core)
+		link_edge_each(t->p.link, close_tell, &(struct close_order){s, reason});
+	stream_uncount(s);
+	loop_timer_cancel(t->p.loop, &s->deadline);
+	loop_timer_cancel(t->p.loop, &s->step);
+	(clean ? conn_close : conn_abort)(s->client);
+	(clean ? conn_close : conn_abort)(s->core);
+	s->client = s->core = NULL;
+	s->state = STREAM_ENDED;
+	*at = s->hash_next;
+	s->hash_next = t->ended;
+	t->ended = s;
+	t->n--;
+}
+
+static void reap(void *arg)
+{
+	struct streams *t = arg;
+	struct stream *s;
+
+	while ((s = t->ended)) {
+		t->ended = s->hash_next;
+		free(s->in);
+		free(s);
+	}
+}
+
+static void deadline_over(void *arg)
+{
+	struct stream *s = arg;
+
+	stream_refused(s, GATE_CAP_SECONDS, SIP_OK);
+	stream_end(s, true, "cap-seconds");
+}
+
+/* ---- the client's connection ---- */
+
+static void client_up(void *arg)
+{
+	struct stream *s = arg;
+	struct tls_conn *tls = conn_tls(s->client);
+
+	snprintf(s->tls_version, sizeof(s->tls_version), "%s", tls_version(tls));
+	snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%s", tls_cipher(tls));
+	snprintf(s->sni, sizeof(s->sni), "%.63s", tls_sni(tls));
+	s->in = malloc(s->all->in_max);
+	if (!s->in) {
+		stream_end(s, false, "out of memory");
+		return;
+	}
+	s->state = STREAM_GATE;
+}
+
+static void client_readable(void *arg)
+{
+	struct stream *s = arg;
+
+	if (s->state == STREAM_ADMITTED)
+		stream_relay_in(s);
+	else if (s->state == STREAM_GATE)
+		stream_gate_readable(s);
+}
+
+/* Our queue towards the client is empty: the core's bytes flow again. */
+static void client_drained(void *arg)
+{
+	struct stream *s = arg;
+
+	if (s->state == STREAM_ENDED || !s->core_paused)
+		return;
+	s->core_paused = false;
+	conn_pause(s->core, false);
+}
+
+static void client_down(void *arg, int err, const char *why)
+{
+	struct stream *s = arg;
+
+	if (s->state == STREAM_ENDED)
+		return;
+	if (s->state == STREAM_HANDSHAKE) {
+		/* Garbage and silence add to the score; a connection that was only opened and closed is a health check's. */
+		refusal_log(s->all, s->id, &s->peer, GATE_TLS, SIP_OK);
+		if (err == -EPROTO || err == -ETIMEDOUT)
+			ban_add(s->all->p.ban, &s->peer, gate_reason_score(GATE_TLS),
+				gate_reason_name(GATE_TLS), loop_now_ms(s->all->p.loop));
+	} else if (err == -EPIPE) {
+		s->all->truncated++;
+	}
+	stream_end(s, false, err == -EPIPE ? "truncated: FIN without close_notify" : why);
+}
+
+static const struct conn_ops client_ops = {
+	.up = client_up,
+	.readable = client_readable,
+	.drained = client_drained,
+	.down = client_down,
+};
+
+/* ---- accept ---- */
+
+static int accept_check(struct streams *t, int fd, struct stream *s, enum gate_reason *why)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+
+	*why = GATE_OK;
+	if (getpeername(fd, (struct sockaddr *)&ss, &n) ||
+	    addr_from_sockaddr((struct sockaddr *)&ss, &s->peer))
+		return -ENOTCONN;
+	prefix_cut(&s->peer, PREFIX_V4, PREFIX_V6, &s->prefix);
+	if (ban_active(t->p.ban, &s->peer))
+		*why = GATE_BANNED;
+	else if (t->n >= STREAM_MAX || t->n_unadmitted >= t->p.cfg->limits.unadmitted_total)
+		*why = GATE_TOTAL_FULL;
+	else if (prefix_counts_add(t->prefixes, &s->prefix, 0, t->p.cfg->limits.unadmitted_prefix))
+		*why = GATE_PREFIX_FULL;
+	return *why == GATE_OK ? 0 : -EUSERS;
+}
+
+static int stream_start(struct streams *t, struct stream *s, int fd)
+{
+	struct conn_params cp = {
+		.loop = t->p.loop,
+		.tls = t->p.tls,
+		.queue_max = STREAM_QUEUE,
+		.handshake_ms = t->p.cfg->limits.handshake_ms,
+		.ops = &client_ops,
+		.arg = s,
+	};
+	static const int on = 1, idle = 60;
+
+	/* A phone that vanished must not hold its stream for ever; its own keepalives are the core's business. */
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	s->deadline = (struct loop_timer){.fn = deadline_over, .arg = s};
+	s->step = (struct loop_timer){.fn = stream_gate_step, .arg = s};
+	if (loop_timer_set(t->p.loop, &s->deadline,
+			   t->p.cfg->limits.unadmitted_seconds * 1000ull)) {
+		close(fd);
+		return -ENOMEM;
+	}
+	return conn_accept(&cp, fd, &s->client);
+}
+
+static void accepted(void *arg, int fd)
+{
+	struct streams *t = arg;
+	struct stream *s, **at;
+	enum gate_reason why;
+
+	if (fd < 0) {
+		log_event(LOG_L_ERROR, "accept", "error=%s", strerrorname_np(-fd));
+		return;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s || accept_check(t, fd, s, &why)) {
+		if (s && why != GATE_OK)
+			refusal_log(t, 0, &s->peer, why, SIP_OK);
+		close(fd);
+		free(s);
+		return;
+	}
+	s->all = t;
+	s->id = t->next_id++;
+	s->core_index = -1;
+	s->since_ms = loop_now_ms(t->p.loop);
+	s->cap_bytes = t->p.cfg->limits.unadmitted_bytes;
+	s->gate.client = s->peer;
+	s->counted = true;
+	t->n_unadmitted++;
+	if (stream_start(t, s, fd)) {
+		loop_timer_cancel(t->p.loop, &s->deadline);
+		stream_uncount(s);
+		free(s);
+		return;
+	}
+	at = slot_of(t, s->id);
+	s->hash_next = NULL;
+	*at = s;
+	t->n++;
+	t->opened++;
+}
+
+/* ---- the core's words ---- */
+
+bool streams_message(struct streams *t, struct link_peer *p, const Sallyport__Link *m)
+{
+	int core = stream_core_index(t, link_peer_name(p));
+	struct stream *s;
+	uint64_t id;
+
+	switch (m->m_case) {
+	case SALLYPORT__LINK__M_ADMIT:
+		id = m->admit->stream;
+		break;
+	case SALLYPORT__LINK__M_REVOKE:
+		id = m->revoke->stream;
+		break;
+	case SALLYPORT__LINK__M_CLOSE_STREAM:
+		id = m->close_stream->stream;
+		break;
+	case SALLYPORT__LINK__M_DRAIN:
+		if (core >= 0 && core < 32)
+			t->draining = m->drain->on ? t->draining | 1u << core
+						   : t->draining & ~(1u << core);
+		return true;
+	default:
+		return false;
+	}
+	s = *slot_of(t, id);
+	if (!s || !s->core || s->core_index != core) { /* it just ended, or is another core's */
+		t->unknown_orders++;
+		return true;
+	}
+	if (m->m_case == SALLYPORT__LINK__M_ADMIT)
+		stream_admit(s, m->admit->max_bytes, m->admit->max_seconds);
+	else if (m->m_case == SALLYPORT__LINK__M_CLOSE_STREAM)
+		stream_core_close(s, m->close_stream->reason);
+	else /* nobody framed the bytes that passed, so no message boundary is known: the client comes again, through the gate */
+		stream_core_close(s, "revoked");
+	return true;
+}
+
+/* ---- table ---- */
+
+int streams_new(const struct streams_params *p, struct streams **out)
+{
+	struct streams *t = calloc(1, sizeof(*t));
+	int ret;
+
+	if (!t)
+		return -ENOMEM;
+	t->p = *p;
+	t->next_id = p->seed << 32 | 1;
+	t->in_max = p->cfg->limits.message_bytes + 1024u; /* CRLFs ahead of the longest message */
+	t->gate = (struct gate_config){
+		.host = span_str(p->cfg->sip.host),
+		.message_max = p->cfg->limits.message_bytes,
+		.served = stream_served,
+		.arg = t,
+	};
+	ret = prefix_counts_new(p->seed, &t->prefixes);
+	if (!ret)
+		ret = loop_on_round(p->loop, reap, t);
+	if (ret) {
+		prefix_counts_free(t->prefixes);
+		free(t);
+		return ret;
+	}
+	*out = t;
+	return 0;
+}
+
+int streams_listen(struct streams *t, int fd)
+{
+	int ret;
+
+	if (t->n_listeners == STREAM_LISTENERS)
+		return -ENOBUFS;
+	ret = loop_accept(t->p.loop, fd, accepted, t, &t->listeners[t->n_listeners]);
+	if (!ret)
+		t->n_listeners++;
+	return ret;
+}
+
+void streams_free(struct streams *t)
+{
+	unsigned i;
+
+	if (!t)
+		return;
+	for (i = 0; i < t->n_listeners; i++)
+		loop_cancel(t->p.loop, &t->listeners[i]);
+	for (i = 0; i < STREAM_BUCKETS; i++)
+		while (t->buckets[i])
+			stream_end(t->buckets[i], true, "shutdown");
+	reap(t);
+	prefix_counts_free(t->prefixes);
+	free(t);
+}

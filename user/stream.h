@@ -1,0 +1,48 @@
+/* user/stream.h -- clients' streams on the edge: accept, TLS, gate, a warm link connection, forwarding.
+ *
+ * Data flow: listener -> TLS -> gate.c until the core admits -> a data connection of the link -> the core. From Admit on the edge moves bytes and
+ * looks at none. What the core writes goes back untouched at all times.
+ * Owner rules: struct streams owns every stream; a stream owns its client connection and, once opened, its data connection. Ended
+ * streams are freed at the end of the loop's round, so that no connection's op outlives its stream.
+ * Limits: streams that are not admitted in total and a source prefix (/24, /56), their bytes and seconds (configuration);
+ * STREAM_MAX streams; 64 KiB queued each way, then the reader is paused. */
+#ifndef SALLYPORT_STREAM_H
+#define SALLYPORT_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "user/ban.h"
+#include "user/config.h"
+#include "user/link.h"
+#include "user/loop.h"
+#include "user/tls.h"
+
+#define STREAM_MAX 20000
+
+struct streams;
+
+struct streams_params {
+	struct loop *loop;
+	struct tls_ctx *tls;	/* server, no client certificates */
+	struct link_edge *link; /* where domains lead */
+	const struct config_edge *cfg;
+	struct ban *ban;
+	uint64_t seed; /* random: ids begin there */
+};
+
+int streams_new(const struct streams_params *p, struct streams **out); /* 0 or negative errno */
+void streams_free(struct streams *t);
+/* @fd: a listening TCP socket, not ours to close. 0 or -ENOBUFS. */
+int streams_listen(struct streams *t, int fd);
+/* Admit, Revoke, CloseStream and Drain of core @p; others are ignored. True: it was one of them. */
+bool streams_message(struct streams *t, struct link_peer *p, const Sallyport__Link *m);
+
+/* For the admin socket. */
+json_t *streams_status(const struct streams *t);	   /* counts by state, refusals by reason */
+json_t *streams_show(const struct streams *t);		   /* array */
+json_t *streams_why(const struct streams *t, uint64_t id); /* NULL: no such stream */
+
+#endif

@@ -1,0 +1,89 @@
+/* user/stream_impl.h -- what the files of the streams share: stream.c (life), stream_gate.c (before admission), stream_relay.c
+ * (moving bytes), stream_show.c (admin). Nobody else includes this. */
+#ifndef SALLYPORT_STREAM_IMPL_H
+#define SALLYPORT_STREAM_IMPL_H
+
+#include "user/conn.h"
+#include "user/gate.h"
+#include "user/prefix.h"
+#include "user/stream.h"
+
+#define STREAM_QUEUE 65536 /* bytes a direction may queue */
+#define STREAM_ROOM_MIN \
+	4096 /* less room than this: the reader is paused until the queue is empty */
+#define STREAM_WAIT_MS	 2000 /* for a core or for its pool, then 503 */
+#define STREAM_RETRY_MS	 100
+#define STREAM_HOLD_MS	 1000 /* for an Admit that may be on its way */
+#define STREAM_BUCKETS	 4096 /* power of two */
+#define STREAM_LISTENERS 64
+
+enum stream_state {
+	STREAM_HANDSHAKE,
+	STREAM_GATE,	 /* reading messages, nothing forwarded yet or not admitted */
+	STREAM_WAIT,	 /* a message waits for a core or for an idle data connection */
+	STREAM_HOLD,	 /* a message waits for an Admit that may be on its way */
+	STREAM_ADMITTED, /* bytes both ways */
+	STREAM_ENDED,	 /* freed at the end of the round */
+	STREAM_STATES
+};
+
+struct stream {
+	struct streams *all;
+	struct stream *hash_next; /* or the next ended one */
+	uint64_t id;
+	enum stream_state state;
+	struct conn *client, *core;	 /* core: NULL until opened */
+	bool client_paused, core_paused; /* their reader waits for the other side's queue */
+	bool counted;			 /* as not admitted */
+	bool registered;		 /* a REGISTER went to the core: an Admit may follow */
+	bool held, no_core;		 /* the wait is over: answer now */
+	int core_index;			 /* in the configuration; -1: none yet */
+	struct addr peer, prefix;
+	struct gate gate;
+	uint8_t *in; /* what the gate has not passed; NULL once admitted */
+	size_t in_n;
+	uint64_t since_ms, wait_ms;
+	uint64_t bytes_in, bytes_out; /* client -> core, core -> client */
+	uint64_t cap_bytes;	      /* of bytes_in; 0: none */
+	struct loop_timer deadline, step;
+	char tls_version[12], tls_cipher[40], sni[64];
+	char close_reason[64]; /* the core's */
+};
+
+struct streams {
+	struct streams_params p;
+	struct gate_config gate;
+	struct prefix_counts *prefixes;
+	struct loop_handle listeners[STREAM_LISTENERS];
+	unsigned n_listeners, n, n_unadmitted;
+	uint32_t draining; /* bit by core index */
+	uint64_t next_id, opened, admitted, truncated, unknown_orders, n_by_reason[GATE_REASONS];
+	size_t in_max;
+	struct stream *buckets[STREAM_BUCKETS];
+	struct stream *ended;
+	struct gate_out out;
+	uint8_t buf[STREAM_QUEUE];
+};
+
+/* stream.c */
+const char *stream_state_name(enum stream_state s);
+/* Clean: what is queued is flushed, then close_notify both ways. Else: reset both ways, the core is told why. */
+void stream_end(struct stream *s, bool clean, const char *reason);
+void stream_refused(struct stream *s, enum gate_reason reason,
+		    enum sip_why why); /* count, score, log */
+void stream_uncount(struct stream *s);
+int stream_core_index(const struct streams *t, const char *name);
+
+/* stream_gate.c */
+void stream_gate_readable(struct stream *s);
+void stream_gate_step(void *arg); /* timer of STREAM_WAIT and STREAM_HOLD */
+bool stream_served(void *arg, struct span domain);
+
+/* stream_relay.c */
+extern const struct conn_ops stream_core_ops;
+void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds);
+void stream_relay_in(struct stream *s);	 /* client -> core, after admission */
+void stream_relay_out(struct stream *s); /* core -> client, always */
+void stream_core_close(struct stream *s, const char *reason);
+
+#endif

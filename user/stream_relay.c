@@ -1,0 +1,171 @@
+/* user/stream_relay.c -- moving a stream's bytes between its two connections, with back-pressure. See stream_impl.h.
+ *
+ * What one side gives goes to the other as far as that one's queue takes it; then the reader is paused until the queue is empty. A clean end is
+ * passed on as a clean end, a truncation or reset as a reset. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "user/log.h"
+#include "user/stream_impl.h"
+
+#define CLOSE_LINGER_MS \
+	1000 /* CloseStream overtakes the core's last bytes; they get this long to arrive */
+#define TURN_BYTES (256u << 10)
+
+/* Move bytes from @src to @dst. Returns 1 (nothing more now), 0 (clean end of @src) or a negative errno. */
+static ssize_t move(struct stream *s, struct conn *src, struct conn *dst, bool *paused,
+		    uint64_t *count)
+{
+	struct streams *t = s->all;
+	size_t room, turn = 0;
+	ssize_t n;
+
+	while (turn < TURN_BYTES) {
+		room = conn_room(dst);
+		if (room < STREAM_ROOM_MIN) {
+			*paused = true;
+			conn_pause(src, true);
+			return 1;
+		}
+		n = conn_read(src, t->buf, room < sizeof(t->buf) ? room : sizeof(t->buf));
+		if (n <= 0)
+			return n == -EAGAIN ? 1 : n;
+		*count += (uint64_t)n;
+		turn += (size_t)n;
+		if (conn_write(dst, span_of(t->buf, (size_t)n)))
+			return 1; /* @dst is over; its own down() follows */
+	}
+	conn_pause(src, false); /* others get their turn; readable() follows */
+	return 1;
+}
+
+static void over(struct stream *s, ssize_t n, const char *who)
+{
+	char reason[64];
+
+	s->all->truncated += n == -EPIPE;
+	snprintf(reason, sizeof(reason), "%s: %.48s", who,
+		 n == 0 ? "closed" : strerrordesc_np((int)-n));
+	stream_end(s, n == 0, s->close_reason[0] ? s->close_reason : reason);
+}
+
+void stream_relay_in(struct stream *s)
+{
+	ssize_t n = move(s, s->client, s->core, &s->client_paused, &s->bytes_in);
+
+	if (n <= 0) {
+		over(s, n, "client");
+	} else if (s->cap_bytes && s->bytes_in > s->cap_bytes) {
+		stream_refused(s, GATE_CAP_BYTES, SIP_OK);
+		stream_end(s, true, "cap-bytes");
+	}
+}
+
+void stream_relay_out(struct stream *s)
+{
+	ssize_t n = move(s, s->core, s->client, &s->core_paused, &s->bytes_out);
+
+	if (n <= 0)
+		over(s, n, "core");
+}
+
+/* ---- the data connection ---- */
+
+static void core_readable(void *arg)
+{
+	struct stream *s = arg;
+
+	if (s->state != STREAM_ENDED)
+		stream_relay_out(s);
+}
+
+static void core_drained(void *arg)
+{
+	struct stream *s = arg;
+
+	if (s->state == STREAM_ENDED || !s->client_paused)
+		return;
+	s->client_paused = false;
+	conn_pause(s->client, false);
+}
+
+static void core_down(void *arg, int err, const char *why)
+{
+	struct stream *s = arg;
+	char reason[64];
+
+	if (s->state == STREAM_ENDED)
+		return;
+	snprintf(reason, sizeof(reason), "core: %.50s", err ? why : "closed");
+	stream_end(s, err == 0, s->close_reason[0] ? s->close_reason : reason);
+}
+
+const struct conn_ops stream_core_ops = {
+	.readable = core_readable,
+	.drained = core_drained,
+	.down = core_down,
+};
+
+/* ---- the core's words ---- */
+
+static void cap_over(void *arg)
+{
+	struct stream *s = arg;
+
+	stream_refused(s, GATE_CAP_SECONDS, SIP_OK);
+	stream_end(s, true, "cap-seconds");
+}
+
+void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds)
+{
+	struct streams *t = s->all;
+	char text[ADDR_TEXT_MAX];
+	bool first = s->state != STREAM_ADMITTED;
+
+	s->cap_bytes = max_bytes ? s->bytes_in + max_bytes : 0;
+	loop_timer_cancel(t->p.loop, &s->deadline);
+	s->deadline.fn = cap_over;
+	if (max_seconds && loop_timer_set(t->p.loop, &s->deadline, max_seconds * 1000ull)) {
+		stream_end(s, false, "out of memory");
+		return;
+	}
+	if (!first)
+		return;
+	stream_uncount(s);
+	loop_timer_cancel(t->p.loop, &s->step);
+	t->admitted++;
+	s->state = STREAM_ADMITTED;
+	log_event(LOG_L_INFO, "stream-admitted", "stream=%llx peer=%s", (unsigned long long)s->id,
+		  addr_text(&s->peer, text));
+	/* What the gate had not passed yet; the core reads it with the same parser. */
+	if (s->in_n && conn_write(s->core, span_of(s->in, s->in_n))) {
+		stream_end(s, false, "core does not read");
+		return;
+	}
+	free(s->in);
+	s->in = NULL;
+	s->in_n = 0;
+	conn_pause(s->client, false);
+}
+
+static void linger_over(void *arg)
+{
+	struct stream *s = arg;
+
+	stream_end(s, true, s->close_reason);
+}
+
+void stream_core_close(struct stream *s, const char *reason)
+{
+	static const char *const none = "closed by the core";
+
+	if (s->close_reason[0])
+		return;
+	snprintf(s->close_reason, sizeof(s->close_reason), "%.63s",
+		 reason && *reason ? reason : none);
+	loop_timer_cancel(s->all->p.loop, &s->deadline);
+	s->deadline.fn = linger_over;
+	if (loop_timer_set(s->all->p.loop, &s->deadline, CLOSE_LINGER_MS))
+		stream_end(s, true, s->close_reason);
+}
