@@ -22,7 +22,7 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_config test_conn test_dns test_log test_sip_keepalive
+UNIT := test_addr test_config test_conn test_dns test_log test_punch test_sip_keepalive test_srtp
 test_addr_OBJS := user/addr
 test_log_OBJS := user/log
 test_conn_OBJS := selftests/unit/certs user/addr user/conn user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
@@ -41,10 +41,14 @@ selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ :=
+FUZZ := fuzz_sdp fuzz_sip fuzz_uri
 
 bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine user/addr user/bpf_load user/maps $(SRTP)
 bench-media_LIBS := -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
 test_sip_keepalive_OBJS := $(SIP) user/addr
+test_punch_OBJS := user/punch
+test_punch_LIBS := -lcrypto
+test_srtp_OBJS := $(SRTP)
+test_srtp_LIBS := $(SRTP_LIBS)
 test_dns_OBJS := user/addr user/dns user/loop user/loop_dgram user/loop_timer
 test_dns_LIBS := -luring -lcares
