@@ -22,7 +22,7 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_config test_conn test_dns test_log test_punch test_sip_keepalive test_srtp
+UNIT := test_addr test_config test_conn test_dns test_log test_punch test_sip_keepalive test_srtp test_srtp_equal
 test_addr_OBJS := user/addr
 test_log_OBJS := user/log
 test_conn_OBJS := selftests/unit/certs user/addr user/conn user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
@@ -50,5 +50,7 @@ test_punch_OBJS := user/punch
 test_punch_LIBS := -lcrypto
 test_srtp_OBJS := $(SRTP)
 test_srtp_LIBS := $(SRTP_LIBS)
+test_srtp_equal_OBJS := $(SRTP)
+test_srtp_equal_LIBS := $(SRTP_LIBS)
 test_dns_OBJS := user/addr user/dns user/loop user/loop_dgram user/loop_timer
 test_dns_LIBS := -luring -lcares

@@ -133,6 +133,12 @@ static enum srtp_result rtcp_parse(const uint8_t *p, uint32_t body, struct srtp_
 	return SRTP_OK;
 }
 
+/* SRTCP that is not encrypted (E bit 0): nobody negotiated that, though libsrtp2 would take it with GCM. */
+static bool rtcp_clear(const struct srtp_packet *p, uint32_t body)
+{
+	return !(p->p[srtp_suite_gcm(p->session->suite) ? p->n - SRTP_RTCP_INDEX : body] & 0x80);
+}
+
 static enum srtp_result packet_check(const struct srtp_packet *p, bool seal, struct srtp_head *out)
 {
 	const struct srtp_session *s = p->session;
@@ -145,6 +151,8 @@ static enum srtp_result packet_check(const struct srtp_packet *p, bool seal, str
 		if (p->n < extra)
 			return SRTP_SHORT;
 		body -= extra;
+		if (p->rtcp && rtcp_clear(p, body))
+			return SRTP_MALFORMED;
 	}
 	if (s->count[p->rtcp] >= (p->rtcp ? SRTP_RTCP_MAX : SRTP_RTP_MAX))
 		return SRTP_KEY_LIMIT;

@@ -66,8 +66,6 @@ static enum srtp_result open_check(const struct srtp_item *it, uint64_t now, uin
 	if (!it->p->rtcp)
 		return srtp_rtp_check(&s->streams, it->h.ssrc, it->h.seq, now, index);
 	word = it->p->p + it->p->n - SRTP_RTCP_INDEX - (srtp_suite_gcm(s->suite) ? 0 : s->tag[1]);
-	if (!(*word & 0x80)) /* not encrypted: nobody negotiated that */
-		return SRTP_MALFORMED;
 	*index = get32(word) & 0x7fffffff;
 	return srtp_rtcp_check(&s->streams, it->h.ssrc, (uint32_t)*index, now);
 }

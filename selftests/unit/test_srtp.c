@@ -280,6 +280,7 @@ static void test_srtp_header_refused(void **state)
 				(t[i].rtcp ? 4 : 0);
 			exact = calloc(1, n + extra);
 			memcpy(exact, buf, n);
+			memset(exact + n, 0xff, extra); /* E bit set */
 			n += extra;
 			assert_int_equal(one(o, exact, &n, n, t[i].rtcp), t[i].want);
 			free(exact);
