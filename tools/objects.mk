@@ -7,7 +7,7 @@ ENGINE := sip/binding sip/call sip/engine sip/identity sip/token sip/txn
 BASE := user/addr user/admin user/config user/config_lines user/conn user/keeper user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
-BPF := bench
+BPF := xdp_probe xdp_relay
 
 EDGE := $(BASE) $(SIP) user/bpf_load user/config_edge user/edge user/edge_main user/gate user/link_edge user/maps user/media_edge user/nexthop user/punch user/stream
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
@@ -42,6 +42,10 @@ selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
 FUZZ := fuzz_sdp fuzz_sip fuzz_uri
+SIP_SRCS := $(SIP:=.c) user/addr.c
+fuzz_sdp_SRCS := $(SIP_SRCS)
+fuzz_sip_SRCS := $(SIP_SRCS)
+fuzz_uri_SRCS := $(SIP_SRCS)
 
 bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine user/addr user/bpf_load user/maps $(SRTP)
 bench-media_LIBS := -lbpf -lelf -lz -ljansson $(SRTP_LIBS)

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* bpf/relay.bpf.h -- the inline core: one packet in, one reason out; the packet is rewritten when the reason is FORWARD_*
+ * or PUNCH.
+ *
+ *   frame -> parse -> side and slot by destination -> flow on? -> source allowed? -> rewrite -> FORWARD
+ *                          \-- none -> banned? -> drop, else pass
+ *
+ * Memory touched for an IPv4 packet: conf and sides (shared, hot), one line of flows, one of flow_state, a next hop.
+ * Counters are plain additions: a NIC's RSS keeps a 5-tuple on one queue, so one CPU writes one direction of a flow. */
+#ifndef SALLYPORT_RELAY_BPF_H
+#define SALLYPORT_RELAY_BPF_H
+
+#include "bpf/maps.bpf.h"
+#include "bpf/latch.bpf.h"
+#include "bpf/rewrite.bpf.h"
+
+#define STUN_REQUEST bpf_htons(0x0001)
+#define STUN_COOKIE  bpf_htonl(0x2112a442)
+
+enum shape { SHAPE_OTHER, SHAPE_MEDIA, SHAPE_STUN_REQUEST };
+
+struct spot { /* what a destination address and port stand for */
+	const struct relay_side *side;
+	__u32 offset; /* of the port in its range */
+};
+
+/* RFC 7983's first byte, RFC 5761's second. */
+static __always_inline enum shape payload_shape(const struct cursor *c, const struct packet *p)
+{
+	const __u8 *b = (void *)(p->udp + 1);
+	__u32 n = p->payload;
+
+	if (n < MEDIA_PEEK || (void *)(b + MEDIA_PEEK) > c->end)
+		return SHAPE_OTHER;
+	if (b[0] >= 128 && b[0] <= 191) {
+		if (b[1] >= 192 && b[1] <= 223)
+			return SHAPE_MEDIA;
+		return n >= 12 ? SHAPE_MEDIA : SHAPE_OTHER;
+	}
+	if (b[0] >= 20 && b[0] <= 63)
+		return n >= 13 ? SHAPE_MEDIA : SHAPE_OTHER;
+	if (b[0] > 3 || n < 20 || *(__be32 *)(b + 4) != STUN_COOKIE)
+		return SHAPE_OTHER;
+	return *(__be16 *)b == STUN_REQUEST ? SHAPE_STUN_REQUEST : SHAPE_MEDIA;
+}
+
+static __always_inline int side_matches(const struct relay_side *s, const struct packet *p,
+					__u16 port)
+{
+	if ((__u16)(port - s->base) >= s->range)
+		return 0;
+	if (p->is6)
+		return s->ipv6 && ip_eq(&s->ip, (void *)&p->ip6->daddr);
+	return !s->ipv6;
+}
+
+static __always_inline int spot_find(const struct relay_conf *cf, const struct packet *p,
+				     struct spot *out)
+{
+	__be32 key = p->is6 ? ((__be32 *)&p->ip6->daddr)[3] : p->ip4->daddr;
+	__u16 port = bpf_ntohs(p->udp->dest);
+
+	for (__u32 i = 0; i < SP_SIDES_MAX && i < cf->sides; i++) {
+		const struct relay_side *s;
+		__u32 index = i;
+
+		if (cf->key[i] != key)
+			continue;
+		s = bpf_map_lookup_elem(&sides, &index);
+		if (!s || !side_matches(s, p, port))
+			continue;
+		out->side = s;
+		out->offset = (__u16)(port - s->base);
+		return 1;
+	}
+	return 0;
+}
+
+static __always_inline struct source source_of(const struct packet *p)
+{
+	struct source src = {.ep = {.port = p->udp->source}};
+
+	src.is6 = p->is6;
+	if (p->is6)
+		src.ip6 = (void *)&p->ip6->saddr;
+	else
+		src.ep.ip = p->ip4->saddr;
+	return src;
+}
+
+static __always_inline void target_from(struct target *t, const struct spot *spot)
+{
+	t->from4 = spot->side->peer_ip.w[3];
+	t->from6 = spot->side->peer_ip.w;
+	t->sport = bpf_htons(spot->side->peer_base + spot->offset);
+}
+
+/* client -> core */
+static __always_inline enum relay_reason relay_in(struct cursor *c, struct packet *p,
+						  const struct spot *spot, const struct flow *f,
+						  struct flow_state *s, struct egress *out)
+{
+	struct source src = source_of(p);
+	struct target t = {};
+	enum relay_reason why;
+
+	if (payload_shape(c, p) == SHAPE_OTHER)
+		return R_DROP_SHAPE;
+	why = latch_check(f, s, c->now_ns, &src);
+	if (why != PARSED)
+		return why;
+	if (!f->core.port)
+		return R_DROP_NO_CORE;
+	target_from(&t, spot);
+	t.to4 = f->core.ip;
+	t.to6 = f->core6.w;
+	t.dport = f->core.port;
+	t.next_hop = f->nh_in;
+	t.mtu = f->mtu_in;
+	why = forward(c, p, &t, out);
+	if (why != PARSED)
+		return why;
+	s->packets_in++;
+	s->bytes_in += p->ip_len;
+	s->last_in_ns = c->now_ns;
+	return R_FORWARD_IN;
+}
+
+/* A core's binding request goes to the one punch socket, whatever its source: it is how the source gets known. */
+static __always_inline enum relay_reason punch(const struct relay_conf *cf, struct packet *p)
+{
+	struct udphdr *udp = p->udp;
+
+	if (udp->check)
+		udp->check = csum_apply_udp(udp->check, csum_swap(0, udp->dest, cf->punch_port));
+	udp->dest = cf->punch_port;
+	return R_PUNCH;
+}
+
+/* core -> client */
+static __always_inline enum relay_reason relay_out(const struct relay_conf *cf, struct cursor *c,
+						   struct packet *p, const struct spot *spot,
+						   const struct flow *f, struct flow_state *s,
+						   struct egress *out)
+{
+	struct source src = source_of(p);
+	enum shape shape = payload_shape(c, p);
+	struct target t = {};
+	enum relay_reason why;
+
+	if (shape == SHAPE_STUN_REQUEST)
+		return punch(cf, p);
+	if (shape == SHAPE_OTHER)
+		return R_DROP_SHAPE;
+	if (!f->core.port)
+		return R_DROP_NO_CORE;
+	if (!ep4_eq(&f->core, &src.ep) || (src.is6 && !ip_eq(&f->core6, src.ip6)))
+		return R_DROP_CORE;
+	if (!latch_valid(f, s->latch) || !s->latched.port)
+		return R_DROP_NOT_LATCHED;
+	target_from(&t, spot);
+	t.to4 = s->latched.ip;
+	t.to6 = s->latched6.w;
+	t.dport = s->latched.port;
+	t.next_hop = f->nh_out;
+	t.mtu = f->mtu_out;
+	why = forward(c, p, &t, out);
+	if (why != PARSED)
+		return why;
+	s->packets_out++;
+	s->bytes_out += p->ip_len;
+	s->last_out_ns = c->now_ns;
+	return R_FORWARD_OUT;
+}
+
+static __always_inline enum relay_reason relay_spot(const struct relay_conf *cf, struct cursor *c,
+						    struct packet *p, const struct spot *spot,
+						    struct egress *out)
+{
+	__u32 slot = spot->side->first_slot + spot->offset;
+	const struct flow *f = bpf_map_lookup_elem(&flows, &slot);
+	struct flow_state *s = bpf_map_lookup_elem(&flow_state, &slot);
+
+	if (p->fragment)
+		return R_DROP_FRAGMENT;
+	if (p->payload == ~0u)
+		return R_DROP_LENGTH;
+	if (spot->side->ifindex && spot->side->ifindex != c->ifindex)
+		return R_DROP_INTERFACE;
+	if (!f || !s || f->status != FLOW_ON)
+		return R_DROP_SLOT_OFF;
+	if (spot->side->inside)
+		return relay_out(cf, c, p, spot, f, s, out);
+	return relay_in(c, p, spot, f, s, out);
+}
+
+static __always_inline int banned(const struct cursor *c, const struct packet *p)
+{
+	struct ban_key key = {.prefix_len = 128};
+	struct ban *b;
+
+	packet_source(p, &key.ip);
+	b = bpf_map_lookup_elem(&bans, &key);
+	if (!b || c->now_ns >= b->until_ns)
+		return 0;
+	__sync_fetch_and_add(&b->hits, 1);
+	return 1;
+}
+
+/* Only a SYN, and only to our ports: people behind the same address who are in already stay connected. */
+static __always_inline int tcp_knocks(const struct relay_conf *cf, const struct tcphdr *tcp)
+{
+	if (!tcp->syn || tcp->ack)
+		return 0;
+	for (__u32 i = 0; i < SP_TCP_PORTS && i < cf->tcp_count; i++)
+		if (cf->tcp_port[i] == tcp->dest)
+			return 1;
+	return 0;
+}
+
+static __always_inline enum relay_reason relay_packet(struct cursor *c, struct egress *out)
+{
+	const struct relay_conf *cf;
+	struct packet p = {};
+	struct spot spot = {};
+	enum relay_reason why;
+	__u32 zero = 0;
+
+	why = parse_frame(c, &p);
+	cf = bpf_map_lookup_elem(&conf, &zero);
+	if (why != PARSED || !cf)
+		return why == PARSED ? R_PASS_NO_FLOW : why;
+	if (p.is_tcp) {
+		if (tcp_knocks(cf, p.tcp) && banned(c, &p))
+			return R_DROP_BAN_TCP;
+		return R_PASS_NOT_UDP;
+	}
+	if (spot_find(cf, &p, &spot))
+		return relay_spot(cf, c, &p, &spot, out);
+	if (banned(c, &p))
+		return R_DROP_BAN_UDP;
+	return p.fragment ? R_PASS_FRAGMENT : R_PASS_NO_FLOW;
+}
+
+#endif

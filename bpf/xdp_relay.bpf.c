@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* bpf/xdp_relay.bpf.c -- the XDP program of the edge: media goes on, bans bite, everything else passes to the stack.
+ *
+ * In: frames of each interface that carries a configured media address. Out: XDP_REDIRECT or XDP_TX (forwarded), XDP_PASS,
+ * XDP_DROP, each counted under its reason. The work is in relay.bpf.h; here is only what knows xdp_md. */
+#include "bpf/relay.bpf.h"
+
+static __always_inline void count(enum relay_reason why)
+{
+	__u32 key = why;
+	__u64 *n = bpf_map_lookup_elem(&reasons, &key);
+
+	if (n)
+		(*n)++;
+}
+
+static __always_inline int send_out(struct xdp_md *ctx, const struct egress *out,
+				    enum relay_reason *why)
+{
+	int verdict;
+
+	if (out->hairpin)
+		return XDP_TX;
+	if (out->strip && bpf_xdp_adjust_head(ctx, out->strip))
+		verdict = XDP_DROP;
+	else
+		verdict = bpf_redirect_map(&tx, out->ifindex, XDP_DROP);
+	if (verdict != XDP_REDIRECT)
+		*why = R_DROP_NO_TX;
+	return verdict;
+}
+
+SEC("xdp")
+int xdp_relay(struct xdp_md *ctx)
+{
+	struct cursor c = {.data = (void *)(long)ctx->data,
+			   .end = (void *)(long)ctx->data_end,
+			   .ifindex = ctx->ingress_ifindex,
+			   .now_ns = bpf_ktime_get_coarse_ns()};
+	struct egress out = {};
+	enum relay_reason why = relay_packet(&c, &out);
+	int verdict = XDP_PASS;
+
+	if (why <= R_FORWARD_OUT)
+		verdict = send_out(ctx, &out, &why);
+	else if (why >= R_DROP_LENGTH)
+		verdict = XDP_DROP;
+	count(why);
+	return verdict;
+}
+
+char _license[] SEC("license")
+= "Dual BSD/GPL";
