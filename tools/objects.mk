@@ -7,7 +7,7 @@ ENGINE := sip/binding sip/call sip/engine sip/identity sip/token sip/txn
 BASE := user/addr user/admin user/config user/config_lines user/conn user/keeper user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
-BPF := xdp_probe xdp_relay
+BPF := bench xdp_probe xdp_relay
 
 EDGE := $(BASE) $(SIP) user/bpf_load user/config_edge user/edge user/edge_main user/gate user/link_edge user/maps user/media_edge user/nexthop user/punch user/stream
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3

@@ -1,0 +1,479 @@
+/* user/maps.c -- typed access of the edge's worker to the pinned kernel maps; see maps.h and bpf/abi.h.
+ *
+ * flows and flow_state are mapped into memory: installing a flow is a handful of stores, with a release store of the status
+ * (or of the one word that changes) last, because BPF on another CPU reads the record while it is written. The other maps
+ * are reached by system calls. One writer: the worker's thread. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "bpf/abi.h"
+#include "user/maps.h"
+
+struct maps {
+	struct maps_fds fds;
+	struct flow *flows;
+	struct flow_state *state;
+	size_t flows_bytes, state_bytes;
+	struct maps_pair pairs[SP_PAIRS_MAX];
+	uint32_t first_slot[SP_PAIRS_MAX];
+	unsigned n_pairs;
+	uint32_t slots;
+	int cpus;
+	uint64_t *per_cpu; /* scratch: one value a possible CPU */
+};
+
+_Static_assert(sizeof(struct sp_ip) == sizeof(((struct addr *)0)->ip), "same 16 bytes");
+
+#define REASON_NAME(name, text) text,
+static const char *const reason_names[] = {RELAY_REASONS(REASON_NAME)};
+
+/* ---- open and close ---------------------------------------------------------------------------------------------- */
+
+static int map_check(int fd, uint32_t key, uint32_t value, uint32_t entries)
+{
+	struct bpf_map_info info = {};
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	if (info.key_size != key || info.value_size != value || info.max_entries < entries)
+		return -EPROTO;
+	return 0;
+}
+
+static int maps_check(const struct maps *m)
+{
+	const struct maps_fds *f = &m->fds;
+	const struct {
+		int fd;
+		uint32_t key, value, entries;
+	} want[] = {
+		{f->flows, 4, sizeof(struct flow), m->slots},
+		{f->flow_state, 4, sizeof(struct flow_state), m->slots},
+		{f->next_hops, 4, sizeof(struct next_hop), SP_NEXT_HOPS},
+		{f->bans, sizeof(struct ban_key), sizeof(struct ban), SP_BANS_MAX},
+		{f->reasons, 4, 8, RELAY_REASON_COUNT},
+		{f->live, 8, sizeof(struct live_flow), m->slots},
+	};
+
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		int r = map_check(want[i].fd, want[i].key, want[i].value, want[i].entries);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int map_view(int fd, size_t bytes, int prot, void **out)
+{
+	void *p = mmap(NULL, bytes, prot, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	*out = p;
+	return 0;
+}
+
+static int maps_pairs(struct maps *m, const struct maps_pair *pairs, unsigned n)
+{
+	if (!n || n > SP_PAIRS_MAX)
+		return -EINVAL;
+	for (unsigned i = 0; i < n; i++) {
+		if (!pairs[i].range)
+			return -EINVAL;
+		m->pairs[i] = pairs[i];
+		m->first_slot[i] = m->slots;
+		m->slots += pairs[i].range;
+	}
+	m->n_pairs = n;
+	return 0;
+}
+
+int maps_open(const struct maps_fds *fds, const struct maps_pair *pairs, unsigned n_pairs,
+	      struct maps **out)
+{
+	struct maps *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	m->fds = *fds;
+	m->cpus = libbpf_num_possible_cpus();
+	r = m->cpus < 0 ? m->cpus : maps_pairs(m, pairs, n_pairs);
+	if (r)
+		goto out;
+	m->per_cpu = calloc((size_t)m->cpus, sizeof(*m->per_cpu));
+	r = m->per_cpu ? maps_check(m) : -ENOMEM;
+	if (r)
+		goto out;
+	m->flows_bytes = m->slots * sizeof(struct flow);
+	m->state_bytes = m->slots * sizeof(struct flow_state);
+	r = map_view(fds->flows, m->flows_bytes, PROT_READ | PROT_WRITE, (void **)&m->flows);
+	if (!r)
+		r = map_view(fds->flow_state, m->state_bytes, PROT_READ | PROT_WRITE,
+			     (void **)&m->state);
+out:
+	if (r)
+		maps_close(m);
+	else
+		*out = m;
+	return r;
+}
+
+void maps_close(struct maps *m)
+{
+	if (!m)
+		return;
+	if (m->flows)
+		munmap(m->flows, m->flows_bytes);
+	if (m->state)
+		munmap(m->state, m->state_bytes);
+	free(m->per_cpu);
+	free(m);
+}
+
+/* ---- slots and addresses ----------------------------------------------------------------------------------------- */
+
+uint32_t maps_slots(const struct maps *m)
+{
+	return m->slots;
+}
+
+static unsigned maps_pair_of(const struct maps *m, uint32_t slot)
+{
+	unsigned i = m->n_pairs - 1;
+
+	while (i && slot < m->first_slot[i])
+		i--;
+	return i;
+}
+
+void maps_slot_addrs(const struct maps *m, uint32_t slot, struct addr *outside, struct addr *inside)
+{
+	unsigned i = maps_pair_of(m, slot);
+	uint32_t off = slot - m->first_slot[i];
+
+	*outside = m->pairs[i].outside;
+	*inside = m->pairs[i].inside;
+	outside->port = (uint16_t)(m->pairs[i].outside_base + off);
+	inside->port = (uint16_t)(m->pairs[i].inside_base + off);
+}
+
+static void addr_from_ip(struct addr *a, const struct sp_ip *ip, __be16 port)
+{
+	memcpy(a->ip, ip, sizeof(a->ip));
+	a->port = ntohs(port);
+}
+
+static struct addr addr_from_ep4(const struct sp_ep4 *ep)
+{
+	struct sp_ip ip = {{0, 0, htonl(0xffff), ep->ip}};
+	struct addr a;
+
+	addr_from_ip(&a, &ip, ep->port);
+	return a;
+}
+
+static struct sp_ep4 ep4_from_addr(const struct addr *a)
+{
+	struct sp_ep4 ep = {.port = htons(a->port)};
+
+	if (addr_is_v4(a))
+		memcpy(&ep.ip, a->ip + 12, 4);
+	return ep;
+}
+
+/* One 8-byte store: BPF must not see the address of one and the port of the other. */
+static void ep4_store(struct sp_ep4 *to, const struct addr *a)
+{
+	struct sp_ep4 ep = ep4_from_addr(a);
+	uint64_t word;
+
+	memcpy(&word, &ep, sizeof(word));
+	__atomic_store_n((uint64_t *)(void *)to, word, __ATOMIC_RELEASE);
+}
+
+static void ip6_store(struct sp_ip *to, const struct addr *a)
+{
+	memcpy(to, a->ip, sizeof(*to));
+}
+
+/* An IPv6 endpoint takes several stores: port 0 (nothing is sent, nothing from there is taken) stands while they last. */
+static void endpoint_store(struct sp_ep4 *ep, struct sp_ip *ip, const struct addr *a)
+{
+	struct addr none = *a;
+
+	if (memcmp(ip, a->ip, sizeof(*ip))) {
+		none.port = 0;
+		ep4_store(ep, &none);
+		ip6_store(ip, a);
+	}
+	ep4_store(ep, a);
+}
+
+/* ---- flows ------------------------------------------------------------------------------------------------------- */
+
+/* The legs' families must be those of the slot's two addresses; across families is not carried by this program. */
+static int flow_check(const struct maps *m, uint32_t slot, const struct maps_flow *f)
+{
+	struct addr outside, inside;
+
+	if (slot >= m->slots || !f->id || f->nh_out >= SP_NEXT_HOPS || f->nh_in >= SP_NEXT_HOPS)
+		return -EINVAL;
+	maps_slot_addrs(m, slot, &outside, &inside);
+	if (addr_is_v4(&outside) != addr_is_v4(&inside))
+		return -EAFNOSUPPORT;
+	if (addr_is_v4(&f->client) != addr_is_v4(&outside))
+		return -EINVAL;
+	if (f->core.port && addr_is_v4(&f->core) != addr_is_v4(&inside))
+		return -EINVAL;
+	return 0;
+}
+
+static int live_write(struct maps *m, uint32_t slot, const struct maps_flow *f)
+{
+	struct live_flow l = {.slot = slot,
+			      .generation = m->flows[slot].generation,
+			      .core_index = f->core_index,
+			      .client_port = f->client.port,
+			      .core_port = f->core.port};
+	struct addr outside, inside;
+	char text[ADDR_TEXT_MAX];
+	const struct {
+		char *to;
+		const struct addr *a;
+	} cols[] = {{l.client, &f->client},
+		    {l.outside, &outside},
+		    {l.inside, &inside},
+		    {l.core, &f->core}};
+
+	maps_slot_addrs(m, slot, &outside, &inside);
+	l.outside_port = outside.port;
+	l.inside_port = inside.port;
+	for (size_t i = 0; i < sizeof(cols) / sizeof(cols[0]); i++) {
+		addr_ip_text(cols[i].a, text);
+		memcpy(cols[i].to, text, strnlen(text, SP_IP_TEXT - 1)); /* the rest is zero */
+	}
+	return bpf_map_update_elem(m->fds.live, &f->id, &l, BPF_ANY) ? -errno : 0;
+}
+
+static void flow_write(struct flow *to, const struct maps_flow *f)
+{
+	endpoint_store(&to->core, &to->core6, &f->core);
+	ip6_store(&to->client6, &f->client);
+	ep4_store(&to->client, &f->client);
+	__atomic_store_n(&to->nh_out, f->nh_out, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->nh_in, f->nh_in, __ATOMIC_RELAXED);
+	to->core_index = f->core_index;
+}
+
+int maps_flow_install(struct maps *m, uint32_t slot, const struct maps_flow *f)
+{
+	struct flow *to;
+	uint32_t generation;
+	int r = flow_check(m, slot, f);
+
+	if (r)
+		return r;
+	to = &m->flows[slot];
+	if (to->status == FLOW_ON)
+		return -EEXIST;
+	generation = to->generation + 1;
+	if (!generation) /* 0 is the latch word of a slot never used */
+		generation = 1;
+	memset(&m->state[slot], 0, sizeof(m->state[slot]));
+	memset(to, 0, sizeof(*to));
+	to->generation = generation;
+	to->id = f->id;
+	to->window = 1;
+	flow_write(to, f);
+	r = live_write(m, slot, f);
+	if (r)
+		return r;
+	__atomic_store_n(&to->status, FLOW_ON, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int maps_flow_update(struct maps *m, uint32_t slot, const struct maps_flow *f)
+{
+	int r = flow_check(m, slot, f);
+
+	if (r)
+		return r;
+	if (m->flows[slot].status != FLOW_ON)
+		return -ENOENT;
+	if (m->flows[slot].id != f->id)
+		return -EINVAL;
+	flow_write(&m->flows[slot], f);
+	return live_write(m, slot, f);
+}
+
+int maps_flow_reopen(struct maps *m, uint32_t slot, uint64_t until_ns)
+{
+	struct flow *f;
+
+	if (slot >= m->slots)
+		return -EINVAL;
+	f = &m->flows[slot];
+	if (f->status != FLOW_ON)
+		return -ENOENT;
+	/* The end first: between the two stores the old window, taken or not, has the new end, which opens nothing. */
+	__atomic_store_n(&f->window_until_ns, until_ns, __ATOMIC_RELEASE);
+	__atomic_store_n(&f->window, f->window + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+void maps_flow_free(struct maps *m, uint32_t slot)
+{
+	struct flow *f;
+
+	if (slot >= m->slots || m->flows[slot].status != FLOW_ON)
+		return;
+	f = &m->flows[slot];
+	__atomic_store_n(&f->status, FLOW_OFF, __ATOMIC_RELEASE);
+	bpf_map_delete_elem(m->fds.live, &f->id);
+}
+
+int maps_flow_get(const struct maps *m, uint32_t slot, struct maps_flow *out)
+{
+	const struct flow *f;
+
+	if (slot >= m->slots || m->flows[slot].status != FLOW_ON)
+		return -ENOENT;
+	f = &m->flows[slot];
+	*out = (struct maps_flow){
+		.id = f->id, .nh_out = f->nh_out, .nh_in = f->nh_in, .core_index = f->core_index};
+	addr_from_ip(&out->client, &f->client6, f->client.port);
+	addr_from_ip(&out->core, &f->core6, f->core.port);
+	return 0;
+}
+
+static bool latch_is_valid(const struct flow *f, uint64_t word)
+{
+	return word >> 32 == f->generation && (word & LATCH_STEP_MASK) == LATCH_VALID;
+}
+
+static bool window_is_open(const struct flow *f, uint64_t word)
+{
+	struct timespec now;
+
+	if (!latch_is_valid(f, word))
+		return true;
+	if ((word >> 2 & LATCH_WINDOW_MASK) == (f->window & LATCH_WINDOW_MASK))
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec < f->window_until_ns;
+}
+
+int maps_flow_read(const struct maps *m, uint32_t slot, struct maps_flow_report *out)
+{
+	const struct flow_state *s;
+	const struct flow *f;
+	struct addr outside, inside;
+	uint64_t word;
+
+	if (slot >= m->slots || m->flows[slot].status != FLOW_ON)
+		return -ENOENT;
+	f = &m->flows[slot];
+	s = &m->state[slot];
+	word = __atomic_load_n(&s->latch, __ATOMIC_ACQUIRE);
+	*out = (struct maps_flow_report){.packets_in = s->packets_in,
+					 .bytes_in = s->bytes_in,
+					 .packets_out = s->packets_out,
+					 .bytes_out = s->bytes_out,
+					 .last_in_ns = s->last_in_ns,
+					 .last_out_ns = s->last_out_ns,
+					 .window_open = window_is_open(f, word)};
+	if (!latch_is_valid(f, word))
+		return 0;
+	maps_slot_addrs(m, slot, &outside, &inside);
+	if (addr_is_v4(&outside))
+		out->latched = addr_from_ep4(&s->latched);
+	else
+		addr_from_ip(&out->latched, &s->latched6, s->latched.port);
+	return 0;
+}
+
+void maps_flow_each(const struct maps *m,
+		    void (*fn)(void *arg, uint32_t slot, const struct maps_flow *f), void *arg)
+{
+	struct maps_flow f;
+
+	for (uint32_t slot = 0; slot < m->slots; slot++)
+		if (!maps_flow_get(m, slot, &f))
+			fn(arg, slot, &f);
+}
+
+/* ---- next hops, bans, reasons ------------------------------------------------------------------------------------- */
+
+int maps_next_hop_set(struct maps *m, uint32_t index, const struct maps_next_hop *nh)
+{
+	struct next_hop v = {.ifindex = nh->ifindex, .mtu = nh->mtu};
+
+	if (!index || index >= SP_NEXT_HOPS)
+		return -EINVAL;
+	memcpy(v.src_mac, nh->src_mac, sizeof(v.src_mac));
+	memcpy(v.dst_mac, nh->dst_mac, sizeof(v.dst_mac));
+	return bpf_map_update_elem(m->fds.next_hops, &index, &v, BPF_ANY) ? -errno : 0;
+}
+
+static int ban_key(struct ban_key *key, const struct addr *prefix, unsigned len)
+{
+	bool v4 = addr_is_v4(prefix);
+
+	if (len > (v4 ? 32 : 128))
+		return -EINVAL;
+	key->prefix_len = v4 ? len + 96 : len;
+	memcpy(&key->ip, prefix->ip, sizeof(key->ip));
+	return 0;
+}
+
+int maps_ban_set(struct maps *m, const struct addr *prefix, unsigned len, uint64_t until_ns)
+{
+	struct ban v = {.until_ns = until_ns};
+	struct ban_key key;
+	int r = ban_key(&key, prefix, len);
+
+	if (r)
+		return r;
+	return bpf_map_update_elem(m->fds.bans, &key, &v, BPF_ANY) ? -errno : 0;
+}
+
+int maps_ban_clear(struct maps *m, const struct addr *prefix, unsigned len)
+{
+	struct ban_key key;
+	int r = ban_key(&key, prefix, len);
+
+	if (r)
+		return r;
+	return bpf_map_delete_elem(m->fds.bans, &key) ? -errno : 0;
+}
+
+unsigned maps_reasons(const struct maps *m)
+{
+	(void)m;
+	return RELAY_REASON_COUNT;
+}
+
+const char *maps_reason_name(unsigned reason)
+{
+	return reason < RELAY_REASON_COUNT ? reason_names[reason] : "unknown";
+}
+
+uint64_t maps_reason_count(const struct maps *m, unsigned reason)
+{
+	uint64_t sum = 0;
+
+	if (reason >= RELAY_REASON_COUNT ||
+	    bpf_map_lookup_elem(m->fds.reasons, &reason, m->per_cpu))
+		return 0;
+	for (int i = 0; i < m->cpus; i++)
+		sum += m->per_cpu[i];
+	return sum;
+}
