@@ -199,13 +199,13 @@ static bool inline_key(struct span s, struct sdp_crypto *c)
 {
 	struct span one;
 
-	c->key_b64 = scan_until(s, '|');
-	if (!base64(c->key_b64))
+	c->key_b64 = one = scan_until(s, '|');
+	if (!base64(one))
 		return false;
-	while (c->key_b64.n < s.n) {
-		scan_skip(&s, scan_until(s, '|').n + 1);
+	while (one.n < s.n) {
+		scan_skip(&s, one.n + 1);
 		one = scan_until(s, '|');
-		if (memchr(one.p, ':', one.n)) {
+		if (one.n && memchr(one.p, ':', one.n)) {
 			struct span mki = scan_until(one, ':');
 
 			if (c->has_mki || !digits(mki, 15) ||
@@ -217,8 +217,6 @@ static bool inline_key(struct span s, struct sdp_crypto *c)
 				return false;
 			c->has_lifetime = true;
 		}
-		if (one.n == s.n)
-			return true;
 	}
 	return true;
 }
