@@ -9,7 +9,7 @@ BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lsecc
 
 BPF := bench xdp_probe xdp_relay
 
-EDGE := $(BASE) $(SIP) user/bpf_load user/config_edge user/edge user/edge_main user/gate user/link_edge user/maps user/media_edge user/nexthop user/punch user/stream
+EDGE := $(BASE) $(SIP) user/bpf_load user/config_edge user/edge user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/nexthop user/punch user/stream
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -27,7 +27,7 @@ test_addr_OBJS := user/addr
 test_log_OBJS := user/log
 test_conn_OBJS := selftests/unit/certs user/addr user/conn user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
 test_conn_LIBS := -lssl -lcrypto -luring
-test_link_OBJS := selftests/unit/certs user/addr user/conn user/link_core user/link_edge user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
+test_link_OBJS := selftests/unit/certs user/addr user/conn user/link_accept user/link_core user/link_edge user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
 test_link_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 test_loop_OBJS := user/addr user/loop user/loop_dgram user/loop_timer
 test_loop_LIBS := -luring

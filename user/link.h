@@ -7,9 +7,12 @@
  * ops.open() give a data connection away for good: the stream owns it from then on. Messages passed to ops live until the
  * op returns. A peer that came back is a new struct link_peer; ops.down() is called once for each ops.up().
  *
- * Limits: frame 64 KiB; 64 domains, 200,000 live flows a Hello (sent as several Hellos' worth is not needed: 64 KiB hold 7,000;
- * more are sent as further Hello messages with the same session before any other message); control queue 4 MiB (then the
- * connection is dropped: a peer that does not read is dead); pool at most 1,024 a core. */
+ * Limits: frame 64 KiB; 64 domains, 200,000 live flows a Hello (5,000 a frame; where there are more, Hello.more says that another
+ * Hello of the same session follows, and ops.up() gets them merged into one); control queue 4 MiB (then the connection is
+ * dropped: a peer that does not read is dead); pool at most 1,024 a core; 64 connections without a valid Hello, each at most 5 s.
+ *
+ * link_edge_free() and link_core_free() call no op, and must not be called from within one. ops.open() and link_edge_open() hand
+ * over a connection whose ops are set by conn_set_ops() (link_edge_open() does that itself). */
 #ifndef SALLYPORT_LINK_H
 #define SALLYPORT_LINK_H
 
@@ -22,7 +25,7 @@
 #include "user/span.h"
 #include "user/tls.h"
 
-#define LINK_VERSION 1u
+#define LINK_VERSION   1u
 #define LINK_FRAME_MAX 65536u
 
 /* Pack @m behind its length into @buf. Returns bytes or -EMSGSIZE. */
@@ -31,11 +34,21 @@ ssize_t link_frame_pack(const Sallyport__Link *m, uint8_t *buf, size_t n);
  * -EBADMSG (length 0 or over the limit, no known message, address fields of a wrong size). */
 ssize_t link_frame_unpack(struct span in, Sallyport__Link **out);
 
+/* What peers made us do; counted since start. */
+struct link_stats {
+	uint64_t accepted, over_pending, refused,
+		no_hello;     /* edge: connections; refused by 64 pending, by Hello, by time */
+	uint64_t early_bytes; /* edge: idle data connections that spoke before Open */
+	uint64_t bad_frames, silent, replaced; /* control connections that ended so */
+	uint64_t data_lost, pool_empty;	    /* idle data connections lost; opens that found none */
+	uint64_t dials, dial_errors, opens; /* core: control and data */
+};
+
 struct link_peer; /* the other machine, from hello to the end of its control connection */
 const char *link_peer_name(const struct link_peer *p);
 uint64_t link_peer_session(const struct link_peer *p);
 const struct addr *link_peer_addr(const struct link_peer *p);
-unsigned link_peer_idle(const struct link_peer *p); /* data connections in the pool */
+unsigned link_peer_idle(const struct link_peer *p);  /* data connections in the pool */
 uint64_t link_peer_up_ms(const struct link_peer *p); /* loop time of hello */
 /* 0, or -ENOBUFS/-EPIPE (the connection is then ended from the loop, ops.down() follows). */
 int link_send(struct link_peer *p, const Sallyport__Link *m);
@@ -50,10 +63,11 @@ struct link_ops {
 };
 
 /* ---- edge side ---- */
-struct link_edge_core { /* from the configuration; lives as long as the link */
-	const char *name;    /* wanted in the certificate and in Hello */
+struct link_edge_core {	  /* from the configuration; lives as long as the link */
+	const char *name; /* wanted in the certificate and in Hello */
 	const char *const *domains;
-	unsigned n_domains; /* which of the domains it announces are accepted; others are logged and ignored */
+	unsigned
+		n_domains; /* which of the domains it announces are accepted; others are logged and ignored */
 };
 struct link_edge_params {
 	struct loop *loop;
@@ -73,8 +87,8 @@ int link_edge_listen(struct link_edge *l, int fd); /* a listening TCP socket, no
 /* The core that serves @domain now (newest hello wins), or NULL. */
 struct link_peer *link_edge_route(struct link_edge *l, struct span domain);
 /* Take an idle data connection of @p, write Open and give it to the caller. -EAGAIN: the pool is empty. */
-int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct conn_ops *ops, void *arg,
-		   struct conn **out);
+int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct conn_ops *ops,
+		   void *arg, struct conn **out);
 
 /* ---- core side ---- */
 struct link_core_edge {
@@ -96,9 +110,12 @@ struct link_core_params {
 	void *arg;
 };
 struct link_core;
-int link_core_new(const struct link_core_params *p, struct link_core **out); /* starts dialling; retries 0.2 s doubling to 5 s */
+int link_core_new(const struct link_core_params *p,
+		  struct link_core **out); /* starts dialling; retries 0.2 s doubling to 5 s */
 void link_core_free(struct link_core *l);
 
+const struct link_stats *link_edge_stats(const struct link_edge *l);
+const struct link_stats *link_core_stats(const struct link_core *l);
 /* Iterate over peers that are up. */
 void link_edge_each(struct link_edge *l, void (*fn)(void *arg, struct link_peer *p), void *arg);
 void link_core_each(struct link_core *l, void (*fn)(void *arg, struct link_peer *p), void *arg);

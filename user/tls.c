@@ -55,6 +55,7 @@ static int verify_cb(int ok, X509_STORE_CTX *store)
 		return ok;
 	t->refused = true;
 	tls_cert_names(X509_STORE_CTX_get0_cert(store), names, sizeof(names));
+	t->seen = strdup(names);
 	if (err == X509_V_ERR_HOSTNAME_MISMATCH || err == X509_V_ERR_IP_ADDRESS_MISMATCH)
 		why_set(t, "certificate refused: wanted %s, got names %s", t->want ? t->want : "?",
 			*names ? names : "(none)");
@@ -238,6 +239,7 @@ void tls_conn_free(struct tls_conn *t)
 	SSL_free(t->ssl);
 	free(t->want);
 	free(t->why);
+	free(t->seen);
 	free(t);
 }
 
@@ -411,6 +413,11 @@ int tls_close_notify(struct tls_conn *t)
 const char *tls_why(const struct tls_conn *t)
 {
 	return t->why ? t->why : "";
+}
+
+const char *tls_refused_names(const struct tls_conn *t)
+{
+	return t->seen ? t->seen : "";
 }
 
 const char *tls_version(const struct tls_conn *t)

@@ -55,6 +55,8 @@ bool tls_pending(const struct tls_conn *t);
 int tls_close_notify(struct tls_conn *t);
 
 const char *tls_why(const struct tls_conn *t);
+/* After -EKEYREJECTED: the names in the certificate that was refused, "" when there were none. */
+const char *tls_refused_names(const struct tls_conn *t);
 const char *tls_version(const struct tls_conn *t); /* "TLSv1.3" */
 const char *tls_cipher(const struct tls_conn *t);
 const char *tls_sni(const struct tls_conn *t);	/* what the client sent, or "" */

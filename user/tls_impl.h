@@ -26,6 +26,7 @@ struct tls_conn {
 	SSL *ssl;
 	struct tls_ctx *ctx;
 	char *want;  /* name asked for, for the text of a refusal */
+	char *seen;  /* names in a refused certificate */
 	short wants; /* of the last -EAGAIN */
 	int over; /* errno of the failure that ended it: no further call of OpenSSL may follow one */
 	bool refused;	  /* why was set while the peer's certificate was checked */

@@ -1,0 +1,191 @@
+/* user/link_frame.c -- messages as frames: 4 bytes length (network order) and that many bytes of protobuf.
+ *
+ * In: a Link message, or bytes of the other machine. Out: bytes, or a message whose limits are checked.
+ * Owner: the caller frees what is unpacked. Every field that a consumer would use as an address or a count is checked here. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/link_impl.h"
+
+ssize_t link_frame_pack(const Sallyport__Link *m, uint8_t *buf, size_t n)
+{
+	size_t len = sallyport__link__get_packed_size(m);
+
+	if (len == 0 || len > LINK_FRAME_MAX || len + LINK_HEAD > n)
+		return -EMSGSIZE;
+	buf[0] = (uint8_t)(len >> 24);
+	buf[1] = (uint8_t)(len >> 16);
+	buf[2] = (uint8_t)(len >> 8);
+	buf[3] = (uint8_t)len;
+	sallyport__link__pack(m, buf + LINK_HEAD);
+	return (ssize_t)(len + LINK_HEAD);
+}
+
+static bool port_ok(uint32_t port)
+{
+	return port <= UINT16_MAX;
+}
+
+static bool ip_ok(const ProtobufCBinaryData *ip)
+{
+	return ip->len == 16;
+}
+
+static bool ip_or_none(const ProtobufCBinaryData *ip)
+{
+	return ip->len == 16 || ip->len == 0;
+}
+
+static bool hello_ok(const Sallyport__Hello *h)
+{
+	size_t i;
+
+	if (h->n_domain > LINK_DOMAINS_MAX || h->pool > LINK_POOL_MAX ||
+	    strlen(h->core) > LINK_DOMAIN_LEN)
+		return false;
+	for (i = 0; i < h->n_domain; i++)
+		if (!*h->domain[i] || strlen(h->domain[i]) > LINK_DOMAIN_LEN)
+			return false;
+	return true;
+}
+
+static bool allocated_ok(const Sallyport__Allocated *a)
+{
+	if (!port_ok(a->outside_port) || !port_ok(a->inside_port))
+		return false;
+	if (*a->error)
+		return ip_or_none(&a->outside_ip) && ip_or_none(&a->inside_ip);
+	return ip_ok(&a->outside_ip) && ip_ok(&a->inside_ip);
+}
+
+static bool message_ok(const Sallyport__Link *m)
+{
+	switch (m->m_case) {
+	case SALLYPORT__LINK__M_HELLO:
+		return hello_ok(m->hello);
+	case SALLYPORT__LINK__M_HELLO_ACK:
+		return port_ok(m->hello_ack->sip_port) &&
+		       strlen(m->hello_ack->edge) <= LINK_DOMAIN_LEN;
+	case SALLYPORT__LINK__M_OPEN:
+		return ip_ok(&m->open->client_ip) && ip_ok(&m->open->local_ip) &&
+		       port_ok(m->open->client_port) && port_ok(m->open->local_port);
+	case SALLYPORT__LINK__M_ALLOCATE:
+		return ip_or_none(&m->allocate->client_ip) &&
+		       (m->allocate->punch_key.len == 20 || m->allocate->punch_key.len == 0);
+	case SALLYPORT__LINK__M_ALLOCATED:
+		return allocated_ok(m->allocated);
+	case SALLYPORT__LINK__M_PUNCHED:
+		return ip_ok(&m->punched->from_ip) && port_ok(m->punched->from_port);
+	case SALLYPORT__LINK__M_FLOW_REPORT:
+		return ip_or_none(&m->flow_report->latched_ip) &&
+		       port_ok(m->flow_report->latched_port);
+	case SALLYPORT__LINK__M_BAN:
+		return ip_ok(&m->ban->prefix_ip) && m->ban->prefix_len <= 128;
+	case SALLYPORT__LINK__M__NOT_SET:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static int body_unpack(const uint8_t *p, size_t n, Sallyport__Link **out)
+{
+	Sallyport__Link *m = sallyport__link__unpack(NULL, n, p);
+
+	if (!m)
+		return -EBADMSG;
+	if (!message_ok(m)) {
+		sallyport__link__free_unpacked(m, NULL);
+		return -EBADMSG;
+	}
+	*out = m;
+	return 0;
+}
+
+static uint32_t head_length(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+ssize_t link_frame_unpack(struct span in, Sallyport__Link **out)
+{
+	uint32_t len;
+	int ret;
+
+	if (in.n < LINK_HEAD)
+		return -EAGAIN;
+	len = head_length(in.p);
+	if (len == 0 || len > LINK_FRAME_MAX)
+		return -EBADMSG;
+	if (in.n - LINK_HEAD < len)
+		return -EAGAIN;
+	ret = body_unpack(in.p + LINK_HEAD, len, out);
+	return ret ? ret : (ssize_t)(len + LINK_HEAD);
+}
+
+void link_rx_fini(struct link_rx *rx)
+{
+	free(rx->body);
+	*rx = (struct link_rx){};
+}
+
+static ssize_t rx_some(struct link_rx *rx, struct conn *c)
+{
+	ssize_t n;
+
+	if (rx->got < LINK_HEAD)
+		n = conn_read(c, rx->head + rx->got, LINK_HEAD - rx->got);
+	else
+		n = conn_read(c, rx->body + (rx->got - LINK_HEAD), rx->need + LINK_HEAD - rx->got);
+	if (n > 0)
+		rx->got += (uint32_t)n;
+	return n;
+}
+
+int link_rx_read(struct link_rx *rx, struct conn *c, Sallyport__Link **out)
+{
+	ssize_t n;
+	int ret;
+
+	while (!rx->body || rx->got < LINK_HEAD + rx->need) {
+		n = rx_some(rx, c);
+		if (n == 0)
+			return rx->got ? -EBADMSG : -ENODATA;
+		if (n < 0)
+			return (int)n;
+		if (rx->got != LINK_HEAD || rx->body)
+			continue;
+		rx->need = head_length(rx->head);
+		if (rx->need == 0 || rx->need > LINK_FRAME_MAX)
+			return -EBADMSG;
+		rx->body = malloc(rx->need);
+		if (!rx->body)
+			return -ENOMEM;
+	}
+	ret = body_unpack(rx->body, rx->need, out);
+	link_rx_fini(rx);
+	return ret;
+}
+
+int link_write(struct conn *c, const Sallyport__Link *m)
+{
+	size_t n = sallyport__link__get_packed_size(m) + LINK_HEAD;
+	uint8_t small[512], *buf = small;
+	ssize_t len;
+	int ret;
+
+	if (n > LINK_FRAME_MAX + LINK_HEAD)
+		return -EMSGSIZE;
+	if (n > sizeof(small))
+		buf = malloc(n);
+	if (!buf)
+		return -ENOBUFS;
+	len = link_frame_pack(m, buf, n);
+	ret = len < 0 ? (int)len : conn_write(c, span_of(buf, (size_t)len));
+	/* Allocate carries the punch key. */
+	explicit_bzero(buf, n);
+	if (buf != small)
+		free(buf);
+	return ret;
+}

@@ -1,0 +1,110 @@
+/* user/link_impl.h -- what the files of user/link* share: reading frames from a connection, a peer's control connection.
+ *
+ * In: nothing; only user/link*.c and their test include it. Out: struct link_peer and the calls between those files.
+ * Owner: see user/link.h. */
+#ifndef SALLYPORT_LINK_IMPL_H
+#define SALLYPORT_LINK_IMPL_H
+
+#include "user/link.h"
+
+#define LINK_HEAD	   4
+#define LINK_DOMAINS_MAX   64
+#define LINK_DOMAIN_LEN	   253
+#define LINK_FLOWS_MAX	   200000
+#define LINK_FLOWS_A_HELLO 5000
+#define LINK_POOL_MAX	   1024
+#define LINK_PENDING_MAX   64
+#define LINK_LISTENERS_MAX 8
+#define LINK_CONTROL_QUEUE (4u << 20)
+#define LINK_DATA_QUEUE	   (256u << 10)
+#define LINK_NAMES_TEXT	   512 /* escaped names in a log line */
+#define LINK_REASON_MAX	   256
+
+/* Times in milliseconds; tests make them shorter. */
+struct link_times {
+	unsigned hello, health, silence, retry_min, retry_max, steady;
+};
+extern const struct link_times link_times_default;
+
+/* A frame on its way in. Exactly the frame's bytes are read: what follows belongs to the next owner of the connection. */
+struct link_rx {
+	uint8_t head[LINK_HEAD];
+	uint8_t *body;
+	uint32_t got, need; /* got counts the head too; need: length of the body */
+};
+/* 0 and *out (to be freed), -EAGAIN, -ENODATA (clean end), -EBADMSG, or an errno of conn_read(). */
+int link_rx_read(struct link_rx *rx, struct conn *c, Sallyport__Link **out);
+void link_rx_fini(struct link_rx *rx);
+/* Pack and write. 0, -EMSGSIZE, -ENOBUFS, -EPIPE. */
+int link_write(struct conn *c, const Sallyport__Link *m);
+/* Tell why, then end the connection. */
+void link_refuse(struct conn *c, const char *reason);
+/* One line for a link that did not come up. The side that checks: @wanted, and @names that it saw (NULL: none to tell). The
+ * other side: @wanted NULL, @names of its own certificate. */
+void link_log_refused(const char *event, const struct addr *peer, const char *reason,
+		      const char *wanted, const char *names);
+const char *link_conn_why(struct conn *c, int err);
+
+/* An idle (or, on the core, dialling) data connection. */
+struct link_data {
+	struct link_data *prev, *next;
+	struct conn *conn;
+	void *owner; /* edge: link_peer; core: core_edge */
+	struct link_rx rx;
+	bool idle;
+	uint64_t idle_ms; /* since when */
+};
+
+struct link_peer {
+	struct link_peer *prev, *next;
+	struct loop *loop;
+	struct conn *control;
+	char *name;
+	uint64_t session, up_ms, seq, last_rx_ms, last_health_ms;
+	struct addr addr;
+	struct link_rx rx;
+	struct loop_timer timer;
+	const struct link_times *times;
+	struct link_stats *stats;
+	uint64_t accepts;	/* bit a message case that this side takes */
+	int send_err;		/* a send failed: ended from the timer */
+	struct link_data *data; /* edge: the pool */
+	unsigned n_idle;
+	char **domains; /* edge: announced and accepted */
+	unsigned n_domains;
+	const struct link_ops *ops;
+	void *arg;
+	/* The control connection is over (still there, to be closed by this). Frees the peer. */
+	void (*lost)(struct link_peer *p, const char *why);
+	void *owner; /* edge: link_edge; core: core_edge */
+};
+
+/* A peer for @c, whose ops are taken over. The caller fills in the last group. NULL: out of memory (@c is untouched). */
+struct link_peer *link_peer_new(struct loop *loop, struct conn *c, const char *name,
+				uint64_t session);
+void link_peer_free(struct link_peer *p); /* not the control connection */
+#define LINK_BIT(which) (1ull << SALLYPORT__LINK__M_##which)
+
+struct link_pending;
+struct link_edge {
+	struct link_edge_params p;
+	struct link_times times;
+	struct link_stats stats;
+	struct loop_handle listeners[LINK_LISTENERS_MAX];
+	unsigned n_listeners, n_pending;
+	struct link_pending *pending;
+	struct link_peer *peers;
+	uint64_t seq; /* newest hello wins */
+};
+void link_accept(void *arg, int fd); /* loop_accept_fn of a link_edge */
+void link_pending_free_all(struct link_edge *l);
+struct link_peer *link_edge_peer(struct link_edge *l, const char *name);
+/* @c becomes the control connection of a new peer, or an idle data connection of @p. 0 or -ENOMEM (@c is the caller's). */
+int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edge_core *cfg,
+		      const Sallyport__Link *hello);
+int link_edge_data_add(struct link_peer *p, struct conn *c);
+
+void link_edge_set_times(struct link_edge *l, const struct link_times *t);
+void link_core_set_times(struct link_core *l, const struct link_times *t);
+
+#endif
