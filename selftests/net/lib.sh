@@ -315,3 +315,150 @@ capture() { # capture NAME NS DEV FILTER
 	wait_log 5 "cap-$1" 'listening on'
 }
 capture_end() { stop "cap-$1" INT; }
+
+# ---- the daemons ------------------------------------------------------------------------------------------------------
+
+# Settings that a test may change before the daemons start (environment): EDGE_LIMITS and CORE_LIMITS (YAML lines, two
+# spaces in), SILENCE (s), LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT.
+edge_config() {
+	cat >"$RUN/edge.yaml" <<-X
+	name: $EDGE_NAME
+	instance: $INSTANCE
+	user: ${WORKER_USER:-nobody}
+	admin: $RUN/edge.sock
+	log: ${LOG_LEVEL:-info}
+	link:
+	  listen: ["$EDGE_IN:7001"]
+	  tls: {certificate: "$RUN/pki/${EDGE_CERT:-edge}.pem", key: "$RUN/pki/${EDGE_CERT:-edge}.key", ca: "$RUN/pki/${EDGE_CA:-link-ca}.pem"}
+	  cores:
+	    - name: $CORE_NAME
+	      domains: [$DOMAIN]
+	sip:
+	  listen: ["$EDGE_OUT:5061"]
+	  host: $EDGE_NAME
+	  port: 5061
+	  tls: {certificate: "$RUN/pki/sip.pem", key: "$RUN/pki/sip.key"}
+	media:
+	  pairs:
+	    - {outside: $EDGE_OUT, inside: $EDGE_IN, outside_first: 36000, inside_first: 36000, ports: 2000}
+	${EDGE_LIMITS:+limits:
+	$EDGE_LIMITS}
+	X
+}
+core_config() {
+	[ -s "$RUN/token.key" ] || head -c 32 /dev/urandom >"$RUN/token.key"
+	cat >"$RUN/core.yaml" <<-X
+	name: $CORE_NAME
+	user: ${WORKER_USER:-nobody}
+	admin: $RUN/core.sock
+	log: ${LOG_LEVEL:-info}
+	token_key: $RUN/token.key
+	link:
+	  tls: {certificate: "$RUN/pki/${CORE_CERT:-core}.pem", key: "$RUN/pki/${CORE_CERT:-core}.key", ca: "$RUN/pki/${LINK_CA:-link-ca}.pem"}
+	  edges:
+	    - {name: ${WANT_EDGE:-$EDGE_NAME}, address: "${LINK_ADDR:-$EDGE_IN:7001}", pool: 8}
+	sip:
+	  listen: "$CORE_LAN:5060"
+	call_servers:
+	  - name: kamailio
+	    domains: [$DOMAIN]
+	    address: "$KAM:5060"
+	    transport: ${KAM_TRANSPORT:-udp}
+	    trusted_headers: [X-Trusted-Edge]
+	media:
+	  link: "$CORE_OUT:2776"
+	  inside: $CORE_LAN
+	  first_port: 36000
+	  ports: 2000
+	  silence_seconds: ${SILENCE:-60}
+	${CORE_LIMITS:+limits:
+	$CORE_LIMITS}
+	X
+}
+edge_up() {
+	edge_config
+	start edge dmz "$B/sallyport-edge" -c "$RUN/edge.yaml"
+	wait_for 10 "the edge's SIP listener" tcp_bound dmz "$EDGE_OUT:5061"
+	wait_for 10 "the edge's link listener" tcp_bound dmz "$EDGE_IN:7001"
+}
+core_up() {
+	core_config
+	start core in "$B/sallyport-core" -c "$RUN/core.yaml"
+	wait_for 10 "the core's inside listener" udp_bound in "$CORE_LAN:5060"
+}
+link_is_up() { ctl core status | py 'd["links"][0]["state"] == "up" and d["links"][0]["pool_idle"] > 0'; }
+pair_up() { # certificates, edge, core, and the link between them
+	need_prog sallyport-edge sallyport-core selftests/net/rtptool selftests/net/pcapcheck
+	[ -s "$RUN/pki/edge.pem" ] || pki_up
+	edge_up
+	core_up
+	wait_for 10 "the link up" link_is_up
+}
+
+# ctl edge|core COMMAND [ARG]: the daemon's answer, one line of JSON (what sallyctl -j shows).
+ctl() { printf '{"cmd":"%s","arg":"%s"}\n' "$2" "${3:-}" | socat -t 5 - "UNIX-CONNECT:$RUN/$1.sock"; }
+# py EXPRESSION: of d, the JSON on stdin. A bool is the exit status, anything else is printed.
+py() {
+	python3 -c 'import json, sys
+d = json.load(sys.stdin)
+r = eval(sys.argv[1])
+if isinstance(r, bool):
+	sys.exit(0 if r else 1)
+print(r)' "$1"
+}
+no_flows() { ctl edge flows | py 'len(d if isinstance(d, list) else d["flows"]) == 0'; }
+live_flows() { # entries of the pinned live map
+	bpftool -j map dump pinned "$(pinned live)" 2>/dev/null | py 'len(d)'
+}
+pinned() { ls -d "/sys/fs/bpf/sallyport/$INSTANCE"/v*/"$1"; }
+no_live_flows() { [ "$(live_flows)" = 0 ]; }
+
+# Datagrams that reached the UDP of the edge's host: sockets, no socket, errors. Media that XDP carries is not among them.
+edge_udp_in() { ns dmz cat /proc/net/snmp | awk '/^Udp: [0-9]/ { print $2 + $3 + $4 }'; }
+
+# The usual phones: alice and carol outside over TLS with SRTP, bob inside over UDP with plain RTP.
+phones_up() {
+	dns_up
+	for p; do
+		case $p in
+		alice) phone_up alice inet "$ALICE" 1 400 "$EDGE_NAME:5061" tls srtp-mand ;;
+		carol) phone_up carol inet "$CAROL" 3 1000 "$EDGE_NAME:5061" tls srtp-mand ;;
+		bob) phone_up bob lan "$BOB" 2 700 "$KAM:5060" udp "" ;;
+		esac
+	done
+	for p; do
+		wait_for 15 "$p registered" phone_registered "$p"
+	done
+}
+
+# A call between two phones, hung up again. talk CALLER CALLEE SECONDS
+talk() {
+	forget_recordings
+	phone "$1" dial "sip:$2@$DOMAIN" >/dev/null
+	wait_for 10 "$1 in a call" phone_established "$1"
+	wait_for 5 "$2 in a call" phone_established "$2"
+	sleep "$3" # the length of the talk, not a condition
+	phone "$1" hangup >/dev/null
+	wait_for 5 "$1 idle" phone_idle "$1"
+	wait_for 5 "$2 idle" phone_idle "$2"
+}
+both_heard() { # both_heard A B SECONDS: each heard the other's tone
+	heard "$1" "$(phone_hz "$2")" "$3" || fail "$1 does not hear $2"
+	heard "$2" "$(phone_hz "$1")" "$3" || fail "$2 does not hear $1"
+}
+
+# Keys that outside phones negotiated, from their SIP traces: lines `SUITE BASE64`.
+negotiated_keys() {
+	grep -aho 'a=crypto:[0-9]* [A-Z0-9_]* inline:[A-Za-z0-9+/=]*' "$RUN"/log/phone-{alice,carol}.log 2>/dev/null |
+		sed 's/^a=crypto:[0-9]* //;s/inline://' | sort -u
+}
+
+# script: a Python body on stdin, with sipclient's names; its failure is the test's.
+script() {
+	python3 -c 'import sys
+sys.path.insert(0, sys.argv[1])
+import sipclient
+from sipclient import *
+src = sys.stdin.read()
+sipclient.main(lambda: exec(compile(src, "<test>", "exec"), globals()))' "$NET" || fail "the script"
+}
