@@ -2,14 +2,15 @@
 # that needs it. The edge's list has no policy code on purpose: selftests/unit/edge-nm proves it.
 
 SIP := sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
-ENGINE := sip/binding sip/call sip/engine sip/identity sip/token sip/txn
+ENGINE := sip/binding sip/call sip/dialog sip/engine sip/forward sip/identity sip/offer sip/register sip/route sip/table sip/timer \
+	sip/token sip/txn
 
-BASE := user/addr user/admin user/config user/config_lines user/conn user/keeper user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls user/tls_cert
+BASE := user/addr user/admin user/config user/config_lines user/conn user/keeper user/keeper_open user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF := bench xdp_probe xdp_relay
 
-EDGE := $(BASE) $(SIP) user/bpf_load user/config_edge user/edge user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/nexthop user/punch user/stream
+EDGE := $(BASE) $(SIP) user/ban user/bpf_load user/config_edge user/edge user/edge_admin user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream

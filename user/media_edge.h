@@ -34,7 +34,7 @@ int media_edge_pairs(const struct config_edge *cfg,
 int media_edge_new(const struct media_edge_params *p, struct media_edge **out);
 void media_edge_free(struct media_edge *m); /* flows in the maps live on */
 
-/* From the link's ops. message() is true when it was ours (Allocate, Free, a further Hello). */
+/* From the link's ops. message() is true when it was ours (Allocate, Free). */
 void media_edge_up(struct media_edge *m, struct link_peer *p, const Sallyport__Hello *h,
 		   uint64_t now_ms);
 void media_edge_down(struct media_edge *m, struct link_peer *p, uint64_t now_ms);

@@ -13,8 +13,7 @@
 #define REPORT_MS    2000
 #define REPORTS_TICK \
 	1000 /* with more flows than 20 ticks' worth the reports of each come less often */
-#define REOPEN_MS      10000
-#define HELLO_GRACE_MS 1000 /* a Hello in several parts is over by then */
+#define REOPEN_MS 10000
 
 struct flow {
 	struct flow *hash_next;
@@ -32,7 +31,6 @@ struct flow {
 struct media_core_state {
 	struct link_peer *peer; /* NULL: away */
 	uint64_t away_ms;	/* since */
-	uint64_t hello_ms;	/* end of the running Hello at the latest; 0: none runs */
 };
 
 enum punch_result {
@@ -60,7 +58,17 @@ struct media_edge {
 	uint64_t punches[PUNCH_RESULTS];
 };
 
+/* media_edge_flow.c */
 struct flow *media_flow_find(const struct media_edge *m, uint64_t id);
+struct flow *media_flow_new(struct media_edge *m, uint64_t id, uint32_t slot, uint64_t now_ms);
+void media_flow_append(struct media_edge *m, struct flow *f); /* to the list of reports */
+void media_flow_unlink(struct media_edge *m, struct flow *f);
+void media_flow_free(struct media_edge *m, struct flow *f, uint64_t now_ms); /* off the maps too */
+void media_flow_allocate(struct media_edge *m, struct link_peer *p, uint32_t core,
+			 const Sallyport__Allocate *a, uint64_t now_ms);
+struct addr media_client_ip(const struct addr *a); /* without its port */
+
+/* media_edge_show.c */
 void media_flow_report(struct media_edge *m, struct flow *f, struct link_peer *p);
 const char *media_punch_name(enum punch_result r);
 

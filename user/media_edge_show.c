@@ -101,12 +101,12 @@ static json_t *flow_json(const struct media_edge *m, const struct flow *f)
 
 	maps_flow_read(m->p.maps, f->slot, &r);
 	maps_slot_addrs(m->p.maps, f->slot, &outside, &inside);
-	snprintf(id, sizeof(id), "%016llx", (unsigned long long)f->id);
+	snprintf(id, sizeof(id), "%llx", (unsigned long long)f->id);
 	if (r.latched.port)
 		addr_text(&r.latched, latched);
 	waits = waits_for(m, f, &r);
 	return json_pack(
-		"{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:b}", "id",
+		"{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:b}", "flow",
 		id, "slot", (int)f->slot, "core", m->p.cfg->link.cores[f->f.core_index].name,
 		"client", addr_text(&f->f.client, client), "outside", addr_text(&outside, out),
 		"inside", addr_text(&inside, in), "core_addr",

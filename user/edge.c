@@ -1,0 +1,369 @@
+/* user/edge.c -- the edge's worker: start in order, wire the link's messages to streams, flows and bans, run the loop. See edge.h.
+ *
+ * Everything comes in by descriptors that the keeper opened; before the first byte of a peer is read the sandbox is closed. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "user/edge_impl.h"
+#include "user/keeper.h"
+#include "user/log.h"
+#include "user/version.h"
+
+#define LOOP_ENTRIES 4096
+#define LOOP_OPS     65536 /* two connections a stream, the link's, listeners */
+#define RECV_BUFS    256   /* punches */
+#define BUF_SIZE     2048
+#define SECOND_MS    1000
+
+/* ---- the link's words ---- */
+
+static void core_up(void *arg, struct link_peer *p, const Sallyport__Link *hello)
+{
+	struct edge *e = arg;
+
+	media_edge_up(e->media, p, hello->hello, loop_now_ms(e->loop));
+}
+
+static void core_down(void *arg, struct link_peer *p, const char *why)
+{
+	struct edge *e = arg;
+
+	(void)why; /* logged by the link */
+	media_edge_down(e->media, p, loop_now_ms(e->loop));
+}
+
+static void on_ban(struct edge *e, const struct link_peer *p, const Sallyport__Ban *b)
+{
+	struct addr prefix = {};
+	char quoted[80];
+	unsigned len;
+	int ret = -EINVAL;
+
+	if (b->prefix_ip.len == 16) {
+		memcpy(prefix.ip, b->prefix_ip.data, 16);
+		/* As the address is 16 bytes on the link, a length may be told of all 128 bits or of IPv4's 32. */
+		len = addr_is_v4(&prefix) && b->prefix_len >= 96 ? b->prefix_len - 96
+								 : b->prefix_len;
+		ret = ban_order(e->ban, &prefix, len, b->seconds,
+				log_esc(span_str(b->reason), quoted, sizeof(quoted)),
+				loop_now_ms(e->loop));
+	}
+	if (ret)
+		log_event(LOG_L_WARN, "ban-refused", "core=%s error=%s", link_peer_name(p),
+			  strerrorname_np(-ret));
+}
+
+static void core_message(void *arg, struct link_peer *p, const Sallyport__Link *m)
+{
+	struct edge *e = arg;
+
+	if (media_edge_message(e->media, p, m, loop_now_ms(e->loop)) ||
+	    streams_message(e->streams, p, m))
+		return;
+	if (m->m_case == SALLYPORT__LINK__M_BAN)
+		on_ban(e, p, m->ban);
+	else
+		log_event(LOG_L_WARN, "link-unexpected", "core=%s message=%d", link_peer_name(p),
+			  (int)m->m_case);
+}
+
+static const struct link_ops link_ops = {.up = core_up, .down = core_down, .message = core_message};
+
+/* ---- bans, time, punches ---- */
+
+struct in_prefix {
+	const struct addr *prefix;
+	unsigned len;
+	bool hit;
+};
+
+static void peer_in_prefix(void *arg, struct link_peer *p)
+{
+	struct in_prefix *i = arg;
+	struct addr cut;
+
+	if (addr_is_v4(link_peer_addr(p)) != addr_is_v4(i->prefix))
+		return;
+	prefix_cut(link_peer_addr(p), i->len, i->len, &cut);
+	i->hit = i->hit || addr_ip_eq(&cut, i->prefix);
+}
+
+static bool core_in_prefix(void *arg, const struct addr *prefix, unsigned len)
+{
+	struct edge *e = arg;
+	struct in_prefix i = {prefix, len, false};
+
+	link_edge_each(e->link, peer_in_prefix, &i);
+	return i.hit;
+}
+
+static void tick(void *arg)
+{
+	struct edge *e = arg;
+	uint64_t now = loop_now_ms(e->loop);
+
+	media_edge_tick(e->media, now);
+	if (now - e->second_ms >= SECOND_MS) {
+		e->second_ms = now;
+		ban_tick(e->ban, now);
+	}
+	loop_timer_set(e->loop, &e->tick,
+		       MEDIA_EDGE_TICK_MS); /* its place in the heap is still there */
+}
+
+static void punch_in(void *arg, struct loop_dgram *d)
+{
+	struct edge *e = arg;
+
+	media_edge_punch(e->media, &d->from, span_of(d->p, d->n));
+}
+
+/* ---- start ---- */
+
+/* Read "NAME.cert", ".key" and, with @ca, ".ca". The key's text is wiped again. */
+static int tls_start(struct tls_params *p, const char *name, bool ca, struct tls_ctx **out,
+		     char *why, size_t why_n)
+{
+	static const char *const ends[3] = {"cert", "key", "ca"};
+	char *text[3] = {}, file[32], reason[TLS_WHY_MAX] = "";
+	size_t n[3] = {};
+	int i, err = 0;
+
+	for (i = 0; i < (ca ? 3 : 2) && !err; i++) {
+		snprintf(file, sizeof(file), "%s.%s", name, ends[i]);
+		err = keeper_read(file, &text[i], &n[i]);
+		if (err)
+			snprintf(why, why_n, "%s: %s", file, strerror(-err));
+	}
+	if (!err) {
+		p->cert_pem = span_of(text[0], n[0]);
+		p->key_pem = span_of(text[1], n[1]);
+		p->ca_pem = span_of(text[2], n[2]);
+		err = tls_ctx_new(p, out, reason);
+		if (err)
+			snprintf(why, why_n, "%s.tls: %s", name, reason);
+	}
+	if (text[1])
+		explicit_bzero(text[1], n[1]);
+	for (i = 0; i < 3; i++)
+		free(text[i]);
+	return err;
+}
+
+static int tls_both(struct edge *e, char *why, size_t why_n)
+{
+	struct tls_params link = {.server = true, .tls13_only = true, .require_peer = true};
+	struct tls_params sip = {.server = true, .tickets = true};
+	int err = tls_start(&link, "link", true, &e->link_tls, why, why_n);
+
+	return err ? err : tls_start(&sip, "sip", false, &e->sip_tls, why, why_n);
+}
+
+static int media_start(struct edge *e, char *why, size_t why_n)
+{
+	struct maps_fds fds = {
+		.flows = keeper_fd("map.flows"),
+		.flow_state = keeper_fd("map.flow_state"),
+		.next_hops = keeper_fd("map.next_hops"),
+		.bans = keeper_fd("map.bans"),
+		.reasons = keeper_fd("map.reasons"),
+		.live = keeper_fd("map.live"),
+	};
+	struct ban_params bp = {
+		.score = e->cfg->limits.ban_score,
+		.seconds = e->cfg->limits.ban_seconds,
+		.seed = e->seed,
+		.exempt = core_in_prefix,
+		.arg = e,
+	};
+	struct media_edge_params mp = {.cfg = e->cfg, .seed = e->seed, .now_ms = e->start_ms};
+	struct maps_pair pairs[8];
+	int n = media_edge_pairs(e->cfg, pairs), err = n < 0 ? n : 0;
+
+	if (!err)
+		err = maps_open(&fds, pairs, (unsigned)n, &e->maps);
+	if (err) {
+		snprintf(why, why_n, "maps: %s", strerror(-err));
+		return err;
+	}
+	err = nexthop_new(e->loop, e->maps, &e->nexthop);
+	if (err) {
+		snprintf(why, why_n, "netlink: %s", strerror(-err));
+		return err;
+	}
+	bp.maps = mp.maps = e->maps;
+	mp.nexthop = e->nexthop;
+	err = ban_new(&bp, &e->ban);
+	if (!err)
+		err = media_edge_new(&mp, &e->media);
+	if (err)
+		snprintf(why, why_n, "media: %s", strerror(-err));
+	return err;
+}
+
+static int link_start(struct edge *e, char *why, size_t why_n)
+{
+	struct link_edge_params lp = {
+		.loop = e->loop,
+		.tls = e->link_tls,
+		.name = e->cfg->name,
+		.sip_host = e->cfg->sip.host,
+		.sip_port = e->cfg->sip.port,
+		.n_cores = e->cfg->link.cores_count,
+		.ops = &link_ops,
+		.arg = e,
+	};
+	struct streams_params sp = {
+		.loop = e->loop, .tls = e->sip_tls, .cfg = e->cfg, .ban = e->ban, .seed = e->seed};
+	unsigned i;
+	int err = -ENOMEM;
+
+	e->cores = calloc(e->cfg->link.cores_count, sizeof(*e->cores));
+	for (i = 0; e->cores && i < e->cfg->link.cores_count; i++) {
+		const struct config_edge_core *c = &e->cfg->link.cores[i];
+
+		e->cores[i] = (struct link_edge_core){c->name, (const char *const *)c->domains,
+						      c->domains_count};
+	}
+	lp.cores = e->cores;
+	if (e->cores)
+		err = link_edge_new(&lp, &e->link);
+	sp.link = e->link;
+	if (!err)
+		err = streams_new(&sp, &e->streams);
+	if (err)
+		snprintf(why, why_n, "link: %s", strerror(-err));
+	return err;
+}
+
+/* Every descriptor of the keeper named "@prefix.0", ".1", ...: at least one. */
+static int each_fd(struct edge *e, const char *prefix, int (*take)(struct edge *e, int fd),
+		   char *why, size_t why_n)
+{
+	char name[48];
+	unsigned i;
+	int fd, err;
+
+	for (i = 0;; i++) {
+		snprintf(name, sizeof(name), "%s.%u", prefix, i);
+		fd = keeper_fd(name);
+		if (fd < 0)
+			break;
+		err = take(e, fd);
+		if (err) {
+			snprintf(why, why_n, "%s: %s", name, strerror(-err));
+			return err;
+		}
+	}
+	if (i)
+		return 0;
+	snprintf(why, why_n, "%s.0: the keeper gave none", prefix);
+	return -ENOENT;
+}
+
+static int take_link(struct edge *e, int fd)
+{
+	return link_edge_listen(e->link, fd);
+}
+
+static int take_sip(struct edge *e, int fd)
+{
+	return streams_listen(e->streams, fd);
+}
+
+static int take_punch(struct edge *e, int fd)
+{
+	if (e->n_punch == EDGE_PUNCH_MAX)
+		return -ENOBUFS;
+	return loop_recv(e->loop, fd, punch_in, e, &e->punch[e->n_punch++]);
+}
+
+static int edge_start(struct edge *e, char *why, size_t why_n)
+{
+	struct loop_params lp = {
+		.entries = LOOP_ENTRIES,
+		.ops_max = LOOP_OPS,
+		.recv_bufs = RECV_BUFS,
+		.buf_size = BUF_SIZE,
+	};
+	int err;
+
+	if (getrandom(&e->seed, sizeof(e->seed), 0) != sizeof(e->seed)) {
+		snprintf(why, why_n, "getrandom: %s", strerror(errno));
+		return -errno;
+	}
+	err = loop_new(&lp, &e->loop);
+	if (err) {
+		snprintf(
+			why, why_n,
+			"io_uring: %s (kernel.io_uring_disabled, or a container's seccomp profile)",
+			strerror(-err));
+		return err;
+	}
+	e->start_ms = e->second_ms = loop_now_ms(e->loop);
+	e->tick = (struct loop_timer){.fn = tick, .arg = e};
+	err = tls_both(e, why, why_n);
+	if (!err)
+		err = media_start(e, why, why_n);
+	if (!err)
+		err = link_start(e, why, why_n);
+	if (!err)
+		err = each_fd(e, "punch", take_punch, why, why_n);
+	if (!err)
+		err = each_fd(e, "listen.link", take_link, why, why_n);
+	if (!err)
+		err = each_fd(e, "listen.sip", take_sip, why, why_n);
+	if (!err)
+		err = edge_admin_start(e, why, why_n);
+	if (!err)
+		err = loop_timer_set(e->loop, &e->tick, MEDIA_EDGE_TICK_MS);
+	return err ? err : sandbox_enter(why, why_n);
+}
+
+static void edge_stop(struct edge *e)
+{
+	unsigned i;
+
+	admin_free(e->admin);
+	streams_free(e->streams);
+	link_edge_free(e->link);
+	media_edge_free(e->media);
+	ban_free(e->ban);
+	nexthop_free(e->nexthop);
+	maps_close(e->maps);
+	tls_ctx_free(e->link_tls);
+	tls_ctx_free(e->sip_tls);
+	if (e->loop) {
+		for (i = 0; i < e->n_punch; i++)
+			loop_cancel(e->loop, &e->punch[i]);
+		loop_timer_cancel(e->loop, &e->tick);
+	}
+	loop_free(e->loop);
+	free(e->cores);
+}
+
+int edge_run(const struct config_edge *cfg)
+{
+	struct edge e = {.cfg = cfg};
+	char why[CONFIG_WHY_MAX] = "";
+	int err = edge_start(&e, why, sizeof(why));
+
+	if (err) {
+		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
+	} else {
+		log_event(LOG_L_INFO, "start",
+			  "version=%s name=%s pid=%d media=xdp-native streams=\"user TLS\" "
+			  "slots=%u flows_adopted=%u",
+			  SALLYPORT_VERSION, cfg->name, (int)getpid(), maps_slots(e.maps),
+			  media_edge_count(e.media));
+		err = loop_run(e.loop);
+		if (err)
+			log_event(LOG_L_ERROR, "loop", "error=%s", strerrorname_np(-err));
+	}
+	edge_stop(&e);
+	return err ? 1 : 0;
+}

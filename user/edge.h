@@ -1,0 +1,13 @@
+/* user/edge.h -- the edge's worker: puts the modules together and runs the loop.
+ *
+ * In: the keeper's descriptors (config, link.cert, link.key, link.ca, sip.cert, sip.key, listen.link.N, listen.sip.N, map.*, punch.N, admin).
+ * Out: the process's exit status. Owns every module for as long as it runs. */
+#ifndef SALLYPORT_EDGE_H
+#define SALLYPORT_EDGE_H
+
+#include "user/config.h"
+
+/* @cfg stays the caller's. */
+int edge_run(const struct config_edge *cfg);
+
+#endif

@@ -1,0 +1,81 @@
+/* user/stream_show.c -- the streams as JSON for the admin socket. See stream_impl.h. Reads only. */
+#include <stdio.h>
+
+#include "user/stream_impl.h"
+
+#define RUNG	  "user TLS"
+#define RUNG_WHY  "this version has no kernel TLS rung"
+#define SHOWN_MAX 4096 /* rows of one answer; the status has the true counts */
+
+json_t *streams_status(const struct streams *t)
+{
+	json_t *states = json_object(), *reasons = json_object();
+	unsigned n[STREAM_STATES] = {}, i;
+	const struct stream *s;
+
+	for (i = 0; i < STREAM_BUCKETS; i++)
+		for (s = t->buckets[i]; s; s = s->hash_next)
+			n[s->state]++;
+	for (i = 0; i < STREAM_ENDED; i++)
+		json_object_set_new(states, stream_state_name(i), json_integer(n[i]));
+	for (i = GATE_OK + 1; i < GATE_REASONS; i++)
+		json_object_set_new(reasons, gate_reason_name(i),
+				    json_integer((json_int_t)t->n_by_reason[i]));
+	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:o,s:o}", "streams", (int)t->n, "unadmitted",
+			 (int)t->n_unadmitted, "opened", (json_int_t)t->opened, "admitted_total",
+			 (json_int_t)t->admitted, "truncated", (json_int_t)t->truncated,
+			 "unknown_orders", (json_int_t)t->unknown_orders, "states", states,
+			 "refused", reasons);
+}
+
+static const char *waits_for(const struct stream *s)
+{
+	static const char *const texts[STREAM_STATES] = {
+		[STREAM_HANDSHAKE] = "TLS handshake",
+		[STREAM_GATE] = "admission by the core",
+		[STREAM_WAIT] = "a core for the domain, or an idle data connection",
+		[STREAM_HOLD] = "an Admit that may be on its way",
+		[STREAM_ADMITTED] = "",
+		[STREAM_ENDED] = "",
+	};
+
+	return s->state == STREAM_GATE && !s->core ? "a first message" : texts[s->state];
+}
+
+static json_t *stream_json(const struct stream *s)
+{
+	const struct streams *t = s->all;
+	char id[20], peer[ADDR_TEXT_MAX];
+
+	snprintf(id, sizeof(id), "%llx", (unsigned long long)s->id);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "stream",
+			 id, "peer", addr_text(&s->peer, peer), "service", "sip", "core",
+			 s->core_index < 0 ? "" : t->p.cfg->link.cores[s->core_index].name, "state",
+			 stream_state_name(s->state), "admitted", s->state == STREAM_ADMITTED,
+			 "waits_for", waits_for(s), "bytes_in", (json_int_t)s->bytes_in,
+			 "bytes_out", (json_int_t)s->bytes_out, "age_s",
+			 (json_int_t)((loop_now_ms(t->p.loop) - s->since_ms) / 1000), "tls_version",
+			 s->tls_version, "tls_cipher", s->tls_cipher, "sni", s->sni, "rung", RUNG,
+			 "reason", RUNG_WHY);
+}
+
+json_t *streams_show(const struct streams *t)
+{
+	json_t *a = json_array();
+	const struct stream *s;
+	unsigned i;
+
+	for (i = 0; i < STREAM_BUCKETS; i++)
+		for (s = t->buckets[i]; s && json_array_size(a) < SHOWN_MAX; s = s->hash_next)
+			json_array_append_new(a, stream_json(s));
+	return a;
+}
+
+json_t *streams_why(const struct streams *t, uint64_t id)
+{
+	const struct stream *s = t->buckets[id & (STREAM_BUCKETS - 1)];
+
+	while (s && s->id != id)
+		s = s->hash_next;
+	return s ? stream_json(s) : NULL;
+}
