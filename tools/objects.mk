@@ -10,7 +10,7 @@ BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lsecc
 
 BPF := bench xdp_probe xdp_relay
 
-EDGE := $(BASE) $(SIP) user/ban user/bpf_load user/config_edge user/edge user/edge_admin user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
+EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/config_edge user/edge user/edge_admin user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -23,8 +23,10 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_config test_conn test_dns test_log test_punch test_sip_keepalive test_srtp test_srtp_equal
+UNIT := \ test_addr test_config test_conn test_dns test_engine_call test_gate test_keeper test_log test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value
+	test_srtp test_srtp_equal
 test_addr_OBJS := user/addr
+test_gate_OBJS := $(SIP) user/addr user/gate
 test_log_OBJS := user/log
 test_conn_OBJS := selftests/unit/certs user/addr user/conn user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
 test_conn_LIBS := -lssl -lcrypto -luring
@@ -36,6 +38,8 @@ test_tls_OBJS := selftests/unit/certs user/addr user/tls user/tls_cert
 test_tls_LIBS := -lssl -lcrypto
 test_config_OBJS := user/addr user/config user/config_core user/config_edge user/config_lines
 test_config_LIBS := -lcyaml -lyaml
+test_keeper_OBJS := user/addr user/keeper user/keeper_open user/log user/sandbox
+test_keeper_LIBS := -lseccomp -lcap-ng
 
 HELPERS := bench-media selftests/net/pcapcheck selftests/net/rtptool
 selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
@@ -48,9 +52,15 @@ fuzz_sdp_SRCS := $(SIP_SRCS)
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_uri_SRCS := $(SIP_SRCS)
 
-bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine user/addr user/bpf_load user/maps $(SRTP)
+bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine user/addr user/bpf_iface user/bpf_load user/bpf_ports user/maps $(SRTP)
 bench-media_LIBS := -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
+test_sdp_OBJS := $(SIP) user/addr
 test_sip_keepalive_OBJS := $(SIP) user/addr
+test_sip_msg_OBJS := $(SIP) user/addr
+test_sip_uri_OBJS := $(SIP) user/addr
+test_sip_value_OBJS := $(SIP) user/addr
+test_engine_call_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
+test_engine_call_LIBS := -lcrypto
 test_punch_OBJS := user/punch
 test_punch_LIBS := -lcrypto
 test_srtp_OBJS := $(SRTP)
