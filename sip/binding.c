@@ -1,0 +1,376 @@
+/* sip/binding.c -- see binding.h. In: registrations that register.c found confirmed. Out: admission. Owns users, bindings and the
+ * nonce table. */
+#include "sip/binding.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NONCE_WAYS 8
+#define NONCE_MIN  4096
+
+struct nonces { /* set-associative: the oldest of a set falls out; sets are picked by a keyed hash */
+	size_t sets;
+	struct nonce {
+		uint64_t key, seen;
+	} slot[];
+};
+
+/* ---- users ---- */
+
+struct user *user_find(const struct engine *e, const char *aor)
+{
+	struct tnode *n = table_find(&e->users, engine_hash(e, span_str(aor)));
+
+	for (; n; n = table_find_next(n)) {
+		struct user *u = table_entry(n, struct user, node);
+
+		if (strcmp(u->aor, aor) == 0)
+			return u;
+	}
+	return NULL;
+}
+
+struct user *user_get(struct engine *e, const char *aor)
+{
+	struct user *u = user_find(e, aor);
+
+	if (!u) {
+		u = calloc(1, sizeof(*u));
+		if (!u)
+			return NULL;
+		(void)snprintf(u->aor, sizeof(u->aor), "%s", aor);
+		table_add(&e->users, &u->node, engine_hash(e, span_str(u->aor)));
+	}
+	u->refs++;
+	return u;
+}
+
+void user_put(struct engine *e, struct user *u)
+{
+	if (!u || --u->refs > 0)
+		return;
+	table_del(&e->users, &u->node);
+	free(u);
+}
+
+/* ---- streams of a binding ---- */
+
+static void stream_drop_binding(struct engine *e, struct stream *s, const struct binding *b)
+{
+	unsigned i, k = 0;
+
+	for (i = 0; i < s->n_bindings; i++)
+		if (s->bindings[i] != b)
+			s->bindings[k++] = s->bindings[i];
+	s->n_bindings = k;
+	if (k == 0 && s->admitted) {
+		struct engine_action *a =
+			s->closing ? NULL : engine_action(e, ENGINE_REVOKE, SPAN(""));
+
+		if (a)
+			a->stream = s->id;
+		s->admitted = false;
+		e->stats.admitted--;
+	}
+}
+
+static void binding_drop_stream(struct binding *b, const struct stream *s)
+{
+	unsigned i, k = 0;
+
+	for (i = 0; i < b->n_streams; i++)
+		if (b->streams[i] != s)
+			b->streams[k++] = b->streams[i];
+	b->n_streams = k;
+}
+
+static int binding_attach(struct engine *e, struct binding *b, struct stream *s)
+{
+	unsigned i;
+
+	for (i = 0; i < b->n_streams; i++)
+		if (b->streams[i] == s)
+			return 0;
+	if (s->n_bindings == STREAM_BINDINGS_MAX)
+		return -ENOBUFS;
+	if (b->n_streams == BINDING_STREAMS_MAX) {
+		struct stream *old = b->streams[0];
+
+		binding_drop_stream(b, old);
+		stream_drop_binding(e, old, b);
+	}
+	/* Newest by opening time, so that a late refresh on an old stream does not win over the new one. */
+	for (i = b->n_streams; i > 0 && b->streams[i - 1]->serial > s->serial; i--)
+		b->streams[i] = b->streams[i - 1];
+	b->streams[i] = s;
+	b->n_streams++;
+	s->bindings[s->n_bindings++] = b;
+	return 0;
+}
+
+static void binding_admit(struct engine *e, struct stream *s, const struct binding *b)
+{
+	struct engine_action *a;
+	char esc[128];
+
+	if (s->admitted)
+		return;
+	s->admitted = true;
+	e->stats.admitted++;
+	a = engine_action(e, ENGINE_ADMIT, SPAN(""));
+	if (a)
+		a->stream = s->id;
+	engine_log(e, 2, "admitted", "stream=%llx user=%s", (unsigned long long)s->id,
+		   engine_esc(span_str(b->user->aor), esc, sizeof(esc)));
+}
+
+struct stream *binding_stream(const struct binding *b)
+{
+	return b->n_streams ? b->streams[b->n_streams - 1] : NULL;
+}
+
+void binding_stream_gone(struct engine *e, struct stream *s)
+{
+	while (s->n_bindings) {
+		struct binding *b = s->bindings[s->n_bindings - 1];
+
+		binding_drop_stream(b, s);
+		stream_drop_binding(e, s, b);
+	}
+}
+
+struct binding *binding_of_stream(const struct stream *s, const char *aor)
+{
+	unsigned i;
+
+	for (i = s->n_bindings; i > 0; i--)
+		if (strcmp(s->bindings[i - 1]->user->aor, aor) == 0)
+			return s->bindings[i - 1];
+	return NULL;
+}
+
+/* ---- bindings ---- */
+
+uint64_t binding_id(const struct engine *e, const char *aor, const char *key)
+{
+	char in[AOR_MAX + URI_MAX + 16];
+	uint8_t mac[32];
+	uint64_t id;
+	int n;
+
+	n = snprintf(in, sizeof(in), "binding %s %s", aor, key);
+	if (n < 0 || (size_t)n >= sizeof(in))
+		n = sizeof(in) - 1;
+	e->c.hmac(e->c.arg, e->c.token_key, span_of(in, (size_t)n), mac);
+	memcpy(&id, mac, sizeof(id));
+	return id;
+}
+
+struct binding *binding_find(const struct engine *e, uint64_t id)
+{
+	struct tnode *n = table_find(&e->bindings, id);
+
+	return n ? table_entry(n, struct binding, node) : NULL;
+}
+
+static void binding_free(struct engine *e, struct binding *b)
+{
+	unsigned i;
+
+	timer_stop(&e->timers, &b->expiry);
+	timers_release(&e->timers, 1);
+	table_del(&e->bindings, &b->node);
+	for (i = 0; i < b->n_streams; i++)
+		stream_drop_binding(e, b->streams[i], b);
+	user_put(e, b->user);
+	free(b->key);
+	free(b->contact);
+	free(b->user_agent);
+	free(b);
+	e->stats.bindings = e->bindings.n;
+}
+
+void binding_remove(struct engine *e, struct binding *b, const char *reason)
+{
+	char esc[128];
+
+	engine_log(e, 2, "unregistered", "user=%s reason=%s",
+		   engine_esc(span_str(b->user->aor), esc, sizeof(esc)), reason);
+	binding_free(e, b);
+}
+
+void binding_remove_user(struct engine *e, const char *aor, const char *reason)
+{
+	struct tnode *n, *next;
+
+	for (n = table_walk(&e->bindings, NULL); n; n = next) {
+		struct binding *b = table_entry(n, struct binding, node);
+
+		next = table_walk(&e->bindings, n);
+		if (strcmp(b->user->aor, aor) == 0)
+			binding_remove(e, b, reason);
+	}
+}
+
+static void binding_expired(struct engine *e, void *owner)
+{
+	binding_remove(e, owner, "expired");
+}
+
+static struct binding *binding_new(struct engine *e, uint64_t id, const struct binding_new *in)
+{
+	struct binding *b;
+
+	if (e->bindings.n >= e->c.bindings_max) {
+		e->stats.refused_full++;
+		return NULL;
+	}
+	if (timers_reserve(&e->timers, 1))
+		return NULL;
+	b = calloc(1, sizeof(*b));
+	if (!b) {
+		timers_release(&e->timers, 1);
+		return NULL;
+	}
+	b->id = id;
+	b->server = in->server;
+	timer_init(&b->expiry, binding_expired, b);
+	b->key = strdup(in->key);
+	b->user = user_get(e, in->aor);
+	if (!b->key || !b->user) {
+		timers_release(&e->timers, 1);
+		user_put(e, b->user);
+		free(b->key);
+		free(b);
+		return NULL;
+	}
+	table_add(&e->bindings, &b->node, id);
+	e->stats.bindings = e->bindings.n;
+	return b;
+}
+
+int binding_confirm(struct engine *e, struct stream *s, const struct binding_new *in)
+{
+	uint64_t id = binding_id(e, in->aor, in->key);
+	struct binding *b = binding_find(e, id);
+	bool fresh = !b;
+	char esc[128], edge[64];
+	char *contact, *agent;
+
+	if (fresh)
+		b = binding_new(e, id, in);
+	if (!b)
+		return -ENOBUFS;
+	contact = strndup((const char *)in->contact.p,
+			  in->contact.n > URI_MAX ? URI_MAX : in->contact.n);
+	agent = in->user_agent.n ? strndup((const char *)in->user_agent.p,
+					   in->user_agent.n > 128 ? 128 : in->user_agent.n)
+				 : strdup("");
+	if (!contact || !agent || binding_attach(e, b, s)) {
+		free(contact);
+		free(agent);
+		if (fresh)
+			binding_free(e, b);
+		return -ENOBUFS;
+	}
+	free(b->contact);
+	free(b->user_agent);
+	b->contact = contact;
+	b->user_agent = agent;
+	b->outbound = in->outbound;
+	timer_set(&e->timers, &b->expiry, e->now + in->expires_s * 1000ull);
+	if (fresh)
+		engine_log(e, 2, "registered", "stream=%llx user=%s edge=%s expires=%u",
+			   (unsigned long long)s->id,
+			   engine_esc(span_str(in->aor), esc, sizeof(esc)),
+			   engine_esc(span_str(s->edge), edge, sizeof(edge)), in->expires_s);
+	binding_admit(e, s, b);
+	return 0;
+}
+
+void engine_each_binding(const struct engine *e,
+			 void (*fn)(void *arg, const struct engine_binding_view *v), void *arg)
+{
+	struct tnode *n = NULL;
+
+	while ((n = table_walk(&e->bindings, n))) {
+		const struct binding *b = table_entry(n, struct binding, node);
+		const struct stream *s = binding_stream(b);
+		struct engine_binding_view v = {
+			.aor = b->user->aor,
+			.instance = b->key,
+			.contact = b->contact,
+			.user_agent = b->user_agent,
+			.server = e->c.servers[b->server].name,
+			.stream = s ? s->id : 0,
+			.expires_ms = b->expiry.due,
+		};
+
+		fn(arg, &v);
+	}
+}
+
+/* ---- nonces ---- */
+
+int binding_init(struct engine *e)
+{
+	size_t sets = NONCE_MIN / NONCE_WAYS;
+
+	while (sets * NONCE_WAYS < 4ull * e->c.bindings_max && sets < 1u << 20)
+		sets *= 2;
+	e->nonces = calloc(1, sizeof(*e->nonces) + sets * NONCE_WAYS * sizeof(struct nonce));
+	if (!e->nonces)
+		return -ENOMEM;
+	e->nonces->sets = sets;
+	return 0;
+}
+
+void binding_fini(struct engine *e)
+{
+	struct tnode *n;
+
+	while (e->bindings.slots && (n = table_walk(&e->bindings, NULL)))
+		binding_free(e, table_entry(n, struct binding, node));
+}
+
+uint64_t nonce_key(const struct engine *e, unsigned server, const char *kind, struct span value)
+{
+	uint64_t part[3] = {server, engine_hash(e, span_str(kind)), engine_hash(e, value)};
+	uint64_t key = engine_hash(e, span_of(part, sizeof(part)));
+
+	return key ? key : 1;
+}
+
+static struct nonce *nonce_set(const struct engine *e, uint64_t key)
+{
+	return e->nonces->slot + (key % e->nonces->sets) * NONCE_WAYS;
+}
+
+void nonce_seen(struct engine *e, uint64_t key)
+{
+	struct nonce *set = nonce_set(e, key), *old = set;
+	unsigned i;
+
+	for (i = 0; i < NONCE_WAYS; i++) {
+		if (set[i].key == key || set[i].key == 0) {
+			old = &set[i];
+			break;
+		}
+		if (set[i].seen < old->seen)
+			old = &set[i];
+	}
+	old->key = key;
+	old->seen = e->now;
+}
+
+bool nonce_known(const struct engine *e, uint64_t key)
+{
+	const struct nonce *set = nonce_set(e, key);
+	unsigned i;
+
+	for (i = 0; i < NONCE_WAYS; i++)
+		if (set[i].key == key)
+			return e->now - set[i].seen <= NONCE_LIFE_MS;
+	return false;
+}

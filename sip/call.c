@@ -1,0 +1,582 @@
+/* sip/call.c -- see call.h: life of a call and what passes in its dialog.
+ *
+ * In: requests and answers from route.c, media events from offer.c. Out: rewritten messages, ends. Owns struct call, which lives on for
+ * CALL_LINGER_MS after its end, for late messages, and as long as a transaction names it. */
+#include "sip/call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sip/route.h"
+
+#define USER_DIALOGS_MAX 32
+#define MEDIA_WAIT_MS	 10000
+
+/* ---- life ---- */
+
+struct call *call_find(const struct engine *e, uint64_t id)
+{
+	struct tnode *n = table_find(&e->calls, id);
+
+	return n ? table_entry(n, struct call, node) : NULL;
+}
+
+static void call_free(struct engine *e, struct call *c)
+{
+	offer_close_all(e, c);
+	timer_stop(&e->timers, &c->timer);
+	timers_release(&e->timers, 1);
+	table_del(&e->calls, &c->node);
+	leg_free(&c->leg[0]);
+	leg_free(&c->leg[1]);
+	user_put(e, c->user);
+	free(c->call_id);
+	free(c->to_tag);
+	free(c);
+}
+
+static void call_timer(struct engine *e, void *owner)
+{
+	struct call *c = owner;
+
+	if (c->state != CALL_ENDED) {
+		if (c->plain) {
+			call_end(e, c, "expired");
+		} else if (offer_silent(c)) {
+			dialog_bye(e, c, SIDE_CLIENT);
+			dialog_bye(e, c, SIDE_INSIDE);
+			call_end(e, c, "silence-on-hold");
+		}
+		return;
+	}
+	if (c->n_txns == 0)
+		call_free(e, c);
+	else
+		c->over = true;
+}
+
+static bool call_allowed(struct engine *e, const struct call_from *f)
+{
+	const struct user *u = f->b ? f->b->user : NULL;
+
+	if (!u || e->stats.calls >= e->c.calls_max || e->calls.n >= 2ull * e->c.calls_max)
+		return false;
+	return f->plain ? u->dialogs < USER_DIALOGS_MAX : u->calls < e->c.calls_user_max;
+}
+
+static void call_count(struct engine *e, struct call *c, int by)
+{
+	*(c->plain ? &c->user->dialogs : &c->user->calls) += (unsigned)by;
+	e->stats.calls += (uint64_t)by;
+}
+
+struct call *call_new(struct engine *e, const struct call_from *f, const struct sip_msg *m,
+		      unsigned *status)
+{
+	struct call *c;
+
+	*status = 503;
+	if (!call_allowed(e, f)) {
+		e->stats.refused_full++;
+		return NULL;
+	}
+	if (timers_reserve(&e->timers, 1))
+		return NULL;
+	c = calloc(1, sizeof(*c));
+	if (c)
+		c->user = user_get(e, f->b->user->aor);
+	if (!c || !c->user) {
+		timers_release(&e->timers, 1);
+		free(c);
+		return NULL;
+	}
+	c->id = engine_random64(e);
+	c->binding = f->b->id;
+	c->stream = f->s->id;
+	c->server = f->server;
+	c->plain = f->plain;
+	c->outbound = f->outbound;
+	c->since = e->now;
+	timer_init(&c->timer, call_timer, c);
+	table_add(&e->calls, &c->node, c->id);
+	call_count(e, c, 1);
+	dialog_from_request(e, c, f->outbound ? SIDE_CLIENT : SIDE_INSIDE, m);
+	if (c->plain)
+		timer_set(&e->timers, &c->timer, e->now + DIALOG_LIFE_MS);
+	else
+		e->stats.calls_total++;
+	return c;
+}
+
+static void call_log(struct engine *e, const struct call *c, int level, const char *event,
+		     const char *reason)
+{
+	char user[80], id[80];
+
+	if (c->plain)
+		return;
+	engine_log(e, level, event, "call=%llx stream=%llx direction=%s user=%s call-id=%s%s%s",
+		   (unsigned long long)c->id, (unsigned long long)c->stream,
+		   c->outbound ? "out-in" : "in-out",
+		   engine_esc(span_str(c->user->aor), user, sizeof(user)),
+		   engine_esc(span_str(c->call_id ? c->call_id : ""), id, sizeof(id)),
+		   reason ? " reason=" : "", reason ? reason : "");
+}
+
+void call_end(struct engine *e, struct call *c, const char *reason)
+{
+	bool was_up = c->state == CALL_UP;
+
+	if (c->state == CALL_ENDED)
+		return;
+	call_log(e, c, 2, "call-ended", reason);
+	c->state = CALL_ENDED;
+	c->waiting = NULL;
+	offer_close_all(e, c);
+	call_count(e, c, -1);
+	timer_set(&e->timers, &c->timer, e->now + (was_up ? CALL_LINGER_MS : 0));
+}
+
+void call_txn_attach(struct call *c, struct txn *t)
+{
+	t->call = c;
+	c->n_txns++;
+}
+
+void call_txn_gone(struct engine *e, struct txn *t)
+{
+	struct call *c = t->call;
+
+	if (!c)
+		return;
+	t->call = NULL;
+	if (c->waiting == t)
+		c->waiting = NULL;
+	if (--c->n_txns == 0 && c->state == CALL_ENDED && c->over)
+		call_free(e, c);
+}
+
+void call_free_all(struct engine *e)
+{
+	struct tnode *n;
+
+	while ((n = table_walk(&e->calls, NULL)))
+		call_free(e, table_entry(n, struct call, node));
+}
+
+struct stream *call_stream(const struct engine *e, const struct call *c)
+{
+	const struct binding *b = binding_find(e, c->binding);
+	struct stream *s = b ? binding_stream(b) : NULL;
+
+	return s ? s : engine_stream(e, c->stream);
+}
+
+/* ---- requests ---- */
+
+static enum side call_side(const struct peer *p)
+{
+	return p->kind == PEER_STREAM ? SIDE_CLIENT : SIDE_INSIDE;
+}
+
+static bool call_bears_sdp(enum sip_method m)
+{
+	return m == SIP_M_INVITE || m == SIP_M_UPDATE || m == SIP_M_PRACK;
+}
+
+static void call_refuse_offer(struct engine *e, struct call *c, struct txn *t, enum offer_result r)
+{
+	char user[96];
+
+	switch (r) {
+	case OFFER_PENDING:
+		txn_reply(e, t, 491, "Request Pending", NULL);
+		break;
+	case OFFER_FULL:
+		e->stats.refused_full++;
+		txn_reply(e, t, 503, "Service Unavailable", "Retry-After: 10\r\n");
+		break;
+	default:
+		if (r == OFFER_PLAIN)
+			e->stats.refused_plain_rtp++;
+		engine_log(e, 1, "call-refused", "reason=%s call=%llx stream=%llx user=%s",
+			   r == OFFER_PLAIN    ? "plain-rtp"
+			   : r == OFFER_SECURE ? "srtp-inside"
+					       : "bad-sdp",
+			   (unsigned long long)c->id, (unsigned long long)c->stream,
+			   engine_esc(span_str(c->user->aor), user, sizeof(user)));
+		txn_reply(e, t, 488, "Not Acceptable Here", NULL);
+	}
+	if (t->initial)
+		call_end(e, c, r == OFFER_PLAIN ? "plain-rtp" : "offer");
+}
+
+static void call_wait(struct engine *e, struct call *c, struct txn *t)
+{
+	c->waiting = t;
+	t->held = true;
+	timer_set(&e->timers, &t->client_end, e->now + MEDIA_WAIT_MS);
+}
+
+static void call_forward_offer(struct engine *e, struct call *c, struct txn *t,
+			       const struct sip_msg *m, struct span sdp)
+{
+	struct span body = offer_write(e, c, m, sdp);
+
+	if (body.n)
+		route_forward(e, t, m, true, body);
+	else
+		route_failed(e, t, 513, "Message Too Large");
+}
+
+static void call_request_sdp(struct engine *e, struct call *c, struct txn *t,
+			     const struct sip_msg *m, struct span sdp)
+{
+	enum side from = call_side(&t->up);
+	enum offer_result r;
+	struct span body;
+
+	if (m->method == SIP_M_PRACK && offer_pending(c) && offer_from(c, !from)) {
+		r = offer_answer(e, c, from, m, sdp, &body);
+		if (r == OFFER_READY) {
+			offer_finish(e, c);
+			route_forward(e, t, m, true, body);
+		} else {
+			call_refuse_offer(e, c, t, r);
+		}
+		return;
+	}
+	r = offer_take(e, c, from, sdp);
+	t->had_offer = r == OFFER_READY || r == OFFER_WAIT;
+	if (r == OFFER_READY)
+		call_forward_offer(e, c, t, m, sdp);
+	else if (r == OFFER_WAIT)
+		call_wait(e, c, t);
+	else
+		call_refuse_offer(e, c, t, r);
+}
+
+void call_request(struct engine *e, struct call *c, struct txn *t, const struct sip_msg *m)
+{
+	enum side from = call_side(&t->up);
+	struct span sdp;
+	int has;
+
+	if (t->initial)
+		call_log(e, c, 2, "call-started", NULL);
+	else
+		dialog_seen(c, from, m);
+	if (m->method == SIP_M_BYE)
+		call_end(e, c, from == SIDE_CLIENT ? "bye-client" : "bye-inside");
+	if (c->plain && c->state != CALL_ENDED)
+		timer_set(&e->timers, &c->timer, e->now + DIALOG_LIFE_MS);
+	has = call_bears_sdp(m->method) && !c->plain ? offer_body(m, &sdp) : 0;
+	if (has == 1) {
+		call_request_sdp(e, c, t, m, sdp);
+	} else if (has == 0) {
+		route_forward(e, t, m, false, SPAN(""));
+	} else {
+		txn_reply(e, t, 415, "Unsupported Media Type",
+			  "Accept: application/sdp, multipart/mixed\r\n");
+		call_failed(e, t, 415);
+	}
+}
+
+/* ---- answers ---- */
+
+static void call_refuse_answer(struct engine *e, struct call *c, struct txn *t,
+			       const struct sip_msg *m, const char *reason)
+{
+	enum side other = call_side(&t->down) == SIDE_CLIENT ? SIDE_INSIDE : SIDE_CLIENT;
+	bool initial = t->initial;
+
+	if (m->status < 300 && m->status >= 200)
+		dialog_refuse_answer(e, c, t, m);
+	else
+		txn_cancel(e, t);
+	txn_reply(e, t, 488, "Not Acceptable Here", NULL);
+	if (!initial) /* the other leg has a dialog that has lost its far end */
+		dialog_bye(e, c, other);
+	call_end(e, c, reason);
+}
+
+static void call_pass(struct engine *e, struct call *c, struct txn *t, const struct sip_msg *m,
+		      bool new_body, struct span body)
+{
+	enum side from = call_side(&t->down);
+	bool ok = m->status >= 200 && m->status < 300;
+
+	if (t->method == SIP_M_INVITE && t->initial) {
+		dialog_from_response(e, c, from, m);
+		if (c->state == CALL_NEW && !ok)
+			c->state = CALL_EARLY;
+		if (ok && c->state != CALL_UP) {
+			c->state = CALL_UP;
+			c->since = e->now;
+			c->to_tag = strndup((const char *)m->to_tag.p, m->to_tag.n);
+			call_log(e, c, 2, "call-answered", NULL);
+		}
+	} else if (ok) {
+		dialog_refresh(c, from, m);
+	}
+	if (ok && t->had_offer)
+		offer_finish(e, c);
+	route_back(e, t, m, new_body, body);
+}
+
+/* An offer in an answer: 2xx, or a reliable provisional one (RFC 3262 5), to an INVITE without. */
+static void call_answer_offers(struct engine *e, struct call *c, struct txn *t,
+			       const struct sip_msg *m, struct span sdp)
+{
+	enum side from = call_side(&t->down);
+	enum offer_result r;
+	struct span body;
+
+	if (t->offered_back ||
+	    (m->status < 200 && !sip_option_has(m, SIP_H_REQUIRE, SPAN("100rel")))) {
+		call_pass(e, c, t, m, true, SPAN("")); /* a repetition, or not yet an offer */
+		return;
+	}
+	r = offer_take(e, c, from, sdp);
+	if (r == OFFER_WAIT && blob_set(&t->held_response, m->whole) == 0) {
+		t->offered_back = true;
+		c->waiting = t;
+		return;
+	}
+	body = r == OFFER_READY ? offer_write(e, c, m, sdp) : SPAN("");
+	t->offered_back = body.n != 0;
+	if (body.n)
+		call_pass(e, c, t, m, true, body);
+	else
+		call_refuse_answer(e, c, t, m, r == OFFER_PLAIN ? "plain-rtp" : "offer");
+}
+
+static void call_answer_sdp(struct engine *e, struct call *c, struct txn *t,
+			    const struct sip_msg *m, struct span sdp)
+{
+	enum side from = call_side(&t->down);
+	struct span body;
+
+	if (!t->had_offer && t->method == SIP_M_INVITE)
+		call_answer_offers(e, c, t, m, sdp);
+	else if (!t->had_offer || !offer_from(c, !from))
+		call_pass(e, c, t, m, true, SPAN(""));
+	else if (offer_answer(e, c, from, m, sdp, &body) == OFFER_READY)
+		call_pass(e, c, t, m, true, body);
+	else
+		call_refuse_answer(e, c, t, m, "bad-answer");
+}
+
+/* True: this 2xx is not to be passed: another branch answered first, the caller has left, or it is a repetition. */
+static bool call_answer_late(struct engine *e, struct call *c, struct txn *t,
+			     const struct sip_msg *m)
+{
+	if (t->initial && c->to_tag && !span_eq(m->to_tag, span_str(c->to_tag))) {
+		dialog_refuse_answer(e, c, t, m);
+		return true;
+	}
+	if (t->server == TXN_ACCEPTED) {
+		engine_send(e, &t->up, blob_span(&t->last));
+		return true;
+	}
+	if (t->held_response.n)
+		return true; /* waits for media */
+	if (c->state == CALL_ENDED || t->up.kind == PEER_NONE ||
+	    (t->server != TXN_TRYING && t->server != TXN_PROCEEDING)) {
+		dialog_refuse_answer(e, c, t, m);
+		if (t->initial)
+			call_end(e, c, "caller-gone");
+		return true;
+	}
+	return false;
+}
+
+static void call_rejected(struct engine *e, struct call *c, struct txn *t, const struct sip_msg *m)
+{
+	char reason[32];
+
+	route_back(e, t, m, false, SPAN(""));
+	if (t->had_offer || t->offered_back)
+		offer_abort(e, c);
+	if (!t->initial)
+		return;
+	(void)snprintf(reason, sizeof(reason), "status-%u", m->status);
+	call_end(e, c, reason);
+}
+
+static void call_plain_response(struct engine *e, struct call *c, struct txn *t,
+				const struct sip_msg *m)
+{
+	if (t->initial && m->status >= 200 && m->status < 300)
+		dialog_from_response(e, c, call_side(&t->down), m);
+	route_back(e, t, m, false, SPAN(""));
+	if (t->initial && m->status >= 300)
+		call_end(e, c, "refused");
+}
+
+void call_response(struct engine *e, struct txn *t, const struct sip_msg *m)
+{
+	struct call *c = t->call;
+	struct span sdp;
+	int has;
+
+	if (c->plain) {
+		call_plain_response(e, c, t, m);
+	} else if (m->status >= 300) {
+		call_rejected(e, c, t, m);
+	} else if (m->status >= 200 && t->method == SIP_M_INVITE && call_answer_late(e, c, t, m)) {
+		return;
+	} else if (c->state == CALL_ENDED || !call_bears_sdp(t->method)) {
+		route_back(e, t, m, false, SPAN(""));
+	} else {
+		has = offer_body(m, &sdp);
+		if (has == 1)
+			call_answer_sdp(e, c, t, m, sdp);
+		else
+			call_pass(e, c, t, m, has < 0,
+				  SPAN("")); /* what cannot be read does not pass */
+	}
+}
+
+/* ---- ACK, failures, media ---- */
+
+static void call_hang_up(struct engine *e, struct call *c, const char *reason)
+{
+	dialog_bye(e, c, SIDE_CLIENT);
+	dialog_bye(e, c, SIDE_INSIDE);
+	call_end(e, c, reason);
+}
+
+int call_ack(struct engine *e, struct call *c, enum side from, const struct sip_msg *m,
+	     bool *new_body, struct span *body)
+{
+	struct span sdp;
+	int has = c->plain || c->state == CALL_ENDED ? 0 : offer_body(m, &sdp);
+	bool wanted = offer_pending(c) && offer_from(c, !from);
+
+	*new_body = m->body.n != 0;
+	*body = SPAN("");
+	if (has == 1 && offer_from(c, !from) &&
+	    offer_answer(e, c, from, m, sdp, body) == OFFER_READY) {
+		offer_finish(e, c);
+		return 0;
+	}
+	if (!wanted)
+		return 0;
+	call_hang_up(e, c, "bad-answer");
+	return -EBADMSG;
+}
+
+void call_failed(struct engine *e, struct txn *t, unsigned status)
+{
+	struct call *c = t->call;
+	struct sip_msg m;
+	enum sip_why why;
+	char reason[32];
+
+	if (c->waiting == t)
+		c->waiting = NULL;
+	if (t->held_response.n) {
+		if (sip_msg_parse(blob_span(&t->held_response), false, t->held_response.n, &m,
+				  &why) > 0 &&
+		    m.status < 300 && m.status >= 200)
+			dialog_refuse_answer(e, c, t, &m);
+		blob_free(&t->held_response);
+		if (!t->initial)
+			call_hang_up(e, c, "media");
+	}
+	if (t->had_offer || t->offered_back)
+		offer_abort(e, c);
+	if (!t->initial)
+		return;
+	(void)snprintf(reason, sizeof(reason), "status-%u", status);
+	call_end(e, c, reason);
+}
+
+void call_resume(struct engine *e, struct call *c)
+{
+	struct txn *t = c->waiting;
+	struct blob held;
+	struct sip_msg m;
+	enum sip_why why;
+	struct span sdp, body;
+
+	c->waiting = NULL;
+	if (!t)
+		return;
+	if (!t->held_response.n) {
+		t->held = false;
+		timer_stop(&e->timers, &t->client_end);
+		if (sip_msg_parse(blob_span(&t->req), false, t->req.n, &m, &why) > 0 &&
+		    offer_body(&m, &sdp) == 1)
+			call_forward_offer(e, c, t, &m, sdp);
+		return;
+	}
+	held = t->held_response;
+	t->held_response = (struct blob){0};
+	if (sip_msg_parse(blob_span(&held), false, held.n, &m, &why) > 0 &&
+	    offer_body(&m, &sdp) == 1) {
+		body = offer_write(e, c, &m, sdp);
+		if (body.n)
+			call_pass(e, c, t, &m, true, body);
+		else
+			call_refuse_answer(e, c, t, &m, "offer");
+	}
+	blob_free(&held);
+}
+
+void call_media_failed(struct engine *e, struct call *c, const char *reason)
+{
+	struct txn *t = c->waiting;
+	char why[64];
+
+	engine_log(e, 1, "media-failed", "call=%llx reason=%s", (unsigned long long)c->id,
+		   engine_esc(span_str(reason ? reason : ""), why, sizeof(why)));
+	if (t)
+		route_failed(e, t, 503, "Service Unavailable");
+	else if (c->state == CALL_UP)
+		call_hang_up(e, c, "media");
+}
+
+void call_silent(struct engine *e, struct call *c)
+{
+	if (c->state != CALL_UP || !offer_silent(c))
+		return;
+	if (offer_held(c))
+		timer_set(&e->timers, &c->timer, e->now + HELD_SILENCE_MS);
+	else
+		call_hang_up(e, c, "silence");
+}
+
+/* ---- views ---- */
+
+void engine_each_call(const struct engine *e,
+		      void (*fn)(void *arg, const struct engine_call_view *v), void *arg)
+{
+	static const char *const states[] = {"new", "early", "up", "ended"};
+	struct tnode *n = NULL;
+
+	while ((n = table_walk(&e->calls, n))) {
+		const struct call *c = table_entry(n, struct call, node);
+		const struct leg *caller = &c->leg[c->outbound ? SIDE_CLIENT : SIDE_INSIDE];
+		const struct leg *callee = &c->leg[c->outbound ? SIDE_INSIDE : SIDE_CLIENT];
+		struct engine_call_view v = {
+			.call = c->id,
+			.from = caller->uri ? caller->uri : "",
+			.to = callee->uri ? callee->uri : "",
+			.call_id = c->call_id ? c->call_id : "",
+			.direction = c->outbound ? "out-in" : "in-out",
+			.state = states[c->state],
+			.user = c->user->aor,
+			.stream = c->stream,
+			.since_ms = c->since,
+			.suite = offer_suite(c),
+		};
+
+		if (c->plain || c->state == CALL_ENDED)
+			continue;
+		v.n_media = offer_media(c, v.media);
+		fn(arg, &v);
+	}
+}

@@ -1,0 +1,486 @@
+/* sip/register.c -- REGISTER: what a client may register, which 200 admits it, and taking back what must not stand.
+ *
+ * In: REGISTER requests of clients and their answers. Out: forwarded REGISTERs with our Path, binding_confirm(), 403 in place of a 200
+ * that does not admit, and a de-REGISTER of our own behind it. Owns nothing. */
+#include "sip/route.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sip/binding.h"
+
+#define REG_FIELDS_MAX	 2048
+#define REG_EXPIRES_DFLT 3600
+#define REG_EXPIRES_MAX	 86400
+#define REG_CONTACTS_MAX 8
+
+enum reg_kind { REG_QUERY, REG_BIND, REG_UNBIND, REG_UNBIND_ALL };
+
+struct reg { /* one REGISTER as we understand it */
+	enum reg_kind kind;
+	char aor[AOR_MAX];
+	int server;
+	struct sip_addr contact; /* the live one */
+	unsigned n_gone;
+	struct sip_addr gone[REG_CONTACTS_MAX];
+	bool outbound;
+};
+
+/* ---- reading ---- */
+
+static uint32_t reg_header_expires(const struct sip_msg *m)
+{
+	const struct sip_header *h = sip_header_find(m, SIP_H_EXPIRES, 0, NULL);
+	uint32_t v;
+
+	return h && sip_number(h->value, UINT32_MAX, &v) == 0 ? v : REG_EXPIRES_DFLT;
+}
+
+static uint32_t reg_contact_expires(const struct sip_addr *a, uint32_t dflt)
+{
+	struct sip_param p;
+	uint32_t v;
+
+	if (!sip_param_find(a->params, SPAN("expires"), &p))
+		return dflt;
+	return sip_number(p.value, UINT32_MAX, &v) == 0 ? v : dflt;
+}
+
+/* NULL, or why it is refused: one live Contact a REGISTER, as RFC 5626 4.2 wants; any number of ended ones up to a limit. */
+static const char *reg_read_contacts(const struct sip_msg *m, struct reg *r)
+{
+	uint32_t dflt = reg_header_expires(m);
+	const struct sip_header *h;
+	struct sip_addr a;
+	unsigned at = 0;
+	int got;
+
+	for (; (h = sip_header_find(m, SIP_H_CONTACT, at, &at)); at++) {
+		struct span rest = h->value;
+
+		if (span_eq(h->value, SPAN("*"))) {
+			if (dflt != 0 || r->kind != REG_QUERY)
+				return "contact";
+			r->kind = REG_UNBIND_ALL;
+			continue;
+		}
+		while ((got = sip_addr_next(&rest, &a)) == 1) {
+			if (r->kind == REG_UNBIND_ALL ||
+			    (r->kind == REG_BIND && reg_contact_expires(&a, dflt) > 0))
+				return "contacts";
+			if (reg_contact_expires(&a, dflt) > 0) {
+				r->kind = REG_BIND;
+				r->contact = a;
+				continue;
+			}
+			if (r->n_gone == REG_CONTACTS_MAX)
+				return "contacts";
+			r->gone[r->n_gone++] = a;
+			if (r->kind == REG_QUERY)
+				r->kind = REG_UNBIND;
+		}
+		if (got < 0)
+			return "contact";
+	}
+	return NULL;
+}
+
+static const char *reg_read(const struct engine *e, const struct sip_msg *m, struct reg *r)
+{
+	char from[AOR_MAX];
+	struct sip_param p;
+	const char *why;
+
+	*r = (struct reg){.server = engine_server_of(e, m->ruri.host)};
+	if (r->server < 0 || m->ruri.user.n)
+		return "domain";
+	if (sip_uri_aor(&m->to.uri, r->aor, sizeof(r->aor)) < 0 ||
+	    sip_uri_aor(&m->from.uri, from, sizeof(from)) < 0)
+		return "aor";
+	if (strcmp(r->aor, from) != 0)
+		return "third-party";
+	if (engine_server_of(e, m->to.uri.host) != r->server || m->to.uri.user.n == 0)
+		return "domain";
+	why = reg_read_contacts(m, r);
+	r->outbound = !why && r->kind == REG_BIND &&
+		      sip_option_has(m, SIP_H_SUPPORTED, SPAN("outbound")) &&
+		      sip_param_find(r->contact.params, SPAN("reg-id"), &p);
+	return why;
+}
+
+/* What makes two registrations the same binding: +sip.instance and reg-id, else the Contact's user, host, port. */
+static int reg_key(const struct sip_addr *a, char *buf, size_t n)
+{
+	struct sip_param inst, reg;
+	int len;
+
+	if (sip_param_find(a->params, SPAN("+sip.instance"), &inst) && inst.value.n > 2) {
+		bool has = sip_param_find(a->params, SPAN("reg-id"), &reg) && reg.value.n;
+
+		len = snprintf(buf, n, "i:%.*s;%.*s", (int)(inst.value.n - 2),
+			       (const char *)inst.value.p + 1, has ? (int)reg.value.n : 0,
+			       has ? (const char *)reg.value.p : "");
+	} else {
+		size_t i, host;
+
+		len = snprintf(buf, n, "c:%.*s@", (int)a->uri.user.n, (const char *)a->uri.user.p);
+		if (len < 0 || (size_t)len + a->uri.host.n + 8 >= n)
+			return -E2BIG;
+		host = (size_t)len;
+		for (i = 0; i < a->uri.host.n; i++)
+			buf[host + i] = (char)span_lower(a->uri.host.p[i]);
+		len = (int)(host + i);
+		len += snprintf(buf + len, n - (size_t)len, ":%u", a->uri.port);
+	}
+	return len < 0 || (size_t)len >= n ? -E2BIG : 0;
+}
+
+/* ---- credentials and challenges ---- */
+
+/* Whether @m answers a challenge that @server has given within its life. *present: it has credentials at all. */
+static bool reg_credentials(const struct engine *e, unsigned server, const char *aor,
+			    const struct sip_msg *m, bool *present, uint64_t *out_key)
+{
+	unsigned i;
+
+	*present = false;
+	for (i = 0; i < m->n_headers; i++) {
+		const struct sip_header *h = &m->headers[i];
+		struct sip_auth a;
+		struct span nonce;
+		uint64_t key;
+
+		if ((h->id != SIP_H_AUTHORIZATION && h->id != SIP_H_PROXY_AUTHORIZATION) ||
+		    sip_auth_parse(h->value, &a))
+			continue;
+		*present = true;
+		if (span_ieq(a.scheme, SPAN("Bearer")))
+			key = nonce_key(e, server, "bearer", span_str(aor));
+		else if (span_ieq(a.scheme, SPAN("Digest")) &&
+			 sip_auth_param(&a, SPAN("nonce"), &nonce))
+			key = nonce_key(e, server, "digest", nonce);
+		else
+			continue;
+		if (nonce_known(e, key)) {
+			*out_key = key;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* @value of a Digest challenge without auth-int in its qop (bodies are rewritten on the way) and with stale=true if wanted. */
+static bool reg_challenge_edit(struct span value, const struct sip_auth *a, bool stale,
+			       struct sip_out *o)
+{
+	struct span qop = SPAN(""), v, rest, tok;
+	bool has_qop = sip_auth_param(a, SPAN("qop"), &qop), wrote = false;
+	size_t at = has_qop ? (size_t)(qop.p - value.p) : value.n;
+
+	if (sip_auth_param(a, SPAN("stale"), &v))
+		stale = false;
+	sip_out_span(o, span_cut(value, 0, at));
+	for (rest = qop; has_qop && sip_token_next(&rest, &tok) == 1;) {
+		if (span_ieq(tok, SPAN("auth-int")))
+			continue;
+		sip_out_text(o, wrote ? "," : "");
+		sip_out_span(o, tok);
+		wrote = true;
+	}
+	if (has_qop && !wrote)
+		sip_out_text(o, "auth");
+	if (has_qop)
+		sip_out_span(o, span_cut(value, at + qop.n, value.n));
+	if (stale)
+		sip_out_text(o, ", stale=true");
+	return !o->overflow;
+}
+
+void register_challenge(struct engine *e, unsigned server, const struct sip_msg *m, bool stale,
+			struct edit *ed, char *buf, size_t n)
+{
+	char aor[AOR_MAX];
+	unsigned i;
+
+	for (i = 0; i < m->n_headers && ed->n_lines < EDIT_LINES_MAX; i++) {
+		const struct sip_header *h = &m->headers[i];
+		struct sip_out o;
+		struct sip_auth a;
+		struct span nonce;
+
+		if ((h->id != SIP_H_WWW_AUTHENTICATE && h->id != SIP_H_PROXY_AUTHENTICATE) ||
+		    sip_auth_parse(h->value, &a))
+			continue;
+		if (span_ieq(a.scheme, SPAN("Bearer")) &&
+		    sip_uri_aor(&m->to.uri, aor, sizeof(aor)) > 0)
+			nonce_seen(e, nonce_key(e, server, "bearer", span_str(aor)));
+		if (!span_ieq(a.scheme, SPAN("Digest")))
+			continue;
+		if (sip_auth_param(&a, SPAN("nonce"), &nonce))
+			nonce_seen(e, nonce_key(e, server, "digest", nonce));
+		sip_out_init(&o, buf, n);
+		if (!reg_challenge_edit(h->value, &a, stale, &o)) {
+			ed->drop |= SIP_BIT(
+				h->id); /* one too long to edit must not pass with auth-int in it */
+			return;
+		}
+		ed->lines[ed->n_lines++] = (struct edit_line){i, span_of(buf, o.n)};
+		buf += o.n;
+		n -= o.n;
+	}
+}
+
+/* A 200 may carry the nonce of the next request (RFC 7616 3.5). */
+static void reg_nextnonce(struct engine *e, unsigned server, const struct sip_msg *m)
+{
+	const struct sip_header *h = sip_header_named(m, SPAN("Authentication-Info"), 0, NULL);
+	struct sip_auth a = {.scheme = SPAN("Digest")};
+	struct span nonce;
+
+	if (!h)
+		return;
+	a.rest = h->value;
+	if (sip_auth_param(&a, SPAN("nextnonce"), &nonce))
+		nonce_seen(e, nonce_key(e, server, "digest", nonce));
+}
+
+/* ---- the request ---- */
+
+static void reg_refuse(struct engine *e, const struct peer *up, const struct sip_msg *m,
+		       unsigned status, const char *text, const char *why)
+{
+	e->stats.registers_refused++;
+	route_refuse(e, up, m, status, text, why);
+}
+
+/* Fields on top: our Via, our Path, Supported: path where the client has none. */
+static int reg_fields(const struct engine *e, const struct txn *t, const struct reg *r,
+		      const struct sip_msg *m, char *buf, size_t n)
+{
+	char key[URI_MAX], tok[TOKEN_TEXT_MAX], uri[512];
+	struct token path = {.kind = TOKEN_PATH};
+	size_t o;
+	int len;
+
+	route_via(e, &t->down, t->id, buf, n);
+	o = strlen(buf);
+	if (r->kind == REG_QUERY || r->kind == REG_UNBIND_ALL)
+		return 0;
+	if (reg_key(r->kind == REG_BIND ? &r->contact : &r->gone[0], key, sizeof(key)))
+		return -E2BIG;
+	path.id = binding_id(e, r->aor, key);
+	route_uri_inside(e, (unsigned)r->server, token_make(e, &path, tok), uri, sizeof(uri));
+	uri[strlen(uri) - 1] = 0; /* the closing bracket, for ob */
+	len = snprintf(buf + o, n - o, "Path: %s%s>\r\n%s", uri, r->outbound ? ";ob" : "",
+		       sip_option_has(m, SIP_H_SUPPORTED, SPAN("path")) ? ""
+									: "Supported: path\r\n");
+	return len < 0 || (size_t)len >= n - o ? -E2BIG : 0;
+}
+
+static ssize_t reg_write(struct engine *e, const struct txn *t, const struct reg *r,
+			 const struct sip_msg *m)
+{
+	struct edit ed = EDIT_INIT;
+	char fields[REG_FIELDS_MAX];
+
+	if (reg_fields(e, t, r, m, fields, sizeof(fields)))
+		return -E2BIG;
+	ed.first = fields;
+	ed.drop = IDENTITY_DROP | SIP_BIT(SIP_H_ROUTE) | SIP_BIT(SIP_H_P_PREFERRED_IDENTITY);
+	if (t->reg_stale)
+		ed.drop |= SIP_BIT(SIP_H_AUTHORIZATION) | SIP_BIT(SIP_H_PROXY_AUTHORIZATION);
+	ed.trusted = &e->c.servers[r->server];
+	ed.received = txn_source(e, &t->up);
+	ed.max_forwards = m->max_forwards < 0 ? 70 : m->max_forwards - 1;
+	return forward_request(m, &ed, e->out, e->buf_cap);
+}
+
+void register_request(struct engine *e, struct stream *s, const struct sip_msg *m)
+{
+	struct peer up = engine_peer_stream(s->id);
+	struct routes ri;
+	struct reg r;
+	const char *why = reg_read(e, m, &r);
+	bool present;
+	struct txn *t;
+	ssize_t n;
+
+	if (why) {
+		reg_refuse(e, &up, m, 403, "Forbidden", why);
+		return;
+	}
+	if (identity_routes(e, s, m, &ri) || ri.n != ri.ours) {
+		e->stats.refused_route++;
+		e->stats.refused_token += ri.forged;
+		reg_refuse(e, &up, m, 403, "Forbidden", "route");
+		return;
+	}
+	t = txn_new_server(e, &up, m);
+	if (!t) {
+		reg_refuse(e, &up, m, 503, "Service Unavailable", "transactions-full");
+		return;
+	}
+	t->use = TXN_REGISTER;
+	t->down = engine_peer_server(e, (unsigned)r.server);
+	t->reg_known = reg_credentials(e, (unsigned)r.server, r.aor, m, &present, &t->reg_nonce);
+	/* Credentials for a nonce that we have not seen cannot admit; without them the server gives a fresh one. */
+	t->reg_stale = present && !t->reg_known;
+	n = reg_write(e, t, &r, m);
+	if (n > 0)
+		txn_send(e, t, span_of(e->out, (size_t)n));
+	else
+		txn_reply(e, t, 513, "Message Too Large", NULL);
+}
+
+/* ---- the answer ---- */
+
+/* Seconds that the 200 grants to the Contact of @r; 0: it does not confirm it. */
+static uint32_t reg_confirmed(const struct reg *r, const struct sip_msg *m)
+{
+	uint32_t dflt = reg_header_expires(m), v;
+	const struct sip_header *h;
+	struct sip_addr a;
+	unsigned at = 0;
+
+	for (; (h = sip_header_find(m, SIP_H_CONTACT, at, &at)); at++) {
+		struct span rest = h->value;
+
+		while (sip_addr_next(&rest, &a) == 1) {
+			if (!sip_uri_equal(&a.uri, &r->contact.uri))
+				continue;
+			v = reg_contact_expires(&a, dflt);
+			return v > REG_EXPIRES_MAX ? REG_EXPIRES_MAX : v;
+		}
+	}
+	return 0;
+}
+
+/* The request of @t once more with Expires 0 and the next CSeq: takes back the binding that an unchallenged 200 has made. */
+static void reg_take_back(struct engine *e, const struct txn *t, const struct reg *r,
+			  const struct sip_msg *m)
+{
+	struct txn *own = txn_new_own(e, SIP_M_REGISTER);
+	char fields[REG_FIELDS_MAX];
+	struct sip_out o;
+	unsigned i;
+	ssize_t n;
+
+	if (!own)
+		return;
+	own->down = t->down;
+	sip_out_init(&o, e->out, e->buf_cap);
+	sip_out_span(&o, m->start_line);
+	sip_out_text(&o, "\r\n");
+	(void)reg_fields(e, own, r, m, fields, sizeof(fields));
+	sip_out_text(&o, "%sMax-Forwards: 70\r\n", fields);
+	for (i = 0; i < m->n_headers; i++) {
+		enum sip_hdr id = m->headers[i].id;
+
+		if (id == SIP_H_FROM || id == SIP_H_TO || id == SIP_H_CALL_ID)
+			sip_out_span(&o, m->headers[i].line);
+	}
+	sip_out_text(&o, "CSeq: %u REGISTER\r\nContact: <", m->cseq + 1);
+	sip_out_span(&o, r->contact.uri.whole);
+	sip_out_text(&o, ">;expires=0\r\nExpires: 0\r\n");
+	n = sip_out_body(&o, SPAN(""));
+	if (n > 0)
+		txn_send(e, own, span_of(e->out, (size_t)n));
+}
+
+static void reg_forget(struct engine *e, const struct reg *r)
+{
+	char key[URI_MAX], live[URI_MAX] = "";
+	struct binding *b;
+	unsigned i;
+
+	if (r->kind == REG_BIND)
+		(void)reg_key(&r->contact, live, sizeof(live));
+	if (r->kind == REG_UNBIND_ALL)
+		binding_remove_user(e, r->aor, "client");
+	for (i = 0; i < r->n_gone; i++) {
+		if (reg_key(&r->gone[i], key, sizeof(key)) || strcmp(key, live) == 0)
+			continue; /* the same device under a new address */
+		b = binding_find(e, binding_id(e, r->aor, key));
+		if (b)
+			binding_remove(e, b, "client");
+	}
+}
+
+/* NULL: the stream is admitted for the binding of @r. Else why not. */
+static const char *reg_admit(struct engine *e, struct txn *t, struct stream *s, const struct reg *r,
+			     const struct sip_msg *req, const struct sip_msg *m)
+{
+	const struct sip_header *agent = sip_header_find(req, SIP_H_USER_AGENT, 0, NULL);
+	uint32_t granted = reg_confirmed(r, m);
+	char key[URI_MAX];
+	struct binding_new b = {
+		.aor = r->aor,
+		.key = key,
+		.server = t->down.server,
+		.contact = r->contact.uri.whole,
+		.user_agent = agent ? agent->value : SPAN(""),
+		.outbound = r->outbound,
+		.expires_s = granted,
+	};
+
+	if (!t->reg_known)
+		return "unchallenged";
+	if (granted == 0)
+		return "unconfirmed";
+	if (reg_key(&r->contact, key, sizeof(key)))
+		return "contact";
+	return binding_confirm(e, s, &b) ? "bindings-full" : NULL;
+}
+
+static void reg_ok(struct engine *e, struct txn *t, struct stream *s, const struct reg *r,
+		   const struct sip_msg *req, const struct sip_msg *m)
+{
+	const char *why = NULL;
+	char esc[128];
+
+	if (r->kind == REG_BIND)
+		why = reg_admit(e, t, s, r, req, m);
+	else if (!t->reg_known && !binding_of_stream(s, r->aor))
+		why = "unchallenged";
+	if (!why) {
+		if (t->reg_known)
+			nonce_seen(e, t->reg_nonce);
+		reg_nextnonce(e, t->down.server, m);
+		reg_forget(e, r);
+		e->stats.registers_ok++;
+		route_back(e, t, m, false, SPAN(""));
+		return;
+	}
+	e->stats.registers_refused++;
+	engine_log(e, 1, "refused", "stream=%llx method=REGISTER status=403 reason=%s user=%s",
+		   (unsigned long long)s->id, why, engine_esc(span_str(r->aor), esc, sizeof(esc)));
+	if (r->kind == REG_BIND)
+		reg_take_back(e, t, r, req);
+	if (strcmp(why, "bindings-full") == 0)
+		txn_reply(e, t, 503, "Service Unavailable", "Retry-After: 60\r\n");
+	else
+		txn_reply(e, t, 403, "Forbidden", NULL);
+}
+
+void register_response(struct engine *e, struct txn *t, const struct sip_msg *m)
+{
+	struct stream *s = t->up.kind == PEER_STREAM ? engine_stream(e, t->up.stream) : NULL;
+	struct sip_msg req;
+	enum sip_why why;
+	struct reg r;
+
+	if (m->status < 200 || m->status > 299) {
+		if (m->status >= 300 && m->status != 401 && m->status != 407)
+			e->stats.registers_refused++;
+		route_back(e, t, m, false, SPAN(""));
+		return;
+	}
+	if (sip_msg_parse(blob_span(&t->req), false, t->req.n, &req, &why) <= 0 ||
+	    reg_read(e, &req, &r))
+		return; /* it was read once already: cannot fail */
+	if (s)
+		reg_ok(e, t, s, &r, &req, m);
+	else if (r.kind == REG_BIND && !t->reg_known)
+		reg_take_back(e, t, &r, &req); /* the client has left */
+}

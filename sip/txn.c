@@ -1,0 +1,560 @@
+/* sip/txn.c -- see txn.h. In: messages of one transaction and its timers. Out: messages, route_response(), route_failed().
+ * Owns struct txn. An ended transaction is freed by its timer in the next engine_tick(), so that nobody up the call chain holds a
+ * freed one. */
+#include "sip/txn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sip/call.h"
+#include "sip/forward.h"
+#include "sip/route.h"
+
+#define TXN_TIMERS 4
+
+static bool txn_unreliable(const struct peer *p)
+{
+	return p->kind == PEER_INSIDE && p->transport == ENGINE_UDP;
+}
+
+static bool txn_over(enum txn_state s)
+{
+	return s == TXN_NONE || s == TXN_ENDED;
+}
+
+static void txn_unlink_stream(struct txn *t)
+{
+	if (!t->stream_prev)
+		return;
+	*t->stream_prev = t->stream_next;
+	if (t->stream_next)
+		t->stream_next->stream_prev = t->stream_prev;
+	t->stream_prev = NULL;
+	t->stream_next = NULL;
+}
+
+static void txn_link_stream(struct engine *e, struct txn *t, const struct peer *p)
+{
+	struct stream *s = p->kind == PEER_STREAM ? engine_stream(e, p->stream) : NULL;
+
+	if (!s || t->stream_prev)
+		return;
+	t->stream_next = s->txns;
+	t->stream_prev = &s->txns;
+	if (s->txns)
+		s->txns->stream_prev = &t->stream_next;
+	s->txns = t;
+}
+
+static void txn_free(struct engine *e, struct txn *t)
+{
+	call_txn_gone(e, t);
+	txn_unlink_stream(t);
+	timer_stop(&e->timers, &t->server_again);
+	timer_stop(&e->timers, &t->server_end);
+	timer_stop(&e->timers, &t->client_again);
+	timer_stop(&e->timers, &t->client_end);
+	timers_release(&e->timers, TXN_TIMERS);
+	table_del(&e->txns_branch, &t->by_branch);
+	if (t->named)
+		table_del(&e->txns_name, &t->by_name);
+	blob_free(&t->name);
+	blob_free(&t->req);
+	blob_free(&t->sent);
+	blob_free(&t->last);
+	blob_free(&t->held_response);
+	free(t);
+	e->stats.transactions = e->txns_branch.n;
+}
+
+static void txn_settle(struct engine *e, struct txn *t)
+{
+	if (txn_over(t->server) && txn_over(t->client) && !t->held)
+		timer_set(&e->timers, &t->server_end, e->now);
+}
+
+/* ---- timers ---- */
+
+static void txn_server_again(struct engine *e, void *owner)
+{
+	struct txn *t = owner;
+
+	if (t->server != TXN_COMPLETED)
+		return;
+	e->stats.retransmits++;
+	engine_send(e, &t->up, blob_span(&t->last));
+	t->server_wait = t->server_wait * 2 > T2_MS ? T2_MS : t->server_wait * 2;
+	timer_set(&e->timers, &t->server_again, e->now + t->server_wait);
+}
+
+static void txn_server_end(struct engine *e, void *owner)
+{
+	struct txn *t = owner;
+
+	if (t->server != TXN_NONE)
+		t->server = TXN_ENDED;
+	timer_stop(&e->timers, &t->server_again);
+	if (txn_over(t->server) && txn_over(t->client) && !t->held)
+		txn_free(e, t);
+}
+
+static void txn_client_again(struct engine *e, void *owner)
+{
+	struct txn *t = owner;
+
+	if (t->client != TXN_TRYING && (t->client != TXN_PROCEEDING || t->method == SIP_M_INVITE))
+		return;
+	e->stats.retransmits++;
+	engine_send(e, &t->down, blob_span(&t->sent));
+	t->client_wait *= 2;
+	if (t->method != SIP_M_INVITE && (t->client_wait > T2_MS || t->client == TXN_PROCEEDING))
+		t->client_wait = T2_MS;
+	timer_set(&e->timers, &t->client_again, e->now + t->client_wait);
+}
+
+static void txn_client_timeout(struct engine *e, void *owner)
+{
+	struct txn *t = owner;
+
+	if (t->client == TXN_PROCEEDING && t->method == SIP_M_INVITE && !t->cancelled) {
+		txn_cancel(e, t); /* timer C: RFC 3261 16.8 */
+		return;
+	}
+	if (t->held) {
+		t->held = false;
+		e->stats.timeouts++;
+		route_failed(e, t, 503, "Media Ports Timed Out");
+	} else if (t->client == TXN_TRYING || t->client == TXN_PROCEEDING) {
+		bool cancelled = t->cancelled;
+
+		e->stats.timeouts++;
+		txn_client_end(e, t);
+		route_failed(e, t, cancelled ? 487 : 408,
+			     cancelled ? "Request Terminated" : "Request Timeout");
+	} else {
+		t->client = TXN_ENDED;
+		if (t->server == TXN_TRYING ||
+		    t->server == TXN_PROCEEDING) /* an answer that waited for media */
+			route_failed(e, t, 503, "Media Ports Timed Out");
+	}
+	txn_settle(e, t);
+}
+
+/* ---- making ---- */
+
+/* RFC 3261 17.2.3: branch and sent-by of the topmost Via and the method, on this hop; without the magic cookie also Call-ID, CSeq
+ * and From tag. */
+static ssize_t txn_name(const struct peer *up, const struct sip_msg *m, enum sip_method method,
+			char *buf, size_t cap)
+{
+	struct sip_out o;
+	struct span cookie = span_cut(m->via.branch, 0, 7);
+
+	sip_out_init(&o, buf, cap);
+	sip_out_text(&o, "%d %llx %u ", up->kind,
+		     up->kind == PEER_STREAM ? (unsigned long long)up->stream : 0ull,
+		     up->kind == PEER_INSIDE ? up->server : 0);
+	sip_out_text(&o, "%d ", method == SIP_M_OTHER ? 100 : (int)method);
+	if (method == SIP_M_OTHER)
+		sip_out_span(&o, m->method_text);
+	sip_out_span(&o, m->via.host);
+	sip_out_text(&o, ":%u ", m->via.port);
+	sip_out_span(&o, m->via.branch);
+	if (!span_eq(cookie, SPAN("z9hG4bK"))) {
+		sip_out_text(&o, " %u ", m->cseq);
+		sip_out_span(&o, m->call_id);
+		sip_out_text(&o, " ");
+		sip_out_span(&o, m->from_tag);
+	}
+	return o.overflow ? -E2BIG : (ssize_t)o.n;
+}
+
+static struct txn *txn_alloc(struct engine *e, enum sip_method method, uint64_t id)
+{
+	struct txn *t;
+
+	if (e->txns_branch.n >= e->c.transactions_max || timers_reserve(&e->timers, TXN_TIMERS)) {
+		e->stats.refused_full++;
+		return NULL;
+	}
+	t = calloc(1, sizeof(*t));
+	if (!t) {
+		timers_release(&e->timers, TXN_TIMERS);
+		return NULL;
+	}
+	t->id = id ? id : engine_random64(e);
+	t->method = method;
+	timer_init(&t->server_again, txn_server_again, t);
+	timer_init(&t->server_end, txn_server_end, t);
+	timer_init(&t->client_again, txn_client_again, t);
+	timer_init(&t->client_end, txn_client_timeout, t);
+	table_add(&e->txns_branch, &t->by_branch, engine_hash(e, span_of(&t->id, sizeof(t->id))));
+	e->stats.transactions = e->txns_branch.n;
+	return t;
+}
+
+struct txn *txn_new_server(struct engine *e, const struct peer *up, const struct sip_msg *m)
+{
+	char name[1024];
+	ssize_t n = txn_name(up, m, m->method, name, sizeof(name));
+	struct txn *t = n > 0 ? txn_alloc(e, m->method, 0) : NULL;
+
+	if (!t)
+		return NULL;
+	t->up = *up;
+	if (blob_set(&t->name, span_of(name, (size_t)n)) || blob_set(&t->req, m->whole)) {
+		txn_free(e, t);
+		return NULL;
+	}
+	table_add(&e->txns_name, &t->by_name, engine_hash(e, blob_span(&t->name)));
+	t->named = true;
+	t->server = TXN_TRYING;
+	txn_link_stream(e, t, up);
+	if (m->method == SIP_M_INVITE) {
+		n = forward_answer(m, txn_source(e, up), 100, "Trying", NULL, NULL, e->out,
+				   e->buf_cap);
+		if (n > 0)
+			txn_respond(e, t, 100, span_of(e->out, (size_t)n));
+	}
+	return t;
+}
+
+struct txn *txn_new_own(struct engine *e, enum sip_method method)
+{
+	struct txn *t = txn_alloc(e, method, 0);
+
+	if (t)
+		t->use = TXN_OWN;
+	return t;
+}
+
+/* ---- finding ---- */
+
+struct txn *txn_match(const struct engine *e, const struct peer *up, const struct sip_msg *m,
+		      enum sip_method method)
+{
+	char name[1024];
+	ssize_t len = txn_name(up, m, method, name, sizeof(name));
+	struct tnode *n;
+
+	if (len <= 0)
+		return NULL;
+	for (n = table_find(&e->txns_name, engine_hash(e, span_of(name, (size_t)len))); n;
+	     n = table_find_next(n)) {
+		struct txn *t = table_entry(n, struct txn, by_name);
+
+		if (span_eq(blob_span(&t->name), span_of(name, (size_t)len)))
+			return t;
+	}
+	return NULL;
+}
+
+static bool txn_from_down(const struct txn *t, const struct peer *from)
+{
+	if (t->down.kind != from->kind)
+		return false;
+	return from->kind == PEER_STREAM ? t->down.stream == from->stream
+					 : t->down.server == from->server;
+}
+
+struct txn *txn_match_response(const struct engine *e, const struct peer *from,
+			       const struct sip_msg *m)
+{
+	struct span b = m->via.branch;
+	bool cancel = m->method == SIP_M_CANCEL;
+	struct token tok;
+	struct tnode *n;
+
+	if (b.n < 7 || memcmp(b.p, "z9hG4bK", 7) != 0 || token_read(e, span_cut(b, 7, b.n), &tok) ||
+	    tok.kind != TOKEN_BRANCH)
+		return NULL;
+	for (n = table_find(&e->txns_branch, engine_hash(e, span_of(&tok.id, sizeof(tok.id)))); n;
+	     n = table_find_next(n)) {
+		struct txn *t = table_entry(n, struct txn, by_branch);
+
+		if (t->id == tok.id && t->is_cancel == cancel && t->method == m->method &&
+		    txn_from_down(t, from))
+			return t;
+	}
+	return NULL;
+}
+
+/* ---- server side ---- */
+
+void txn_retransmitted(struct engine *e, struct txn *t)
+{
+	e->stats.retransmits++;
+	if (t->last.n && t->server != TXN_CONFIRMED && t->server != TXN_ENDED &&
+	    t->server != TXN_ACCEPTED)
+		engine_send(e, &t->up, blob_span(&t->last));
+}
+
+void txn_acked(struct engine *e, struct txn *t)
+{
+	if (t->server != TXN_COMPLETED || t->method != SIP_M_INVITE)
+		return;
+	t->server = TXN_CONFIRMED;
+	timer_stop(&e->timers, &t->server_again);
+	timer_set(&e->timers, &t->server_end, e->now + (txn_unreliable(&t->up) ? T4_MS : 0));
+}
+
+static void txn_server_final(struct engine *e, struct txn *t, unsigned status)
+{
+	bool udp = txn_unreliable(&t->up);
+	uint32_t life = TIMEOUT_MS;
+
+	if (t->method == SIP_M_INVITE && status < 300) {
+		t->server = TXN_ACCEPTED; /* L */
+	} else {
+		t->server = TXN_COMPLETED; /* H or J */
+		if (t->method == SIP_M_INVITE && udp) {
+			t->server_wait = T1_MS;
+			timer_set(&e->timers, &t->server_again, e->now + T1_MS);
+		}
+		if (t->method != SIP_M_INVITE && !udp)
+			life = 0;
+	}
+	timer_set(&e->timers, &t->server_end, e->now + life);
+}
+
+void txn_respond(struct engine *e, struct txn *t, unsigned status, struct span data)
+{
+	bool again = t->server == TXN_ACCEPTED && status >= 200 && status < 300;
+
+	if (t->server != TXN_TRYING && t->server != TXN_PROCEEDING && !again)
+		return;
+	engine_send(e, &t->up, data);
+	if (again)
+		return;
+	/* Without memory for the copy a retransmission goes unanswered and the sender's own timer ends it. */
+	if (blob_set(&t->last, data) == 0)
+		t->last_status = status;
+	if (status < 200)
+		t->server = TXN_PROCEEDING;
+	else
+		txn_server_final(e, t, status);
+}
+
+void txn_reply(struct engine *e, struct txn *t, unsigned status, const char *reason,
+	       const char *more)
+{
+	struct sip_msg m;
+	enum sip_why why;
+	char tag[17];
+	ssize_t n;
+
+	if (t->up.kind == PEER_NONE ||
+	    sip_msg_parse(blob_span(&t->req), false, t->req.n, &m, &why) <= 0)
+		return;
+	engine_random_text(e, tag, sizeof(tag));
+	n = forward_answer(&m, txn_source(e, &t->up), status, reason, tag, more, e->out,
+			   e->buf_cap);
+	if (n > 0)
+		txn_respond(e, t, status, span_of(e->out, (size_t)n));
+}
+
+const struct addr *txn_source(const struct engine *e, const struct peer *up)
+{
+	const struct stream *s;
+
+	if (up->kind == PEER_INSIDE)
+		return &up->to;
+	s = engine_stream(e, up->stream);
+	return s ? &s->client : NULL;
+}
+
+void txn_stateless(struct engine *e, const struct peer *up, const struct sip_msg *m,
+		   unsigned status, const char *reason, const char *more)
+{
+	char tag[17];
+	ssize_t n;
+
+	if (m->method == SIP_M_ACK)
+		return;
+	engine_random_text(e, tag, sizeof(tag));
+	memcpy(tag, "spl-", 4); /* route.c knows the ACK to it by this */
+	n = forward_answer(m, txn_source(e, up), status, reason, tag, more, e->out, e->buf_cap);
+	if (n > 0)
+		engine_send(e, up, span_of(e->out, (size_t)n));
+}
+
+/* ---- client side ---- */
+
+void txn_send(struct engine *e, struct txn *t, struct span data)
+{
+	if (blob_set(&t->sent, data)) {
+		route_failed(e, t, 500, "Server Internal Error");
+		return;
+	}
+	t->client = TXN_TRYING;
+	txn_link_stream(e, t, &t->down);
+	engine_send(e, &t->down, data);
+	timer_set(&e->timers, &t->client_end, e->now + TIMEOUT_MS);
+	if (!txn_unreliable(&t->down))
+		return;
+	t->client_wait = T1_MS;
+	timer_set(&e->timers, &t->client_again, e->now + T1_MS);
+}
+
+static void txn_send_hop(struct engine *e, struct txn *t, const char *method, struct span to,
+			 struct txn *with)
+{
+	struct sip_msg m;
+	enum sip_why why;
+	ssize_t n;
+
+	if (sip_msg_parse(blob_span(&t->sent), false, t->sent.n, &m, &why) <= 0)
+		return;
+	n = forward_hop(&m, method, to, e->out, e->buf_cap);
+	if (n <= 0)
+		return;
+	if (with)
+		txn_send(e, with, span_of(e->out, (size_t)n));
+	else
+		engine_send(e, &t->down, span_of(e->out, (size_t)n));
+}
+
+void txn_cancel(struct engine *e, struct txn *t)
+{
+	struct txn *c;
+
+	t->cancelled = true;
+	if (t->client != TXN_PROCEEDING || t->cancel_sent || t->method != SIP_M_INVITE)
+		return; /* RFC 3261 9.1: not before a provisional answer */
+	t->cancel_sent = true;
+	timer_set(&e->timers, &t->client_end, e->now + TIMEOUT_MS);
+	c = txn_alloc(e, SIP_M_CANCEL, t->id);
+	if (!c)
+		return;
+	c->is_cancel = true;
+	c->use = TXN_OWN;
+	c->down = t->down;
+	txn_send_hop(e, t, "CANCEL", SPAN(""), c);
+	if (c->client == TXN_NONE)
+		txn_settle(e, c);
+}
+
+static bool txn_provisional(struct engine *e, struct txn *t, unsigned status)
+{
+	if (t->client != TXN_TRYING && t->client != TXN_PROCEEDING)
+		return false;
+	t->client = TXN_PROCEEDING;
+	if (t->method == SIP_M_INVITE) {
+		timer_stop(&e->timers, &t->client_again);
+		if (!t->cancelled)
+			timer_set(&e->timers, &t->client_end, e->now + TIMER_C_MS);
+		else if (!t->cancel_sent)
+			txn_cancel(e, t);
+	}
+	return status > 100;
+}
+
+static bool txn_final(struct engine *e, struct txn *t, const struct sip_msg *m)
+{
+	bool udp = txn_unreliable(&t->down), invite = t->method == SIP_M_INVITE;
+	const struct sip_header *to = sip_header_find(m, SIP_H_TO, 0, NULL);
+	bool first = t->client == TXN_TRYING || t->client == TXN_PROCEEDING;
+
+	if (invite && m->status >= 300 && (first || t->client == TXN_COMPLETED) && to)
+		txn_send_hop(e, t, "ACK", to->value, NULL);
+	if (t->client == TXN_ACCEPTED && m->status < 300)
+		return true;
+	if (!first)
+		return false;
+	timer_stop(&e->timers, &t->client_again);
+	if (invite && m->status < 300) {
+		t->client = TXN_ACCEPTED; /* M */
+		timer_set(&e->timers, &t->client_end, e->now + TIMEOUT_MS);
+	} else {
+		t->client = TXN_COMPLETED; /* D or K */
+		timer_set(&e->timers, &t->client_end,
+			  e->now + (!udp     ? 0
+				    : invite ? TIMEOUT_MS
+					     : T4_MS));
+	}
+	return true;
+}
+
+void txn_response(struct engine *e, struct txn *t, const struct sip_msg *m)
+{
+	bool pass = m->status < 200 ? txn_provisional(e, t, m->status) : txn_final(e, t, m);
+
+	if (!pass || t->use == TXN_OWN)
+		return;
+	route_response(e, t, m);
+	txn_settle(e, t);
+}
+
+void txn_client_end(struct engine *e, struct txn *t)
+{
+	timer_stop(&e->timers, &t->client_again);
+	timer_stop(&e->timers, &t->client_end);
+	t->client = TXN_ENDED;
+	txn_settle(e, t);
+}
+
+/* ---- ends that go away ---- */
+
+static void txn_up_gone(struct engine *e, struct txn *t)
+{
+	bool pending = t->server == TXN_TRYING || t->server == TXN_PROCEEDING;
+
+	t->up.kind = PEER_NONE;
+	t->server = TXN_ENDED;
+	timer_stop(&e->timers, &t->server_again);
+	if (t->held) {
+		t->held = false;
+		route_failed(e, t, 487, "Request Terminated");
+	} else if (pending && t->method == SIP_M_INVITE) {
+		txn_cancel(e, t);
+	}
+	txn_settle(e, t);
+}
+
+static void txn_down_gone(struct engine *e, struct txn *t, unsigned status, const char *reason)
+{
+	bool pending = t->client == TXN_TRYING || t->client == TXN_PROCEEDING;
+
+	txn_client_end(e, t);
+	if (pending && t->use != TXN_OWN)
+		route_failed(e, t, status, reason);
+	txn_settle(e, t);
+}
+
+void txn_stream_gone(struct engine *e, struct stream *s)
+{
+	struct txn *t;
+
+	while ((t = s->txns)) {
+		txn_unlink_stream(t);
+		if (t->up.kind == PEER_STREAM && t->up.stream == s->id)
+			txn_up_gone(e, t);
+		else if (t->cancelled)
+			txn_down_gone(e, t, 487, "Request Terminated");
+		else
+			txn_down_gone(e, t, 430, "Flow Failed");
+	}
+}
+
+void txn_server_gone(struct engine *e, unsigned server)
+{
+	struct tnode *n = NULL;
+
+	/* Ended ones are freed by engine_tick() only, so the walk stays valid. If route_failed() makes the table grow, the
+	 * walk may miss one; its own timer ends that. */
+	while ((n = table_walk(&e->txns_branch, n))) {
+		struct txn *t = table_entry(n, struct txn, by_branch);
+
+		if (t->down.kind == PEER_INSIDE && t->down.server == server &&
+		    (t->client == TXN_TRYING || t->client == TXN_PROCEEDING))
+			txn_down_gone(e, t, 503, "Service Unavailable");
+	}
+}
+
+void txn_free_all(struct engine *e)
+{
+	struct tnode *n;
+
+	while ((n = table_walk(&e->txns_branch, NULL)))
+		txn_free(e, table_entry(n, struct txn, by_branch));
+}
