@@ -407,9 +407,9 @@ static void reg_forget(struct engine *e, const struct reg *r)
 	}
 }
 
-/* NULL: the stream is admitted for the binding of @r. Else why not. */
+/* NULL: the stream is admitted for the binding of @r. Else why not; *full: there is no room for it. */
 static const char *reg_admit(struct engine *e, struct txn *t, struct stream *s, const struct reg *r,
-			     const struct sip_msg *req, const struct sip_msg *m)
+			     const struct sip_msg *req, const struct sip_msg *m, bool *full)
 {
 	const struct sip_header *agent = sip_header_find(req, SIP_H_USER_AGENT, 0, NULL);
 	uint32_t granted = reg_confirmed(r, m);
@@ -430,17 +430,19 @@ static const char *reg_admit(struct engine *e, struct txn *t, struct stream *s, 
 		return "unconfirmed";
 	if (reg_key(&r->contact, key, sizeof(key)))
 		return "contact";
-	return binding_confirm(e, s, &b) ? "bindings-full" : NULL;
+	*full = binding_confirm(e, s, &b) != 0;
+	return *full ? "bindings-full" : NULL;
 }
 
 static void reg_ok(struct engine *e, struct txn *t, struct stream *s, const struct reg *r,
 		   const struct sip_msg *req, const struct sip_msg *m)
 {
 	const char *why = NULL;
+	bool full = false;
 	char esc[128];
 
 	if (r->kind == REG_BIND)
-		why = reg_admit(e, t, s, r, req, m);
+		why = reg_admit(e, t, s, r, req, m, &full);
 	else if (!t->reg_known && !binding_of_stream(s, r->aor))
 		why = "unchallenged";
 	if (!why) {
@@ -457,7 +459,7 @@ static void reg_ok(struct engine *e, struct txn *t, struct stream *s, const stru
 		   (unsigned long long)s->id, why, engine_esc(span_str(r->aor), esc, sizeof(esc)));
 	if (r->kind == REG_BIND)
 		reg_take_back(e, t, r, req);
-	if (strcmp(why, "bindings-full") == 0)
+	if (full)
 		txn_reply(e, t, 503, "Service Unavailable", "Retry-After: 60\r\n");
 	else
 		txn_reply(e, t, 403, "Forbidden", NULL);
