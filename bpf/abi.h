@@ -15,7 +15,7 @@
  *   bans        LPM trie: struct ban_key -> struct ban. User space writes and expires; BPF ignores what is past its time.
  *   reasons     per-CPU array: enum relay_reason -> __u64 packets. BPF writes, user space reads and sums.
  *   live        hash: flow id -> struct live_flow. User space only: it is what `bpftool map dump` shows.
- *   tx          devmap hash: ifindex -> ifindex, the redirect targets. The loader writes it at start.
+ *   tx          devmap hash: ifindex -> ifindex, the redirect targets. The loader writes it at start; not pinned.
  *
  * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d; the hot IPv4 words are kept beside them. */
 #ifndef SALLYPORT_ABI_H

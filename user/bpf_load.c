@@ -1,0 +1,406 @@
+/* user/bpf_load.c -- load, attach, pin, adopt; see bpf_load.h.
+ *
+ * Order: look at the interfaces -> reserve ports -> bpffs -> maps (pinned ones reused by libbpf) -> program -> configuration
+ * maps -> links -> probe. The program is loaded anew each time, so it is always this binary's; the maps carry on. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "bpf/abi.h"
+#include "bpf/xdp_probe.skel.h"
+#include "bpf/xdp_relay.skel.h"
+#include "user/bpf_iface.h"
+#include "user/bpf_load.h"
+#include "user/bpf_ports.h"
+
+#define BPFFS	     "/sys/fs/bpf"
+#define INSTANCE_MAX 32
+#define DIR_MAX	     128
+
+struct loader {
+	const struct bpf_load_params *p;
+	char dir[DIR_MAX];
+	struct bpf_ifaces ifaces;
+	struct relay_conf conf;
+	struct relay_side sides[SP_SIDES_MAX];
+	struct xdp_relay_bpf *relay;
+	struct xdp_probe_bpf *probe;
+	bool fresh; /* nothing was pinned: take all back on failure */
+};
+
+/* libbpf's own words about a failure; its callback has no argument to keep them in. */
+static _Thread_local char libbpf_said[160];
+
+static int __attribute__((format(printf, 2, 0)))
+libbpf_line(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	if (level == LIBBPF_WARN && !libbpf_said[0]) {
+		vsnprintf(libbpf_said, sizeof(libbpf_said), fmt, ap);
+		libbpf_said[strcspn(libbpf_said, "\n")] = 0;
+	}
+	return 0;
+}
+
+static int __attribute__((format(printf, 4, 5)))
+fail(int r, char *why, size_t why_n, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, why_n, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+/* ---- configuration ------------------------------------------------------------------------------------------------ */
+
+static bool instance_ok(const char *s)
+{
+	size_t n = strlen(s);
+
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)s[i]) && s[i] != '-' && s[i] != '_')
+			return false;
+	return n && n <= INSTANCE_MAX;
+}
+
+static void instance_dir(const char *instance, char *out, size_t n)
+{
+	snprintf(out, n, BPFFS "/sallyport/%s/v%d", instance, SP_ABI);
+}
+
+static void side_set(struct relay_side *s, const struct addr *ip, uint16_t base,
+		     const struct addr *peer, uint16_t peer_base, uint16_t range)
+{
+	memcpy(&s->ip, ip->ip, sizeof(s->ip));
+	memcpy(&s->peer_ip, peer->ip, sizeof(s->peer_ip));
+	s->base = base;
+	s->peer_base = peer_base;
+	s->range = range;
+	s->ipv6 = !addr_is_v4(ip);
+}
+
+static bool sides_overlap(const struct relay_side *a, const struct relay_side *b)
+{
+	return !memcmp(&a->ip, &b->ip, sizeof(a->ip)) && a->base < b->base + b->range &&
+	       b->base < a->base + a->range;
+}
+
+static int pair_set(struct loader *l, unsigned i, char *why, size_t why_n)
+{
+	const struct maps_pair *pair = &l->p->pairs[i];
+	struct relay_side *out = &l->sides[2 * i], *in = out + 1;
+
+	if (!pair->range || pair->outside_base + pair->range > 65536 ||
+	    pair->inside_base + pair->range > 65536)
+		return fail(-EINVAL, why, why_n,
+			    "pair %u: port range ends beyond 65535 or is empty", i);
+	side_set(out, &pair->outside, pair->outside_base, &pair->inside, pair->inside_base,
+		 pair->range);
+	side_set(in, &pair->inside, pair->inside_base, &pair->outside, pair->outside_base,
+		 pair->range);
+	in->inside = 1;
+	out->first_slot = in->first_slot = l->conf.slots;
+	l->conf.slots += pair->range;
+	l->conf.key[2 * i] = out->ip.w[3];
+	l->conf.key[2 * i + 1] = in->ip.w[3];
+	for (unsigned k = 0; k < 2 * i + 2; k++)
+		for (unsigned j = k + 1; j < 2 * i + 2; j++)
+			if (sides_overlap(&l->sides[k], &l->sides[j]))
+				return fail(-EINVAL, why, why_n,
+					    "pair %u: its ports overlap those of a side with the "
+					    "same address",
+					    i);
+	return 0;
+}
+
+static int loader_plan(struct loader *l, char *why, size_t why_n)
+{
+	const struct bpf_load_params *p = l->p;
+
+	if (!instance_ok(p->instance) || !p->n_pairs || p->n_pairs > SP_PAIRS_MAX ||
+	    p->n_tcp_ports > SP_TCP_PORTS)
+		return fail(-EINVAL, why, why_n,
+			    "instance name, number of pairs or of TCP ports out of bounds");
+	for (unsigned i = 0; i < p->n_pairs; i++) {
+		int r = pair_set(l, i, why, why_n);
+
+		for (unsigned k = 0; !r && k < 2; k++)
+			r = bpf_iface_find(&l->ifaces,
+					   k ? &p->pairs[i].inside : &p->pairs[i].outside,
+					   &l->sides[2 * i + k].ifindex, why, why_n);
+		if (r)
+			return r;
+	}
+	l->conf.sides = 2 * p->n_pairs;
+	l->conf.punch_port = htons(p->punch_port);
+	l->conf.tcp_count = (uint16_t)p->n_tcp_ports;
+	for (unsigned i = 0; i < p->n_tcp_ports; i++)
+		l->conf.tcp_port[i] = htons(p->tcp_ports[i]);
+	instance_dir(p->instance, l->dir, sizeof(l->dir));
+	return 0;
+}
+
+static int loader_ports(const struct loader *l, char *why, size_t why_n)
+{
+	struct port_range ranges[SP_SIDES_MAX];
+
+	for (unsigned i = 0; i < l->conf.sides; i++)
+		ranges[i] = (struct port_range){
+			.first = l->sides[i].base,
+			.last = (uint16_t)(l->sides[i].base + l->sides[i].range - 1)};
+	return ports_reserve(ranges, l->conf.sides, why, why_n);
+}
+
+/* ---- bpffs -------------------------------------------------------------------------------------------------------- */
+
+static int bpffs_ready(char *why, size_t why_n)
+{
+	struct statfs st;
+
+	if (!statfs(BPFFS, &st) && st.f_type == BPF_FS_MAGIC)
+		return 0;
+	if (mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
+		return fail(-errno, why, why_n, BPFFS ": bpffs is not mounted and cannot be: %s",
+			    strerror(errno));
+	return 0;
+}
+
+static int dirs_make(char *path, char *why, size_t why_n)
+{
+	for (char *c = path + sizeof(BPFFS), *slash;; c = slash + 1) {
+		int r;
+
+		slash = strchr(c, '/');
+		if (slash)
+			*slash = 0;
+		r = mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+		if (r)
+			fail(r, why, why_n, "%s: %s", path, strerror(-r));
+		if (slash)
+			*slash = '/';
+		if (r || !slash)
+			return r;
+	}
+}
+
+static void dir_clear(const char *dir)
+{
+	char path[DIR_MAX + 256];
+	struct dirent *e;
+	DIR *d;
+
+	bpf_iface_release(dir, NULL);
+	d = opendir(dir);
+	while (d && (e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		unlink(path);
+	}
+	if (d)
+		closedir(d);
+}
+
+int bpf_unload(const char *instance)
+{
+	char dir[DIR_MAX];
+
+	if (!instance_ok(instance))
+		return -EINVAL;
+	instance_dir(instance, dir, sizeof(dir));
+	if (access(dir, F_OK))
+		return -errno;
+	dir_clear(dir);
+	if (rmdir(dir))
+		return -errno;
+	for (int i = 0; i < 2;
+	     i++) { /* the instance, then sallyport itself, unless others are in it */
+		*strrchr(dir, '/') = 0;
+		if (rmdir(dir))
+			break;
+	}
+	return 0;
+}
+
+/* ---- maps and program --------------------------------------------------------------------------------------------- */
+
+/* Same addresses and ports in the same order: pinned flows mean the same slots. The interface may have another number. */
+static bool sides_same(const struct loader *l, int fd)
+{
+	for (uint32_t i = 0; i < SP_SIDES_MAX; i++) {
+		struct relay_side have;
+
+		if (bpf_map_lookup_elem(fd, &i, &have))
+			return false;
+		have.ifindex = l->sides[i].ifindex;
+		if (memcmp(&have, &l->sides[i], sizeof(have)))
+			return false;
+	}
+	return true;
+}
+
+static void adopt_or_clear(struct loader *l)
+{
+	char path[DIR_MAX + 8];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/sides", l->dir);
+	fd = bpf_obj_get(path);
+	l->fresh = fd < 0 || !sides_same(l, fd);
+	if (fd >= 0)
+		close(fd);
+	if (l->fresh)
+		dir_clear(l->dir);
+}
+
+static int maps_size(struct loader *l)
+{
+	char path[DIR_MAX + 32];
+	struct bpf_map *m;
+	int r = 0;
+
+	bpf_map__set_max_entries(l->relay->maps.flows, l->conf.slots);
+	bpf_map__set_max_entries(l->relay->maps.flow_state, l->conf.slots);
+	bpf_map__set_max_entries(l->relay->maps.live, l->conf.slots);
+	bpf_object__for_each_map(m, l->relay->obj)
+	{
+		/* Constants and redirect targets belong to the program; the kernel adds a flag to a devmap
+		 * (BPF_F_RDONLY_PROG) that makes libbpf 1.1 refuse to use it again. */
+		if (bpf_map__is_internal(m) || m == l->relay->maps.tx)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", l->dir, bpf_map__name(m));
+		r = r ? r : bpf_map__set_pin_path(m, path);
+	}
+	return r;
+}
+
+static int programs_load(struct loader *l, char *why, size_t why_n)
+{
+	int r;
+
+	libbpf_said[0] = 0;
+	l->relay = xdp_relay_bpf__open();
+	l->probe = xdp_probe_bpf__open();
+	r = l->relay && l->probe ? maps_size(l) : -ENOMEM;
+	if (!r)
+		r = xdp_relay_bpf__load(l->relay);
+	if (!r)
+		r = xdp_probe_bpf__load(l->probe);
+	if (r)
+		return fail(r, why, why_n, "BPF programs cannot be loaded: %s: %s", strerror(-r),
+			    libbpf_said);
+	return 0;
+}
+
+static int conf_write(const struct loader *l, char *why, size_t why_n)
+{
+	int sides = bpf_map__fd(l->relay->maps.sides), conf = bpf_map__fd(l->relay->maps.conf);
+	int tx = bpf_map__fd(l->relay->maps.tx);
+	uint32_t zero = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < SP_SIDES_MAX && !r; i++)
+		r = bpf_map_update_elem(sides, &i, &l->sides[i], BPF_ANY);
+	if (!r)
+		r = bpf_map_update_elem(conf, &zero, &l->conf, BPF_ANY);
+	for (unsigned i = 0; i < l->ifaces.n && !r; i++)
+		r = bpf_map_update_elem(tx, &l->ifaces.list[i].index, &l->ifaces.list[i].index,
+					BPF_ANY);
+	if (r)
+		return fail(r, why, why_n, "BPF maps cannot be written: %s", strerror(-r));
+	return 0;
+}
+
+static int attach_all(const struct loader *l, char *why, size_t why_n)
+{
+	int prog = bpf_program__fd(l->relay->progs.xdp_relay),
+	    probe = bpf_program__fd(l->probe->progs.xdp_probe);
+	int r = 0;
+
+	for (unsigned i = 0; i < l->ifaces.n && !r; i++)
+		r = bpf_iface_attach(&l->ifaces.list[i], l->dir, prog, why, why_n);
+	if (r)
+		return r;
+	bpf_iface_release(l->dir, &l->ifaces);
+	/* Only now: some drivers make the queues for redirected frames when a program is attached. */
+	for (unsigned i = 0; i < l->ifaces.n && !r; i++)
+		r = bpf_iface_probe(&l->ifaces.list[i], probe, why, why_n);
+	return r;
+}
+
+static int fds_out(const struct loader *l, struct maps_fds *out)
+{
+	struct maps_fds f;
+	const struct {
+		int *to;
+		const struct bpf_map *m;
+	} all[] = {
+		{&f.flows, l->relay->maps.flows},
+		{&f.flow_state, l->relay->maps.flow_state},
+		{&f.next_hops, l->relay->maps.next_hops},
+		{&f.bans, l->relay->maps.bans},
+		{&f.reasons, l->relay->maps.reasons},
+		{&f.live, l->relay->maps.live},
+	};
+
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		*all[i].to = fcntl(bpf_map__fd(all[i].m), F_DUPFD_CLOEXEC, 3);
+		if (*all[i].to < 0) {
+			int r = -errno;
+
+			while (i--)
+				close(*all[i].to);
+			return r;
+		}
+	}
+	*out = f;
+	return 0;
+}
+
+int bpf_load(const struct bpf_load_params *p, struct maps_fds *out_fds, char *why, size_t why_n)
+{
+	struct loader *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return fail(-ENOMEM, why, why_n, "out of memory");
+	l->p = p;
+	libbpf_set_print(libbpf_line);
+	r = loader_plan(l, why, why_n);
+	if (!r)
+		r = loader_ports(l, why, why_n);
+	if (!r)
+		r = bpffs_ready(why, why_n);
+	if (!r)
+		r = dirs_make(l->dir, why, why_n);
+	if (r)
+		goto out;
+	adopt_or_clear(l);
+	r = programs_load(l, why, why_n);
+	if (!r)
+		r = conf_write(l, why, why_n);
+	if (!r)
+		r = attach_all(l, why, why_n);
+	if (!r && (r = fds_out(l, out_fds)))
+		fail(r, why, why_n, "descriptors: %s", strerror(-r));
+	if (r && l->fresh)
+		bpf_unload(p->instance);
+out:
+	xdp_relay_bpf__destroy(l->relay); /* NULL is fine; pins and links hold the rest */
+	xdp_probe_bpf__destroy(l->probe);
+	free(l);
+	return r;
+}
