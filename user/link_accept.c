@@ -209,10 +209,14 @@ static void pending_down(void *arg, int err, const char *why)
 	struct link_pending *d = arg;
 	char names[LINK_NAMES_TEXT], wanted[LINK_REASON_MAX];
 
-	d->edge->stats.refused++;
+	if (err == -ETIMEDOUT)
+		d->edge->stats.no_hello++;
+	else
+		d->edge->stats.refused++;
 	if (err == -EKEYREJECTED)
 		link_log_refused("link-refused", conn_peer(d->conn), why,
-				 names_wanted(d->edge, wanted, sizeof(wanted)), NULL);
+				 names_wanted(d->edge, wanted, sizeof(wanted)),
+				 tls_refused_names(conn_tls(d->conn)));
 	else
 		link_log_refused("link-failed", conn_peer(d->conn), why, NULL,
 				 tls_own_names(d->edge->p.tls, names, sizeof(names)));

@@ -251,6 +251,21 @@ static int over(struct tls_conn *t, int err)
 	return err;
 }
 
+static const char *alert_name(int alert)
+{
+	/* OpenSSL 3.0's table ends before these (RFC 8446 section 6.2, RFC 7301 section 3.2). */
+	switch (alert) {
+	case SSL_AD_MISSING_EXTENSION:
+		return "missing extension";
+	case SSL_AD_CERTIFICATE_REQUIRED:
+		return "certificate required";
+	case SSL_AD_NO_APPLICATION_PROTOCOL:
+		return "no application protocol";
+	default:
+		return SSL_alert_desc_string_long(alert);
+	}
+}
+
 /* An error of the protocol: the oldest entry of OpenSSL's queue is the cause, the others say where it was noticed. */
 static int ssl_fail(struct tls_conn *t)
 {
@@ -273,8 +288,7 @@ static int ssl_fail(struct tls_conn *t)
 		return over(t, -EKEYREJECTED);
 	}
 	if (reason >= ALERT_REASON_MIN && reason <= ALERT_REASON_MAX)
-		why_set(t, "alert received: %s",
-			SSL_alert_desc_string_long(reason - ALERT_REASON_MIN));
+		why_set(t, "alert received: %s", alert_name(reason - ALERT_REASON_MIN));
 	else
 		why_set(t, "protocol error: %s", text ? text : "unknown");
 	return over(t, -EPROTO);
