@@ -2,8 +2,8 @@
 # that needs it. The edge's list has no policy code on purpose: selftests/unit/edge-nm proves it.
 
 SIP := sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
-ENGINE := sip/binding sip/call sip/dialog sip/engine sip/forward sip/identity sip/offer sip/register sip/route sip/table sip/timer \
-	sip/token sip/txn
+ENGINE := sip/binding sip/body sip/call sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/register sip/route \
+	sip/table sip/timer sip/token sip/txn
 
 BASE := user/addr user/admin user/config user/config_lines user/conn user/keeper user/keeper_open user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
@@ -15,7 +15,8 @@ EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
-CORE := $(BASE) $(SIP) $(ENGINE) $(SRTP) user/config_core user/core user/core_admin user/core_main user/core_start user/core_stream user/dns user/inside user/link_core user/media_core user/punch
+MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_link user/media_core_port user/media_core_show user/punch
+CORE := $(BASE) $(SIP) $(ENGINE) user/config_core user/core user/core_admin user/core_main user/core_start user/core_stream user/dns user/inside user/link_core $(MEDIA_CORE)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares
 
 CTL := tools/sallyctl tools/pki user/addr
@@ -23,7 +24,7 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_ban test_config test_conn test_dns test_engine_call test_gate test_keeper test_link test_log test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal
+UNIT := test_addr test_ban test_config test_conn test_dns test_engine_call test_gate test_keeper test_link test_log test_media_core test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal
 test_addr_OBJS := user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
 test_slots_OBJS := user/slots
@@ -62,6 +63,8 @@ test_sip_uri_OBJS := $(SIP) user/addr
 test_sip_value_OBJS := $(SIP) user/addr
 test_engine_call_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_call_LIBS := -lcrypto
+test_media_core_OBJS := $(MEDIA_CORE) user/addr user/link.pb-c user/loop user/loop_dgram user/loop_timer
+test_media_core_LIBS := $(SRTP_LIBS) -luring -lprotobuf-c -ljansson
 test_punch_OBJS := user/punch
 test_punch_LIBS := -lcrypto
 test_srtp_OBJS := $(SRTP)

@@ -11,7 +11,9 @@
  * Punching (STUN binding request, RFC 5389 shape, MESSAGE-INTEGRITY under the flow's key, attributes flow id and a rising counter)
  * starts at once, every 250 ms until Punched, then every 15 s.
  * RTP from inside is accepted from any source on the inside network until the first packet, then from that source only, unless
- * media_core_set() named another. */
+ * media_core_set() named another.
+ * The loop calls us at the end of its rounds until it is freed: free media_core when the loop has stopped. Two receives a medium
+ * and one for the link: ops_max of the loop has to hold 2 x media_max + 1. At most 128 receive buffers are kept at once. */
 #ifndef SALLYPORT_MEDIA_CORE_H
 #define SALLYPORT_MEDIA_CORE_H
 
@@ -28,23 +30,27 @@
 struct media_core;
 
 struct media_addrs {
-	struct addr outside_rtp, outside_rtcp; /* the edge's advertised address: goes into SDP towards the client */
-	struct addr inside_rtp, inside_rtcp;   /* ours: goes into SDP towards the inside; rtcp port = rtp port + 1 */
+	struct addr outside_rtp,
+		outside_rtcp; /* the edge's advertised address: goes into SDP towards the client */
+	struct addr inside_rtp,
+		inside_rtcp; /* ours: goes into SDP towards the inside; rtcp port = rtp port + 1 */
 };
 
 struct media_set {
-	bool have_keys;			   /* both directions are known */
+	bool have_keys; /* both directions are known */
 	enum srtp_suite open_suite, seal_suite;
 	uint8_t open_key[SRTP_KEY_MAX], seal_key[SRTP_KEY_MAX]; /* the client's, ours */
-	struct addr remote_rtp, remote_rtcp; /* inside party; port 0: not known, nothing is sent there */
-	bool reopen;			   /* the client's media address or port changed: open the edge's latch window */
+	struct addr remote_rtp,
+		remote_rtcp; /* inside party; port 0: not known, nothing is sent there */
+	bool reopen; /* the client's media address or port changed: open the edge's latch window */
 };
 
 struct media_report {
-	uint64_t in_packets, out_packets;  /* client -> inside sent; inside -> client sent */
-	uint64_t results[SRTP_RESULTS];	   /* refused packets by reason */
+	uint64_t in_packets, out_packets; /* client -> inside sent; inside -> client sent */
+	uint64_t results[SRTP_RESULTS];	  /* refused packets by reason */
 	uint64_t dropped_unkeyed, dropped_source, dropped_send;
-	uint32_t idle_ms;		   /* since the last good packet of any direction; 0xffffffff: none yet */
+	uint64_t dropped_shape; /* neither RTP nor RTCP: STUN, DTLS, anything else */
+	uint32_t idle_ms; /* since the last good packet of any direction; 0xffffffff: none yet */
 };
 
 struct media_core_ops {
@@ -56,9 +62,9 @@ struct media_core_ops {
 
 struct media_core_params {
 	struct loop *loop;
-	struct addr link_bind;		/* our socket towards edges, e.g. port 2776 */
+	struct addr link_bind;			   /* our socket towards edges, e.g. port 2776 */
 	struct addr inside_bind, inside_advertise; /* addresses of the inside legs, port 0 */
-	uint16_t inside_base, inside_range; /* e.g. 36000, 24000 */
+	uint16_t inside_base, inside_range;	   /* e.g. 36000, 24000 */
 	uint32_t silence_ms;
 	unsigned media_max; /* bound of media at once */
 	const struct media_core_ops *ops;
@@ -71,18 +77,22 @@ void media_core_free(struct media_core *m);
 /* Ask edge @edge (by name; its current link_peer) for one m-line's flows. @medium: caller's id, never 0, never used again.
  * @client: source address that may latch. @with_rtcp: RTCP on a port of its own. 0, -ENOBUFS (media_max or no inside port),
  * -ENOTCONN (that edge's link is down). */
-int media_core_open(struct media_core *m, uint64_t medium, struct link_peer *edge, const struct addr *client,
-		    bool with_rtcp);
+int media_core_open(struct media_core *m, uint64_t medium, struct link_peer *edge,
+		    const struct addr *client, bool with_rtcp);
+/* Sessions are made anew only for a key that changed. 0, -ENOENT, -ENOMEM, -EIO. */
 int media_core_set(struct media_core *m, uint64_t medium, const struct media_set *s);
+/* An unknown medium is fine; after failed() there is nothing left to close. */
 void media_core_close(struct media_core *m, uint64_t medium);
 
 /* From the link's ops. */
-void media_core_link_up(struct media_core *m, struct link_peer *p); /* repeats Allocate for that edge's live flows */
+void media_core_link_up(struct media_core *m,
+			struct link_peer *p); /* repeats Allocate for that edge's live flows */
 void media_core_link_down(struct media_core *m, struct link_peer *p);
 void media_core_message(struct media_core *m, struct link_peer *p, const Sallyport__Link *msg);
 unsigned media_core_live(struct media_core *m, const char *edge, uint64_t *ids, unsigned max);
 
 int media_core_report(const struct media_core *m, uint64_t medium, struct media_report *out);
-json_t *media_core_show(const struct media_core *m); /* array of flows for sallyctl */
+json_t *media_core_show(const struct media_core *m);	 /* array of flows for sallyctl */
+json_t *media_core_counters(const struct media_core *m); /* object: what belongs to no medium */
 
 #endif

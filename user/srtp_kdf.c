@@ -81,7 +81,7 @@ int srtp_kdf(enum srtp_suite s, struct span master, bool rtcp, struct srtp_keys 
 		return -EIO;
 	memcpy(salt, master.p + suites[s].cipher, suites[s].salt);
 	if (EVP_EncryptInit_ex(c, suites[s].cipher == 32 ? EVP_aes_256_ctr() : EVP_aes_128_ctr(),
-			       NULL, master.p, salt /* replaced below */) == 1 &&
+			       NULL, master.p, NULL) == 1 &&
 	    derive(c, salt, first, k.cipher, suites[s].cipher) &&
 	    derive(c, salt, (uint8_t)(first + 1), k.auth, sizeof(k.auth)) &&
 	    derive(c, salt, (uint8_t)(first + 2), k.salt, suites[s].salt)) {

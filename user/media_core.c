@@ -1,0 +1,413 @@
+/* user/media_core.c -- media of the core: open, set, close, and the timers that end an allocation or tell silence.
+ *
+ * In: the SIP side's calls, by medium id. Out: ops.opened/failed/silent, always as the last thing that a path does, because the
+ * callee may open and close media. See media_core.h for the rules; media_core_int.h for who does what. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include "user/media_core_int.h"
+
+/* FNV-1a over a random start: edges choose ports, so the buckets must not be theirs to choose. */
+uint64_t mc_hash(const struct media_core *m, const void *p, size_t n)
+{
+	const uint8_t *b = p;
+	uint64_t h = m->hash_key;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		h = (h ^ b[i]) * 0x100000001b3ULL;
+	return h ^ h >> 32;
+}
+
+static struct medium **medium_bucket(const struct media_core *m, uint64_t id)
+{
+	return &m->by_id[mc_hash(m, &id, sizeof(id)) & m->mask];
+}
+
+static struct mc_flow **flow_bucket(const struct media_core *m, uint64_t id)
+{
+	return &m->by_flow[mc_hash(m, &id, sizeof(id)) & m->mask];
+}
+
+struct medium *mc_medium_find(const struct media_core *m, uint64_t id)
+{
+	struct medium *d = *medium_bucket(m, id);
+
+	while (d && d->id != id)
+		d = d->next;
+	return d;
+}
+
+struct mc_flow *mc_flow_find(const struct media_core *m, uint64_t id)
+{
+	struct mc_flow *f = *flow_bucket(m, id);
+
+	while (f && f->id != id)
+		f = f->next_id;
+	return f;
+}
+
+static int tables_init(struct media_core *m)
+{
+	uint32_t n = 64;
+
+	while (n < 2 * m->p.media_max && n < 1u << 24)
+		n *= 2;
+	m->mask = n - 1;
+	m->by_id = calloc(n, sizeof(*m->by_id));
+	m->by_flow = calloc(n, sizeof(*m->by_flow));
+	m->by_edge = calloc(n, sizeof(*m->by_edge));
+	if (!m->by_id || !m->by_flow || !m->by_edge)
+		return -ENOMEM;
+	return RAND_bytes((unsigned char *)&m->hash_key, sizeof(m->hash_key)) == 1 ? 0 : -EIO;
+}
+
+int media_core_new(const struct media_core_params *p, struct media_core **out)
+{
+	struct media_core *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	m->p = *p;
+	m->link_fd = -1;
+	r = tables_init(m);
+	if (!r)
+		r = mc_ports_init(m);
+	if (r)
+		goto fail;
+	m->link_fd = mc_udp_open(&p->link_bind, MC_LINK_RCVBUF);
+	if (m->link_fd < 0) {
+		r = m->link_fd;
+		goto fail;
+	}
+	r = loop_recv(p->loop, m->link_fd, mc_on_link, m, &m->link_rx);
+	if (r)
+		goto fail;
+	r = loop_on_round(p->loop, mc_flush, m); /* last: it cannot be taken back */
+	if (r)
+		goto fail;
+	*out = m;
+	return 0;
+fail:
+	media_core_free(m);
+	return r;
+}
+
+void media_core_free(struct media_core *m)
+{
+	if (!m)
+		return;
+	while (m->list)
+		mc_medium_free(m->list);
+	loop_cancel(m->p.loop, &m->link_rx);
+	if (m->link_fd >= 0)
+		close(m->link_fd);
+	if (m->pairs)
+		mc_ports_fini(m);
+	free(m->by_id);
+	free(m->by_flow);
+	free(m->by_edge);
+	free(m);
+}
+
+/* ---- ends ---- */
+static void flow_fini(struct media_core *m, struct mc_flow *f)
+{
+	struct mc_flow **pp = flow_bucket(m, f->id);
+
+	if (!f->id)
+		return;
+	mc_free_flow(f);
+	loop_timer_cancel(m->p.loop, &f->punch);
+	mc_edge_unhash(m, f);
+	for (; *pp; pp = &(*pp)->next_id) {
+		if (*pp == f) {
+			*pp = f->next_id;
+			break;
+		}
+	}
+}
+
+void mc_medium_free(struct medium *d)
+{
+	struct media_core *m = d->m;
+	struct medium **pp = medium_bucket(m, d->id);
+	unsigned i;
+
+	mc_flush(m); /* packets that wait name this medium */
+	loop_timer_cancel(m->p.loop, &d->timer);
+	for (i = 0; i < 2; i++) {
+		loop_cancel(m->p.loop, &d->leg[i].rx);
+		flow_fini(m, &d->flow[i]);
+	}
+	if (d->pair != MC_NO_PAIR)
+		mc_pair_rest(m, d->pair);
+	for (; *pp; pp = &(*pp)->next) {
+		if (*pp == d) {
+			*pp = d->next;
+			break;
+		}
+	}
+	*d->list_prev = d->list_next;
+	if (d->list_next)
+		d->list_next->list_prev = d->list_prev;
+	m->n_media--;
+	srtp_session_free(d->open);
+	srtp_session_free(d->seal);
+	OPENSSL_cleanse(d, sizeof(*d));
+	free(d);
+}
+
+void mc_medium_failed(struct medium *d, const char *reason)
+{
+	struct media_core *m = d->m;
+	uint64_t id = d->id;
+	char why[64];
+
+	snprintf(why, sizeof(why), "%s", reason); /* may be the message's */
+	mc_medium_free(d);
+	m->p.ops->failed(m->p.arg, id, why);
+}
+
+void media_core_close(struct media_core *m, uint64_t medium)
+{
+	struct medium *d = mc_medium_find(m, medium);
+
+	if (d)
+		mc_medium_free(d);
+}
+
+/* ---- timers ---- */
+static void silence_check(struct medium *d)
+{
+	struct media_core *m = d->m;
+	uint64_t now = loop_now_ms(m->p.loop), idle = now - d->last_ms;
+
+	if (idle < m->p.silence_ms) {
+		loop_timer_set(m->p.loop, &d->timer, m->p.silence_ms - idle);
+		return;
+	}
+	loop_timer_set(m->p.loop, &d->timer, m->p.silence_ms);
+	if (d->told && d->told_ms == d->last_ms)
+		return; /* of this silence already */
+	d->told = true;
+	d->told_ms = d->last_ms;
+	m->p.ops->silent(m->p.arg, d->id, idle < MC_NEVER ? (uint32_t)idle : MC_NEVER - 1);
+}
+
+static void medium_timer(void *arg)
+{
+	struct medium *d = arg;
+
+	if (d->opened)
+		silence_check(d);
+	else
+		mc_medium_failed(d, "timeout");
+}
+
+void mc_medium_opened(struct medium *d)
+{
+	struct media_core *m = d->m;
+	struct media_addrs a = {.outside_rtp = d->flow[0].outside, .inside_rtp = d->leg[0].local};
+
+	a.inside_rtcp = d->leg[1].local;
+	a.outside_rtcp = d->flow[d->flows - 1].outside;
+	d->opened = true;
+	d->last_ms = loop_now_ms(m->p.loop);
+	loop_timer_cancel(m->p.loop, &d->timer);
+	if (m->p.silence_ms)
+		loop_timer_set(m->p.loop, &d->timer, m->p.silence_ms);
+	m->p.ops->opened(m->p.arg, d->id, &a);
+}
+
+/* ---- open ---- */
+static int flow_init(struct medium *d, unsigned i)
+{
+	struct mc_flow *f = &d->flow[i], **pp;
+	uint64_t id;
+
+	do {
+		if (RAND_bytes((unsigned char *)&id, sizeof(id)) != 1 ||
+		    RAND_bytes(f->punch_key, sizeof(f->punch_key)) != 1)
+			return -EIO;
+	} while (!id || mc_flow_find(d->m, id));
+	f->id = id;
+	f->medium = d;
+	f->rtcp = i == 1;
+	f->edge_idle_ms = MC_NEVER;
+	f->punch.fn = mc_punch_fire;
+	f->punch.arg = f;
+	pp = flow_bucket(d->m, id);
+	f->next_id = *pp;
+	*pp = f;
+	return 0;
+}
+
+static int legs_init(struct medium *d)
+{
+	struct media_core *m = d->m;
+	uint16_t port;
+	int fd[2], i, r = mc_pair_take(m, &d->pair, fd, &port);
+
+	if (r)
+		return r;
+	for (i = 0; i < 2; i++) {
+		d->leg[i].medium = d;
+		d->leg[i].rtcp = i == 1;
+		d->leg[i].fd = fd[i];
+		d->leg[i].local = addr_is_any(&m->p.inside_advertise) ? m->p.inside_bind
+								      : m->p.inside_advertise;
+		d->leg[i].local.port = (uint16_t)(port + i);
+		r = loop_recv(m->p.loop, fd[i], mc_on_inside, &d->leg[i], &d->leg[i].rx);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static struct medium *medium_new(struct media_core *m, uint64_t id, struct link_peer *edge)
+{
+	struct medium *d = calloc(1, sizeof(*d)), **pp = medium_bucket(m, id);
+
+	if (!d)
+		return NULL;
+	d->m = m;
+	d->id = id;
+	d->peer = edge;
+	d->pair = MC_NO_PAIR;
+	snprintf(d->edge, sizeof(d->edge), "%s", link_peer_name(edge));
+	d->timer.fn = medium_timer;
+	d->timer.arg = d;
+	d->next = *pp;
+	*pp = d;
+	d->list_next = m->list;
+	d->list_prev = &m->list;
+	if (m->list)
+		m->list->list_prev = &d->list_next;
+	m->list = d;
+	m->n_media++;
+	return d;
+}
+
+int media_core_open(struct media_core *m, uint64_t medium, struct link_peer *edge,
+		    const struct addr *client, bool with_rtcp)
+{
+	struct medium *d;
+	unsigned i;
+	int r;
+
+	if (!edge)
+		return -ENOTCONN;
+	if (!medium || mc_medium_find(m, medium) ||
+	    strlen(link_peer_name(edge)) >= MC_EDGE_NAME_MAX)
+		return -EINVAL;
+	if (m->n_media >= m->p.media_max)
+		return -ENOBUFS;
+	d = medium_new(m, medium, edge);
+	if (!d)
+		return -ENOMEM;
+	d->client = *client;
+	d->flows = with_rtcp ? 2 : 1;
+	d->last_ms = loop_now_ms(m->p.loop);
+	r = legs_init(d);
+	for (i = 0; i < d->flows && !r; i++)
+		r = flow_init(d, i);
+	if (!r)
+		r = loop_timer_set(m->p.loop, &d->timer, MC_ALLOCATE_MS);
+	if (r) {
+		mc_medium_free(d);
+		return r;
+	}
+	mc_allocate(d, false);
+	return 0;
+}
+
+/* ---- set ---- */
+static int session_renew(struct srtp_session **s, enum srtp_suite suite, const uint8_t *key,
+			 bool seal)
+{
+	struct srtp_session *n = NULL;
+	int r;
+
+	if ((unsigned)suite >= SRTP_SUITES)
+		return -EINVAL;
+	r = srtp_session_new(suite, span_of(key, srtp_suite_key_len(suite)), seal, &n);
+	if (r)
+		return r;
+	srtp_session_free(*s);
+	*s = n;
+	return 0;
+}
+
+/* A session whose key stays keeps its indices: starting them again would use the key stream twice. */
+static int keys_set(struct medium *d, const struct media_set *s)
+{
+	struct media_set *o = &d->set;
+	int r;
+
+	if (!d->open || o->open_suite != s->open_suite ||
+	    CRYPTO_memcmp(o->open_key, s->open_key, SRTP_KEY_MAX)) {
+		r = session_renew(&d->open, s->open_suite, s->open_key, false);
+		if (r)
+			return r;
+		o->open_suite = s->open_suite;
+		memcpy(o->open_key, s->open_key, SRTP_KEY_MAX);
+	}
+	if (!d->seal || o->seal_suite != s->seal_suite ||
+	    CRYPTO_memcmp(o->seal_key, s->seal_key, SRTP_KEY_MAX)) {
+		r = session_renew(&d->seal, s->seal_suite, s->seal_key, true);
+		if (r)
+			return r;
+		o->seal_suite = s->seal_suite;
+		memcpy(o->seal_key, s->seal_key, SRTP_KEY_MAX);
+	}
+	d->keyed = true;
+	return 0;
+}
+
+static void remote_set(struct mc_leg *leg, const struct addr *a)
+{
+	if (addr_eq(&leg->remote, a))
+		return;
+	leg->remote = *a;
+	leg->latched = false;
+}
+
+int media_core_set(struct media_core *m, uint64_t medium, const struct media_set *s)
+{
+	struct medium *d = mc_medium_find(m, medium);
+	int r = 0;
+
+	if (!d)
+		return -ENOENT;
+	mc_flush(m); /* under the old keys and addresses */
+	if (s->have_keys)
+		r = keys_set(d, s);
+	if (r)
+		return r;
+	remote_set(&d->leg[0], &s->remote_rtp);
+	remote_set(&d->leg[1], &s->remote_rtcp);
+	if (s->reopen)
+		mc_allocate(d, true);
+	return 0;
+}
+
+unsigned media_core_live(struct media_core *m, const char *edge, uint64_t *ids, unsigned max)
+{
+	struct medium *d;
+	unsigned i, n = 0;
+
+	for (d = m->list; d; d = d->list_next) {
+		if (strcmp(d->edge, edge))
+			continue;
+		for (i = 0; i < d->flows && n < max; i++)
+			ids[n++] = d->flow[i].id;
+	}
+	return n;
+}

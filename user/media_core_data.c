@@ -1,0 +1,192 @@
+/* user/media_core_data.c -- media packets through the core: link socket -> SRTP open -> inside, inside -> SRTP seal -> link socket.
+ *
+ * In: datagrams of the loop. What belongs to no flow, has the wrong shape or source, or comes before its keys is counted and dropped
+ * here; the rest is collected, buffers kept, and transformed 64 at a time or at the end of the loop's round. Out: loop_send().
+ * Owner: media_core; a medium that goes away flushes first, so a batch never names one that is gone. */
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "user/media_core_int.h"
+
+int mc_udp_open(const struct addr *bind_to, int rcvbuf)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = addr_to_sockaddr(bind_to, &ss);
+	int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, r;
+
+	if (fd < 0)
+		return -errno;
+	/* A shorter buffer than wished for is net.core.rmem_max; it only makes bursts cost packets. */
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
+	if (ss.ss_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&ss, n)) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/* RFC 7983: 0..3 STUN, 20..63 DTLS, 128..191 RTP and RTCP. */
+static bool media_shape(const struct loop_dgram *d)
+{
+	return d->n >= 8 && d->p[0] >> 6 == 2;
+}
+
+/* RFC 5761 section 4: on one port for both, packet types 192..223 are RTCP. */
+static bool is_rtcp(const struct medium *d, bool own, const uint8_t *p)
+{
+	return own || (d->flows == 1 && p[1] >= 192 && p[1] <= 223);
+}
+
+static void good_packet(struct medium *d)
+{
+	d->last_ms = loop_now_ms(d->m->p.loop);
+	d->any = true;
+}
+
+static void give_back(struct media_core *m, struct mc_batch *b)
+{
+	unsigned i;
+
+	for (i = 0; i < b->n; i++)
+		loop_buf_put(m->p.loop, b->buf[i]);
+	b->n = 0;
+}
+
+static void flush_open(struct media_core *m)
+{
+	struct mc_batch *b = &m->open;
+	struct srtp_packet *k;
+	struct medium *d;
+	unsigned i;
+
+	srtp_open(b->pk, b->n);
+	for (i = 0; i < b->n; i++) {
+		k = &b->pk[i];
+		d = b->leg[i]->medium;
+		if (k->result != SRTP_OK) {
+			d->report.results[k->result]++;
+			continue;
+		}
+		good_packet(d);
+		if (!b->leg[i]->remote.port ||
+		    loop_send(m->p.loop, b->leg[i]->fd, &b->leg[i]->remote, span_of(k->p, k->n))) {
+			d->report.dropped_send++;
+			continue;
+		}
+		b->leg[i]->in++;
+		d->report.in_packets++;
+	}
+	give_back(m, b);
+}
+
+static void flush_seal(struct media_core *m)
+{
+	struct mc_batch *b = &m->seal;
+	struct srtp_packet *k;
+	struct medium *d;
+	unsigned i;
+
+	srtp_seal(b->pk, b->n);
+	for (i = 0; i < b->n; i++) {
+		k = &b->pk[i];
+		d = b->leg[i]->medium;
+		if (k->result != SRTP_OK) {
+			d->report.results[k->result]++;
+			continue;
+		}
+		good_packet(d);
+		if (loop_send(m->p.loop, m->link_fd, &b->flow[i]->edge, span_of(k->p, k->n))) {
+			d->report.dropped_send++;
+			continue;
+		}
+		b->leg[i]->out++;
+		d->report.out_packets++;
+	}
+	give_back(m, b);
+}
+
+void mc_flush(void *arg)
+{
+	struct media_core *m = arg;
+
+	if (m->open.n)
+		flush_open(m);
+	if (m->seal.n)
+		flush_seal(m);
+}
+
+static void collect(struct media_core *m, struct mc_batch *b, struct srtp_session *s,
+		    struct mc_flow *f, struct mc_leg *leg, struct loop_dgram *d)
+{
+	unsigned i = b->n++;
+
+	b->pk[i] = (struct srtp_packet){
+		.session = s, .p = d->p, .n = d->n, .cap = d->cap, .rtcp = leg->rtcp};
+	b->flow[i] = f;
+	b->leg[i] = leg;
+	b->buf[i] = d->buf;
+	d->kept = true;
+	if (b->n == SRTP_BATCH_MAX)
+		mc_flush(m);
+}
+
+/* From an edge. */
+void mc_on_link(void *arg, struct loop_dgram *d)
+{
+	struct media_core *m = arg;
+	struct mc_flow *f = mc_edge_find(m, &d->from);
+	struct medium *md;
+
+	if (!f) {
+		m->count.unknown_source++;
+		return;
+	}
+	md = f->medium;
+	if (!media_shape(d))
+		md->report.dropped_shape++;
+	else if (!md->keyed)
+		md->report.dropped_unkeyed++;
+	else
+		collect(m, &m->open, md->open, f, &md->leg[is_rtcp(md, f->rtcp, d->p)], d);
+}
+
+/* Anyone until the first packet, then that one; whom media_core_set() names takes it over. */
+static bool source_ok(struct mc_leg *leg, const struct addr *from)
+{
+	if (leg->latched && addr_eq(&leg->from, from))
+		return true;
+	if (leg->latched && !addr_eq(&leg->remote, from))
+		return false;
+	leg->latched = true;
+	leg->from = *from;
+	return true;
+}
+
+/* From inside. */
+void mc_on_inside(void *arg, struct loop_dgram *d)
+{
+	struct mc_leg *leg = arg;
+	struct medium *md = leg->medium;
+	struct mc_flow *f;
+	bool rtcp;
+
+	if (!media_shape(d)) {
+		md->report.dropped_shape++;
+		return;
+	}
+	if (!source_ok(leg, &d->from)) {
+		md->report.dropped_source++;
+		return;
+	}
+	rtcp = is_rtcp(md, leg->rtcp, d->p);
+	f = &md->flow[rtcp && md->flows == 2];
+	if (!md->keyed || !f->allocated) {
+		md->report.dropped_unkeyed++;
+		return;
+	}
+	collect(md->m, &md->m->seal, md->seal, f, &md->leg[rtcp], d);
+}
