@@ -289,28 +289,6 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 	return 0;
 }
 
-void engine_each_binding(const struct engine *e,
-			 void (*fn)(void *arg, const struct engine_binding_view *v), void *arg)
-{
-	struct tnode *n = NULL;
-
-	while ((n = table_walk(&e->bindings, n))) {
-		const struct binding *b = table_entry(n, struct binding, node);
-		const struct stream *s = binding_stream(b);
-		struct engine_binding_view v = {
-			.aor = b->user->aor,
-			.instance = b->key,
-			.contact = b->contact,
-			.user_agent = b->user_agent,
-			.server = e->c.servers[b->server].name,
-			.stream = s ? s->id : 0,
-			.expires_ms = b->expiry.due,
-		};
-
-		fn(arg, &v);
-	}
-}
-
 /* ---- nonces ---- */
 
 int binding_init(struct engine *e)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sip/body.h"
 #include "sip/route.h"
 
 #define USER_DIALOGS_MAX 32
@@ -56,13 +57,32 @@ static void call_timer(struct engine *e, void *owner)
 		c->over = true;
 }
 
+/* A phone that restarts leaves its subscriptions behind: the oldest makes room. */
+static void call_drop_oldest(struct engine *e, const struct user *u)
+{
+	struct call *old = NULL;
+	struct tnode *n = NULL;
+
+	while ((n = table_walk(&e->calls, n))) {
+		struct call *c = table_entry(n, struct call, node);
+
+		if (c->user == u && c->plain && c->state != CALL_ENDED &&
+		    (!old || c->since < old->since))
+			old = c;
+	}
+	if (old)
+		call_end(e, old, "replaced");
+}
+
 static bool call_allowed(struct engine *e, const struct call_from *f)
 {
 	const struct user *u = f->b ? f->b->user : NULL;
 
 	if (!u || e->stats.calls >= e->c.calls_max || e->calls.n >= 2ull * e->c.calls_max)
 		return false;
-	return f->plain ? u->dialogs < USER_DIALOGS_MAX : u->calls < e->c.calls_user_max;
+	if (f->plain && u->dialogs >= USER_DIALOGS_MAX)
+		call_drop_oldest(e, u);
+	return f->plain || u->calls < e->c.calls_user_max;
 }
 
 static void call_count(struct engine *e, struct call *c, int by)
@@ -257,6 +277,14 @@ static void call_request_sdp(struct engine *e, struct call *c, struct txn *t,
 		call_refuse_offer(e, c, t, r);
 }
 
+static bool call_unsubscribed(const struct sip_msg *m)
+{
+	const struct sip_header *h = sip_header_find(m, SIP_H_SUBSCRIPTION_STATE, 0, NULL);
+
+	return m->method == SIP_M_NOTIFY && h &&
+	       span_ieq(span_cut(h->value, 0, 10), SPAN("terminated"));
+}
+
 void call_request(struct engine *e, struct call *c, struct txn *t, const struct sip_msg *m)
 {
 	enum side from = call_side(&t->up);
@@ -270,8 +298,9 @@ void call_request(struct engine *e, struct call *c, struct txn *t, const struct 
 	if (m->method == SIP_M_BYE)
 		call_end(e, c, from == SIDE_CLIENT ? "bye-client" : "bye-inside");
 	if (c->plain && c->state != CALL_ENDED)
-		timer_set(&e->timers, &c->timer, e->now + DIALOG_LIFE_MS);
-	has = call_bears_sdp(m->method) && !c->plain ? offer_body(m, &sdp) : 0;
+		timer_set(&e->timers, &c->timer,
+			  e->now + (call_unsubscribed(m) ? CALL_LINGER_MS : DIALOG_LIFE_MS));
+	has = call_bears_sdp(m->method) && !c->plain ? body_sdp(m, &sdp) : 0;
 	if (has == 1) {
 		call_request_sdp(e, c, t, m, sdp);
 	} else if (has == 0) {
@@ -430,7 +459,7 @@ void call_response(struct engine *e, struct txn *t, const struct sip_msg *m)
 	} else if (c->state == CALL_ENDED || !call_bears_sdp(t->method)) {
 		route_back(e, t, m, false, SPAN(""));
 	} else {
-		has = offer_body(m, &sdp);
+		has = body_sdp(m, &sdp);
 		if (has == 1)
 			call_answer_sdp(e, c, t, m, sdp);
 		else
@@ -452,7 +481,7 @@ int call_ack(struct engine *e, struct call *c, enum side from, const struct sip_
 	     bool *new_body, struct span *body)
 {
 	struct span sdp;
-	int has = c->plain || c->state == CALL_ENDED ? 0 : offer_body(m, &sdp);
+	int has = c->plain || c->state == CALL_ENDED ? 0 : body_sdp(m, &sdp);
 	bool wanted = offer_pending(c) && offer_from(c, !from);
 
 	*new_body = m->body.n != 0;
@@ -509,14 +538,14 @@ void call_resume(struct engine *e, struct call *c)
 		t->held = false;
 		timer_stop(&e->timers, &t->client_end);
 		if (sip_msg_parse(blob_span(&t->req), false, t->req.n, &m, &why) > 0 &&
-		    offer_body(&m, &sdp) == 1)
+		    body_sdp(&m, &sdp) == 1)
 			call_forward_offer(e, c, t, &m, sdp);
 		return;
 	}
 	held = t->held_response;
 	t->held_response = (struct blob){0};
 	if (sip_msg_parse(blob_span(&held), false, held.n, &m, &why) > 0 &&
-	    offer_body(&m, &sdp) == 1) {
+	    body_sdp(&m, &sdp) == 1) {
 		body = offer_write(e, c, &m, sdp);
 		if (body.n)
 			call_pass(e, c, t, &m, true, body);
@@ -547,36 +576,4 @@ void call_silent(struct engine *e, struct call *c)
 		timer_set(&e->timers, &c->timer, e->now + HELD_SILENCE_MS);
 	else
 		call_hang_up(e, c, "silence");
-}
-
-/* ---- views ---- */
-
-void engine_each_call(const struct engine *e,
-		      void (*fn)(void *arg, const struct engine_call_view *v), void *arg)
-{
-	static const char *const states[] = {"new", "early", "up", "ended"};
-	struct tnode *n = NULL;
-
-	while ((n = table_walk(&e->calls, n))) {
-		const struct call *c = table_entry(n, struct call, node);
-		const struct leg *caller = &c->leg[c->outbound ? SIDE_CLIENT : SIDE_INSIDE];
-		const struct leg *callee = &c->leg[c->outbound ? SIDE_INSIDE : SIDE_CLIENT];
-		struct engine_call_view v = {
-			.call = c->id,
-			.from = caller->uri ? caller->uri : "",
-			.to = callee->uri ? callee->uri : "",
-			.call_id = c->call_id ? c->call_id : "",
-			.direction = c->outbound ? "out-in" : "in-out",
-			.state = states[c->state],
-			.user = c->user->aor,
-			.stream = c->stream,
-			.since_ms = c->since,
-			.suite = offer_suite(c),
-		};
-
-		if (c->plain || c->state == CALL_ENDED)
-			continue;
-		v.n_media = offer_media(c, v.media);
-		fn(arg, &v);
-	}
 }

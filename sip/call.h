@@ -109,8 +109,6 @@ enum offer_result {
 	OFFER_PENDING, /* another offer has no answer yet: 491 */
 	OFFER_FULL,
 };
-/* The session description of @m: 1 with its span, 0 none, -EBADMSG something we cannot read (encoded, broken parts). */
-int offer_body(const struct sip_msg *m, struct span *out);
 enum offer_result offer_take(struct engine *e, struct call *c, enum side from, struct span sdp);
 /* What the other side gets for the offer taken, as a whole body (parts around it kept). Empty: too large. */
 struct span offer_write(struct engine *e, struct call *c, const struct sip_msg *m, struct span sdp);
@@ -121,6 +119,7 @@ enum offer_result offer_answer(struct engine *e, struct call *c, enum side from,
 void offer_finish(struct engine *e, struct call *c);
 /* The exchange failed: its new media are closed, the session before stays. */
 void offer_abort(struct engine *e, struct call *c);
+bool offer_waits(const struct call *c);		    /* for media ports */
 bool offer_pending(const struct call *c);	    /* taken, not answered */
 bool offer_from(const struct call *c, enum side s); /* the last offer came from @s */
 void offer_close_all(struct engine *e, struct call *c);

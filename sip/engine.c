@@ -363,22 +363,3 @@ const struct engine_stats *engine_stats(const struct engine *e)
 {
 	return &e->stats;
 }
-
-const char *engine_stream_aors(const struct engine *e, uint64_t stream)
-{
-	const struct stream *s = engine_stream(e, stream);
-	char *buf = ((struct engine *)(uintptr_t)e)->aors;
-	size_t o = 0;
-	unsigned i;
-
-	buf[0] = 0;
-	for (i = 0; s && i < s->n_bindings; i++) {
-		const char *aor = s->bindings[i]->user->aor;
-		size_t n = strlen(aor);
-
-		if (strstr(buf, aor) || o + n + 2 > sizeof(e->aors))
-			continue;
-		o += (size_t)snprintf(buf + o, sizeof(e->aors) - o, "%s%s", o ? "," : "", aor);
-	}
-	return buf;
-}

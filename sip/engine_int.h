@@ -11,6 +11,8 @@
 #include "sip/token.h"
 
 #define STREAM_BINDINGS_MAX 16
+#define STREAM_TXNS_MAX	    64 /* pending requests of one client; 8 before it is admitted */
+#define STREAM_TXNS_NEW	    8
 #define AOR_MAX		    256
 #define URI_MAX		    1024 /* a recorded URI, From or To value */
 
@@ -52,6 +54,7 @@ struct stream {
 	unsigned n_bindings;
 	struct binding *bindings[STREAM_BINDINGS_MAX];
 	struct txn *txns; /* those with one end here */
+	unsigned n_txns;  /* of them, requests of the client that go on */
 };
 
 struct pending { /* an action in the queue; data is freed with it */

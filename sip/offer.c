@@ -4,11 +4,10 @@
  * medium belongs to the offer that opened it until that is finished, then to the call; each is closed once, whatever happens. */
 #include "sip/call.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "sip/forward.h"
+#include "sip/body.h"
+#include "sip/medium.h"
 
 #define KEY_MAX 46
 
@@ -20,16 +19,6 @@ static const struct offer_suite { /* in our order of preference, by enum engine_
 	{"AEAD_AES_128_GCM", 28},
 	{"AES_CM_128_HMAC_SHA1_80", 30},
 	{"AES_CM_128_HMAC_SHA1_32", 30},
-};
-
-struct medium {
-	struct tnode node;
-	uint64_t id;
-	struct call *call;
-	bool ready, with_rtcp, silent, in_force, hold;
-	struct engine_medium_addrs a;
-	struct engine_medium_set cur; /* in force; have_keys: was set */
-	struct addr client_sdp, client_src;
 };
 
 struct offer_line {
@@ -47,183 +36,10 @@ struct offer {
 	enum { OFFER_NONE, OFFER_OPEN, OFFER_ANSWERED, OFFER_DONE } state;
 	enum side from;
 	unsigned n;
-	uint64_t answer; /* hash of the last answer: repeated ones get the same keys */
+	uint64_t answer;    /* hash of the last answer: a repeated one sets nothing */
+	uint8_t secret[32]; /* each answerer's keys come from it and the answer's tag */
 	struct offer_line line[SDP_MEDIA_MAX];
 };
-
-/* ---- media ---- */
-
-static struct medium *medium_find(const struct engine *e, uint64_t id)
-{
-	struct tnode *n = table_find(&e->media, id);
-
-	return n ? table_entry(n, struct medium, node) : NULL;
-}
-
-static struct medium *medium_open(struct engine *e, struct call *c, bool with_rtcp)
-{
-	struct stream *s = call_stream(e, c);
-	struct medium *m = s ? calloc(1, sizeof(*m)) : NULL;
-	struct engine_action *a;
-
-	if (!m)
-		return NULL;
-	m->id = engine_random64(e);
-	m->call = c;
-	m->with_rtcp = with_rtcp;
-	a = engine_action(e, ENGINE_MEDIUM_OPEN, SPAN(""));
-	if (!a || medium_find(e, m->id)) {
-		free(m);
-		return NULL;
-	}
-	a->medium = m->id;
-	a->stream = s->id;
-	a->with_rtcp = with_rtcp;
-	table_add(&e->media, &m->node, m->id);
-	return m;
-}
-
-static void medium_close(struct engine *e, struct medium *m)
-{
-	struct engine_action *a = engine_action(e, ENGINE_MEDIUM_CLOSE, SPAN(""));
-
-	if (a)
-		a->medium = m->id;
-	table_del(&e->media, &m->node);
-	explicit_bzero(m, sizeof(*m));
-	free(m);
-}
-
-static void medium_set(struct engine *e, struct medium *m, const struct engine_medium_set *set)
-{
-	struct engine_action *a = engine_action(e, ENGINE_MEDIUM_SET, SPAN(""));
-
-	m->silent = false;
-	if (!a)
-		return;
-	a->medium = m->id;
-	a->set = *set;
-}
-
-/* ---- finding the description in a body ---- */
-
-static bool offer_type_is(struct span v, struct span type)
-{
-	return v.n >= type.n && span_ieq(span_cut(v, 0, type.n), type) &&
-	       (v.n == type.n || v.p[type.n] == ';' || v.p[type.n] == ' ' || v.p[type.n] == '\t');
-}
-
-static ssize_t offer_seek(struct span s, struct span what, size_t from)
-{
-	const uint8_t *p = from <= s.n ? memmem(s.p + from, s.n - from, what.p, what.n) : NULL;
-
-	return p ? p - s.p : -1;
-}
-
-/* One part's header lines: is it a session description as it stands? 1 yes, 0 no, -EBADMSG one in an encoding. */
-static int offer_part_is_sdp(struct span head)
-{
-	bool is = false, encoded = false;
-
-	while (head.n) {
-		ssize_t end = offer_seek(head, SPAN("\r\n"), 0);
-		struct span line = span_cut(head, 0, end < 0 ? head.n : (size_t)end);
-		const uint8_t *colon = memchr(line.p, ':', line.n);
-		struct span name, value;
-
-		head = span_cut(head, line.n + 2, head.n);
-		if (!colon)
-			continue;
-		name = span_of(line.p, (size_t)(colon - line.p));
-		value = span_cut(line, name.n + 1, line.n);
-		while (value.n && (value.p[0] == ' ' || value.p[0] == '\t'))
-			value = span_cut(value, 1, value.n);
-		if (span_ieq(name, SPAN("Content-Type")))
-			is = offer_type_is(value, SPAN("application/sdp"));
-		if (span_ieq(name, SPAN("Content-Transfer-Encoding")) &&
-		    !span_ieq(value, SPAN("binary")) && !span_ieq(value, SPAN("8bit")) &&
-		    !span_ieq(value, SPAN("7bit")))
-			encoded = true;
-		if (span_ieq(name, SPAN("Content-Length")) ||
-		    span_ieq(name, SPAN("Content-Encoding")))
-			encoded = true; /* would be wrong once the part is rewritten */
-	}
-	return is && encoded ? -EBADMSG : is;
-}
-
-/* The one description in a multipart body (RFC 2046 5.1, RFC 5621). */
-static int offer_multipart(const struct sip_msg *m, struct span type, struct span *out)
-{
-	struct sip_param p;
-	struct span b = m->body;
-	const uint8_t *params = memchr(type.p, ';', type.n);
-	char mark[80];
-	ssize_t at, end, head;
-	int n = 0;
-
-	if (!params || !sip_param_find(span_of(params, type.n - (size_t)(params - type.p)),
-				       SPAN("boundary"), &p))
-		return -EBADMSG;
-	if (p.value.n >= 2 && p.value.p[0] == '"')
-		p.value = span_cut(p.value, 1, p.value.n - 2);
-	if (p.value.n == 0 || p.value.n > 70)
-		return -EBADMSG;
-	(void)snprintf(mark, sizeof(mark), "\r\n--%.*s", (int)p.value.n, (const char *)p.value.p);
-	at = offer_seek(b, span_cut(span_str(mark), 2, 80), 0);
-	while (at >= 0 && (at = offer_seek(b, SPAN("\r\n"), (size_t)at + 2)) >= 0) {
-		end = offer_seek(b, span_str(mark), (size_t)at);
-		head = offer_seek(b, SPAN("\r\n\r\n"), (size_t)at);
-		if (end < 0 || head < 0 || head + 4 > end)
-			break;
-		switch (offer_part_is_sdp(
-			span_of(b.p + at + 2, (size_t)(head - at > 2 ? head - at - 2 : 0)))) {
-		case 1:
-			*out = span_of(b.p + head + 4, (size_t)(end - head - 4));
-			n++;
-			break;
-		case 0:
-			break;
-		default:
-			return -EBADMSG;
-		}
-		at = end + 2;
-	}
-	return n > 1 ? -EBADMSG : n;
-}
-
-int offer_body(const struct sip_msg *m, struct span *out)
-{
-	const struct sip_header *type = sip_header_find(m, SIP_H_CONTENT_TYPE, 0, NULL);
-	const struct sip_header *enc = sip_header_find(m, SIP_H_CONTENT_ENCODING, 0, NULL);
-
-	if (m->body.n == 0)
-		return 0;
-	if (!type || (enc && !span_ieq(enc->value, SPAN("identity"))))
-		return -EBADMSG; /* what it holds cannot be known, and it may be a description */
-	if (offer_type_is(type->value, SPAN("application/sdp"))) {
-		*out = m->body;
-		return 1;
-	}
-	if (type->value.n > 10 && span_ieq(span_cut(type->value, 0, 10), SPAN("multipart/")))
-		return offer_multipart(m, type->value, out);
-	return 0;
-}
-
-/* Put @sdp where @old was in the body of @m. */
-static struct span offer_rebody(struct engine *e, const struct sip_msg *m, struct span old,
-				struct span sdp)
-{
-	size_t before = (size_t)(old.p - m->body.p), after = m->body.n - before - old.n;
-
-	if (before == 0 && after == 0)
-		return sdp;
-	if (before + sdp.n + after > e->buf_cap)
-		return SPAN("");
-	memcpy(e->body, m->body.p, before);
-	memcpy(e->body + before, sdp.p, sdp.n);
-	memcpy(e->body + before + sdp.n, old.p + old.n, after);
-	return span_of(e->body, before + sdp.n + after);
-}
 
 /* ---- reading lines ---- */
 
@@ -335,11 +151,12 @@ static bool offer_anchor(struct engine *e, struct call *c, enum side from,
 	return l->m != NULL;
 }
 
-static bool offer_waits(const struct offer *o)
+bool offer_waits(const struct call *c)
 {
+	const struct offer *o = c->offer;
 	unsigned i;
 
-	for (i = 0; i < o->n; i++)
+	for (i = 0; o && i < o->n; i++)
 		if (o->line[i].m && !o->line[i].m->ready)
 			return true;
 	return false;
@@ -361,7 +178,7 @@ static enum offer_result offer_lines(struct engine *e, struct call *c, struct of
 	}
 	if (active && !used)
 		return o->from == SIDE_CLIENT ? OFFER_PLAIN : OFFER_SECURE;
-	return offer_waits(o) ? OFFER_WAIT : OFFER_READY;
+	return offer_waits(c) ? OFFER_WAIT : OFFER_READY;
 }
 
 enum offer_result offer_take(struct engine *e, struct call *c, enum side from, struct span text)
@@ -383,6 +200,7 @@ enum offer_result offer_take(struct engine *e, struct call *c, enum side from, s
 	c->offer->state = OFFER_OPEN;
 	c->offer->from = from;
 	c->offer->n = s.n_media;
+	e->c.random(e->c.arg, c->offer->secret, sizeof(c->offer->secret));
 	r = offer_lines(e, c, c->offer, &s);
 	if (r != OFFER_READY && r != OFFER_WAIT)
 		offer_abort(e, c);
@@ -435,7 +253,8 @@ static struct span offer_rewrite(struct engine *e, const struct sip_msg *m, cons
 
 	offer_fill_rejected(ed, s->n_media);
 	n = sdp_rewrite(s, ed->edit, s->n_media, e->sdp, e->buf_cap);
-	return n > 0 ? offer_rebody(e, m, s->whole, span_of(e->sdp, (size_t)n)) : SPAN("");
+	return n > 0 ? body_replace(m, s->whole, span_of(e->sdp, (size_t)n), e->body, e->buf_cap)
+		     : SPAN("");
 }
 
 static struct sdp_crypto_out offer_crypto(uint32_t tag, enum engine_suite s, const uint8_t *key)
@@ -473,20 +292,37 @@ struct span offer_write(struct engine *e, struct call *c, const struct sip_msg *
 
 /* ---- the answer ---- */
 
-/* Fill l->set from one answered line. False: it does not fit the offer. */
-static bool offer_accept_inside(struct engine *e, struct offer_line *l, const struct sdp_media *sm,
-				bool again)
+/* Our key of line @i towards the client for the answer tagged @tag: several branches may answer, each gets its own, and the same
+ * one again in a repeated answer, whatever came between. */
+static void offer_answer_key(struct engine *e, const struct offer *o, unsigned i, struct span tag,
+			     uint8_t key[KEY_MAX])
 {
+	uint8_t in[2 + 256] = {(uint8_t)i}, out[64];
+	size_t n = tag.n > 256 ? 256 : tag.n;
+
+	memcpy(in + 2, tag.p, n);
+	for (in[1] = 0; in[1] < 2; in[1]++)
+		e->c.hmac(e->c.arg, span_of(o->secret, sizeof(o->secret)), span_of(in, n + 2),
+			  out + 32 * in[1]);
+	memcpy(key, out, KEY_MAX);
+	explicit_bzero(out, sizeof(out));
+}
+
+/* Fill l->set from one answered line. False: it does not fit the offer. */
+static bool offer_accept_inside(struct engine *e, struct offer *o, unsigned i,
+				const struct sdp_media *sm, struct span tag)
+{
+	struct offer_line *l = &o->line[i];
 	const struct engine_medium_set *cur = &l->m->cur;
-	size_t n = offer_suites[l->suite].key_len;
 
 	if ((sm->proto != SDP_RTP_AVP && sm->proto != SDP_RTP_AVPF) || !sm->conn_valid)
 		return false;
-	if (l->m->in_force && cur->open_suite == l->suite && memcmp(cur->open_key, l->key, n) == 0)
+	if (l->m->in_force && cur->open_suite == l->suite &&
+	    memcmp(cur->open_key, l->key, offer_suites[l->suite].key_len) == 0)
 		memcpy(l->ours[l->suite], cur->seal_key,
 		       KEY_MAX); /* the client's line is unchanged: so is ours */
-	else if (!again)
-		e->c.random(e->c.arg, l->ours[l->suite], n);
+	else
+		offer_answer_key(e, o, i, tag, l->ours[l->suite]);
 	memcpy(l->set.open_key, l->key, KEY_MAX);
 	offer_remote(sm, &l->set.remote_rtp, &l->set.remote_rtcp);
 	return true;
@@ -517,14 +353,16 @@ static void offer_apply(struct engine *e, struct call *c, struct offer_line *l)
 	medium_set(e, m, &l->set);
 }
 
-static bool offer_answer_line(struct engine *e, struct call *c, enum side from,
-			      const struct sdp_media *sm, struct offer_line *l, bool again)
+static bool offer_answer_line(struct engine *e, struct call *c, unsigned i,
+			      const struct sdp_media *sm, struct span tag, bool again)
 {
+	struct offer_line *l = &c->offer->line[i];
+
 	l->accepted = false;
 	if (!l->use || !l->m || sm->port == 0)
 		return true;
-	if (!(from == SIDE_INSIDE ? offer_accept_inside(e, l, sm, again)
-				  : offer_accept_client(l, sm)))
+	if (!(c->offer->from == SIDE_CLIENT ? offer_accept_inside(e, c->offer, i, sm, tag)
+					    : offer_accept_client(l, sm)))
 		return false;
 	l->accepted = true;
 	l->set.have_keys = true;
@@ -536,10 +374,9 @@ static bool offer_answer_line(struct engine *e, struct call *c, enum side from,
 	return true;
 }
 
-static uint64_t offer_hash(const struct engine *e, const struct sip_msg *m, struct span text)
+static uint64_t offer_hash(const struct engine *e, struct span tag, struct span text)
 {
-	uint64_t part[2] = {engine_hash(e, m->request ? m->from_tag : m->to_tag),
-			    engine_hash(e, text)};
+	uint64_t part[2] = {engine_hash(e, tag), engine_hash(e, text)};
 
 	return engine_hash(e, span_of(part, sizeof(part)));
 }
@@ -548,7 +385,8 @@ enum offer_result offer_answer(struct engine *e, struct call *c, enum side from,
 			       const struct sip_msg *m, struct span text, struct span *out)
 {
 	struct offer *o = c->offer;
-	uint64_t hash = offer_hash(e, m, text);
+	struct span tag = m->request ? m->from_tag : m->to_tag;
+	uint64_t hash = offer_hash(e, tag, text);
 	struct offer_edits ed = {0};
 	enum sdp_why why;
 	struct sdp s;
@@ -561,7 +399,7 @@ enum offer_result offer_answer(struct engine *e, struct call *c, enum side from,
 	for (i = 0; i < s.n_media; i++) {
 		struct offer_line *l = &o->line[i];
 
-		if (!offer_answer_line(e, c, from, &s.media[i], l, again))
+		if (!offer_answer_line(e, c, i, &s.media[i], tag, again))
 			return OFFER_BAD;
 		ed.edit[i].reject = !l->accepted;
 		if (!l->accepted)
@@ -699,40 +537,4 @@ const char *offer_suite(const struct call *c)
 		if (c->media[i] && c->media[i]->in_force)
 			return offer_suites[c->media[i]->cur.seal_suite].name;
 	return "";
-}
-
-/* ---- media events ---- */
-
-void engine_medium_opened(struct engine *e, uint64_t medium, const struct engine_medium_addrs *a,
-			  uint64_t now_ms)
-{
-	struct medium *m = medium_find(e, medium);
-
-	e->now = now_ms;
-	if (!m || m->ready)
-		return;
-	m->ready = true;
-	m->a = *a;
-	if (m->call->offer && !offer_waits(m->call->offer))
-		call_resume(e, m->call);
-}
-
-void engine_medium_failed(struct engine *e, uint64_t medium, const char *reason, uint64_t now_ms)
-{
-	struct medium *m = medium_find(e, medium);
-
-	e->now = now_ms;
-	if (m)
-		call_media_failed(e, m->call, reason);
-}
-
-void engine_medium_silent(struct engine *e, uint64_t medium, uint64_t now_ms)
-{
-	struct medium *m = medium_find(e, medium);
-
-	e->now = now_ms;
-	if (!m)
-		return;
-	m->silent = true;
-	call_silent(e, m->call);
 }

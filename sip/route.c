@@ -267,6 +267,17 @@ static void route_cancel(struct engine *e, const struct peer *up, const struct s
 		txn_cancel(e, t);
 }
 
+static void route_bad_extension(struct engine *e, const struct peer *up, const struct sip_msg *m)
+{
+	const struct sip_header *h = sip_header_find(m, SIP_H_PROXY_REQUIRE, 0, NULL);
+	char more[256];
+
+	(void)snprintf(more, sizeof(more), "Unsupported: %.*s\r\n",
+		       h->value.n > 200 ? 200 : (int)h->value.n, (const char *)h->value.p);
+	txn_stateless(e, up, m, 420, "Bad Extension",
+		      memchr(h->value.p, '\n', h->value.n) ? NULL : more);
+}
+
 /* What needs no routing. True: done. */
 static bool route_common(struct engine *e, const struct peer *up, const struct sip_msg *m)
 {
@@ -291,6 +302,11 @@ static bool route_common(struct engine *e, const struct peer *up, const struct s
 	e->stats.requests++;
 	if (m->max_forwards == 0 && m->method != SIP_M_OPTIONS) {
 		route_refuse(e, up, m, 483, "Too Many Hops", "max-forwards");
+		return true;
+	}
+	if (sip_header_find(m, SIP_H_PROXY_REQUIRE, 0,
+			    NULL)) { /* RFC 3261 16.3: we know no extension that asks for it */
+		route_bad_extension(e, up, m);
 		return true;
 	}
 	return false;

@@ -22,8 +22,13 @@ static bool txn_over(enum txn_state s)
 	return s == TXN_NONE || s == TXN_ENDED;
 }
 
-static void txn_unlink_stream(struct txn *t)
+static void txn_unlink_stream(const struct engine *e, struct txn *t)
 {
+	struct stream *s = t->counted ? engine_stream(e, t->up.stream) : NULL;
+
+	if (s)
+		s->n_txns--;
+	t->counted = false;
 	if (!t->stream_prev)
 		return;
 	*t->stream_prev = t->stream_next;
@@ -49,7 +54,7 @@ static void txn_link_stream(struct engine *e, struct txn *t, const struct peer *
 static void txn_free(struct engine *e, struct txn *t)
 {
 	call_txn_gone(e, t);
-	txn_unlink_stream(t);
+	txn_unlink_stream(e, t);
 	timer_stop(&e->timers, &t->server_again);
 	timer_stop(&e->timers, &t->server_end);
 	timer_stop(&e->timers, &t->client_again);
@@ -195,13 +200,22 @@ static struct txn *txn_alloc(struct engine *e, enum sip_method method, uint64_t 
 
 struct txn *txn_new_server(struct engine *e, const struct peer *up, const struct sip_msg *m)
 {
+	struct stream *s = up->kind == PEER_STREAM ? engine_stream(e, up->stream) : NULL;
 	char name[1024];
 	ssize_t n = txn_name(up, m, m->method, name, sizeof(name));
-	struct txn *t = n > 0 ? txn_alloc(e, m->method, 0) : NULL;
+	struct txn *t;
 
+	if (s && s->n_txns >= (s->admitted ? STREAM_TXNS_MAX : STREAM_TXNS_NEW)) {
+		e->stats.refused_full++;
+		return NULL;
+	}
+	t = n > 0 ? txn_alloc(e, m->method, 0) : NULL;
 	if (!t)
 		return NULL;
 	t->up = *up;
+	t->counted = s != NULL;
+	if (s)
+		s->n_txns++;
 	if (blob_set(&t->name, span_of(name, (size_t)n)) || blob_set(&t->req, m->whole)) {
 		txn_free(e, t);
 		return NULL;
@@ -526,7 +540,7 @@ void txn_stream_gone(struct engine *e, struct stream *s)
 	struct txn *t;
 
 	while ((t = s->txns)) {
-		txn_unlink_stream(t);
+		txn_unlink_stream(e, t);
 		if (t->up.kind == PEER_STREAM && t->up.stream == s->id)
 			txn_up_gone(e, t);
 		else if (t->cancelled)
