@@ -160,6 +160,35 @@ bool scan_escaped(struct span s, unsigned classes)
 	return true;
 }
 
+unsigned scan_unit(struct span s, size_t *i)
+{
+	unsigned c = s.p[(*i)++];
+
+	if (c != '%' || s.n - *i < 2 || !scan_is(s.p[*i], SCAN_HEX) ||
+	    !scan_is(s.p[*i + 1], SCAN_HEX))
+		return c;
+	c = (unsigned)(scan_hex(s.p[*i]) << 4 | scan_hex(s.p[*i + 1])) & 0xff;
+	*i += 2;
+	return scan_is((uint8_t)c, SCAN_RESERVED) ? c | 0x100 : c;
+}
+
+bool scan_equal(struct span a, struct span b, bool fold)
+{
+	size_t i = 0, j = 0;
+
+	while (i < a.n && j < b.n) {
+		unsigned x = scan_unit(a, &i), y = scan_unit(b, &j);
+
+		if (fold) {
+			x = (x & 0x100) | span_lower((uint8_t)x);
+			y = (y & 0x100) | span_lower((uint8_t)y);
+		}
+		if (x != y)
+			return false;
+	}
+	return i == a.n && j == b.n;
+}
+
 bool scan_port(struct span s, uint16_t *out)
 {
 	uint32_t v;
@@ -281,7 +310,8 @@ bool scan_params(struct span *rest, bool uri, struct span *out)
 		if (n == SCAN_PARAMS_MAX || !param_one(&s, uri, &names[n], &end))
 			return false;
 		for (i = 0; i < n; i++)
-			if (span_ieq(names[i], names[n]))
+			if (uri ? scan_equal(names[i], names[n], true)
+				: span_ieq(names[i], names[n]))
 				return false;
 		n++;
 	}

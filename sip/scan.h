@@ -66,6 +66,11 @@ bool scan_token(struct span *s, struct span *out);
 bool scan_quoted(struct span *s, struct span *out);
 /* All of @s is in @classes or %HH. */
 bool scan_escaped(struct span s, unsigned classes);
+/* The unit of @s at *i, a byte or a decoded %HH, for comparison: an escaped reserved character differs from the bare one (RFC 3261
+ * 19.1.4), so it gets a code above 255. */
+unsigned scan_unit(struct span s, size_t *i);
+/* Equal unit by unit; @fold: without regard to ASCII case. */
+bool scan_equal(struct span a, struct span b, bool fold);
 /* 0..15, or -1. */
 int scan_hex(uint8_t c);
 /* A host name, IPv4 or (in brackets) IPv6 address off the front of @s; @out without brackets. */

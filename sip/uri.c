@@ -86,36 +86,6 @@ int sip_uri_parse(struct span s, struct sip_uri *out)
 	return 0;
 }
 
-/* The next unit of @s for comparison. An escaped reserved character differs from the bare one (RFC 3261 19.1.4), so it gets a
- * code of its own. */
-static unsigned unit_next(struct span s, size_t *i)
-{
-	unsigned c = s.p[(*i)++];
-
-	if (c != '%' || s.n - *i < 2)
-		return c;
-	c = (unsigned)(scan_hex(s.p[*i]) << 4 | scan_hex(s.p[*i + 1])) & 0xff;
-	*i += 2;
-	return scan_is((uint8_t)c, SCAN_RESERVED) ? c | 0x100 : c;
-}
-
-static bool units_equal(struct span a, struct span b, bool fold)
-{
-	size_t i = 0, j = 0;
-
-	while (i < a.n && j < b.n) {
-		unsigned x = unit_next(a, &i), y = unit_next(b, &j);
-
-		if (fold) {
-			x = (x & 0x100) | span_lower((uint8_t)x);
-			y = (y & 0x100) | span_lower((uint8_t)y);
-		}
-		if (x != y)
-			return false;
-	}
-	return i == a.n && j == b.n;
-}
-
 static bool hosts_equal(const struct sip_uri *a, const struct sip_uri *b)
 {
 	struct addr x, y;
@@ -136,7 +106,7 @@ static bool param_in_both(struct span name)
 static bool param_lookup(struct span params, struct span name, struct sip_param *out)
 {
 	while (sip_param_next(&params, out) == 1)
-		if (units_equal(out->name, name, true))
+		if (scan_equal(out->name, name, true))
 			return true;
 	return false;
 }
@@ -150,7 +120,7 @@ static bool params_agree(struct span a, struct span b)
 		if (!param_lookup(b, p.name, &q)) {
 			if (param_in_both(p.name))
 				return false;
-		} else if (p.has_value != q.has_value || !units_equal(p.value, q.value, true)) {
+		} else if (p.has_value != q.has_value || !scan_equal(p.value, q.value, true)) {
 			return false;
 		}
 	}
@@ -169,8 +139,8 @@ static bool header_same(struct span x, struct span y)
 {
 	struct span xn = scan_until(x, '='), yn = scan_until(y, '=');
 
-	return units_equal(xn, yn, true) &&
-	       units_equal(span_cut(x, xn.n, x.n), span_cut(y, yn.n, y.n), false);
+	return scan_equal(xn, yn, true) &&
+	       scan_equal(span_cut(x, xn.n, x.n), span_cut(y, yn.n, y.n), false);
 }
 
 static unsigned headers_count(struct span in, struct span one)
@@ -207,9 +177,8 @@ bool sip_uri_equal(const struct sip_uri *a, const struct sip_uri *b)
 		return span_eq(span_cut(a->whole, a->scheme.n, a->whole.n),
 			       span_cut(b->whole, b->scheme.n, b->whole.n));
 	/* "sip:a:@h" has a password, though an empty one; "sip:a@h" has none. No server tells them apart, so neither do we. */
-	return units_equal(a->user, b->user, false) &&
-	       units_equal(a->password, b->password, false) && hosts_equal(a, b) &&
-	       a->port == b->port && params_agree(a->params, b->params) &&
+	return scan_equal(a->user, b->user, false) && scan_equal(a->password, b->password, false) &&
+	       hosts_equal(a, b) && a->port == b->port && params_agree(a->params, b->params) &&
 	       params_agree(b->params, a->params) && headers_equal(a->headers, b->headers);
 }
 
@@ -221,7 +190,7 @@ static void aor_user(struct sip_out *o, struct span user)
 
 	while (i < user.n) {
 		bool escaped = user.p[i] == '%';
-		uint8_t c = (uint8_t)unit_next(user, &i);
+		uint8_t c = (uint8_t)scan_unit(user, &i);
 
 		if (!escaped || scan_is(c, SCAN_UNRESERVED | SCAN_USER))
 			sip_out_span(o, span_of(&c, 1));

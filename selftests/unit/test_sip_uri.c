@@ -138,6 +138,7 @@ static void test_uri_refused(void **state)
 		"sip:a@h;x y",
 		"sip:a@h;x;X",
 		"sip:a@h;x=1;x=1",
+		"sip:a@h;lr;%6Cr",
 		"sip:a@h;x=%4",
 		"sip:a@h;%zz",
 		"sip:a@h?",
