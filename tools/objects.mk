@@ -47,7 +47,9 @@ test_config_LIBS := -lcyaml -lyaml
 test_keeper_OBJS := user/addr user/keeper user/keeper_open user/log user/sandbox
 test_keeper_LIBS := -lseccomp -lcap-ng
 
-HELPERS := bench-media selftests/net/pcapcheck selftests/net/rtptool
+HELPERS := bench-media selftests/net/fakecore selftests/net/pcapcheck selftests/net/rtptool
+selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn user/link_core user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_cert
+selftests_net_fakecore_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
