@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # selftests/net/lib.sh -- the test bed: namespaces, wires, certificates, peers, the two daemons, and their end.
 #
 # In: sourced by the tests here and by tools/demo. Out: functions; state only in $RUN (a temporary directory) and in namespaces
@@ -94,6 +95,7 @@ net_up() {
 	chmod 755 "$RUN"
 	mkdir -p "$RUN"/{log,pids,pki,phones}
 	trap net_exit EXIT
+	trap 'say "FAIL: line $LINENO: $BASH_COMMAND"' ERR
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	for n in inet dmz in lan; do
@@ -146,8 +148,8 @@ net_exit() {
 net_down() {
 	local f n
 
-	for f in $(ls -t "$RUN/pids" 2>/dev/null); do
-		stop "$f"
+	for f in "$RUN"/pids/cap-* "$RUN"/pids/phone-* "$RUN"/pids/*; do
+		stop "${f##*/}"
 	done
 	for n in inet dmz in lan; do
 		[ ! -e "/run/netns/$P-$n" ] || ip netns del "$P-$n"
@@ -175,12 +177,12 @@ alive() { kill -0 "$(pid_of "$1")" 2>/dev/null; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
 stop() { # stop NAME [SIGNAL]: ends it and what it started; KILL after 3 s
-	local p i
+	local p
 
 	[ -s "$RUN/pids/$1" ] || return 0
 	p=$(cat "$RUN/pids/$1")
 	kill -"${2:-TERM}" "$p" 2>/dev/null || true
-	for i in $(seq 60); do
+	for _ in $(seq 60); do
 		kill -0 "$p" 2>/dev/null || break
 		sleep 0.05
 	done
@@ -198,25 +200,27 @@ worker_of() { # the worker of daemon edge|core: the keeper's child
 pki_ca() { # pki_ca NAME
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" \
 		-keyout "$RUN/pki/$1.key" -out "$RUN/pki/$1.pem" -addext basicConstraints=critical,CA:TRUE \
-		-addext keyUsage=critical,keyCertSign,cRLSign 2>/dev/null
+		-addext keyUsage=critical,keyCertSign,cRLSign 2>>"$RUN/log/pki.log"
 }
 pki_issue() { # pki_issue CA FILE NAME [ip]: DNS (and IP) SAN; PKI_EXPIRED=1: ended yesterday
 	local san=DNS:$3 dir=$RUN/pki
 
 	[ -z "${4:-}" ] || san=$san,IP:$4
 	openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$3" -keyout "$dir/$2.key" \
-		-out "$dir/$2.csr" 2>/dev/null
+		-out "$dir/$2.csr" 2>>"$RUN/log/pki.log"
 	printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\nkeyUsage=digitalSignature\n' \
 		"$san" >"$dir/$2.ext"
 	if [ -n "${PKI_EXPIRED:-}" ]; then
 		: >"$dir/index"
+		echo 4242 >"$dir/serial"
+		printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s/index\nserial=%s/serial\nnew_certs_dir=%s\nunique_subject=no\npolicy=p\n[p]\ncommonName=supplied\n' \
+			"$dir" "$dir" "$dir" >"$dir/ca.cnf"
 		openssl ca -batch -notext -md sha256 -cert "$dir/$1.pem" -keyfile "$dir/$1.key" -in "$dir/$2.csr" \
-			-out "$dir/$2.pem" -rand_serial -startdate 20200101000000Z -enddate 20200201000000Z \
-			-extfile "$dir/$2.ext" -config <(printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s/index\nnew_certs_dir=%s\npolicy=p\n[p]\ncommonName=supplied\n' \
-			"$dir" "$dir") 2>/dev/null
+			-out "$dir/$2.pem" -startdate 20200101000000Z -enddate 20200201000000Z \
+			-extfile "$dir/$2.ext" -config "$dir/ca.cnf" 2>>"$RUN/log/pki.log"
 	else
 		openssl x509 -req -in "$dir/$2.csr" -CA "$dir/$1.pem" -CAkey "$dir/$1.key" -CAcreateserial -days 2 \
-			-extfile "$dir/$2.ext" -out "$dir/$2.pem" 2>/dev/null
+			-extfile "$dir/$2.ext" -out "$dir/$2.pem" 2>>"$RUN/log/pki.log"
 	fi
 	chmod 644 "$dir/$2.key" "$dir/$2.pem" # throw-away keys of a test
 }
@@ -284,7 +288,7 @@ phone_up() {
 	mkdir -p "$d"
 	sed -e "s#@IP@#$3#g;s#@DIR@#$d#g;s#@NAME@#$1#g;s#@SIP@#$((6000 + 10 * $4))#g;s#@CTRL@#$((4440 + $4))#g;s#@HZ@#$5#g" \
 		-e "s#@RTPLO@#$((20000 + 100 * $4))#g;s#@RTPHI@#$((20099 + 100 * $4))#g" \
-		-e "s#@DNS@#$([ "$2" = inet ] && echo dns_server 203.0.113.53)#" "$NET/baresip.config.in" >"$d/config"
+		-e "s#@DNS@#$([ "$2" = inet ] && echo dns_server 203.0.113.53:53)#" "$NET/baresip.config.in" >"$d/config"
 	printf '<sip:%s@%s;transport=%s>;auth_pass=pw-%s;outbound="sip:%s;transport=%s";%saudio_codecs=PCMU/8000/1;regint=%s%s\n' \
 		"$1" "$DOMAIN" "$7" "$1" "$6" "$7" "${enc:+mediaenc=$enc;}" "${PHONE_REGINT:-60}" "${9:-;answermode=auto}" >"$d/accounts"
 	: >"$d/contacts"
@@ -293,10 +297,10 @@ phone_up() {
 	wait_for 10 "$1's phone up" tcp_bound "$2" "127.0.0.1:$((4440 + $4))"
 }
 phone() { # phone NAME COMMAND [PARAMETER]: prints the answer
-	local n port hz name=$1
+	local n port name=$1
 
 	shift
-	read -r n port hz <"$RUN/phones/$name/ctl"
+	read -r n port _ <"$RUN/phones/$name/ctl"
 	ns "$n" python3 "$NET/phonectl.py" "$port" "$@"
 }
 phone_registered() { phone "$1" reginfo | grep -q 'OK'; }
@@ -324,7 +328,7 @@ edge_config() {
 	cat >"$RUN/edge.yaml" <<-X
 	name: $EDGE_NAME
 	instance: $INSTANCE
-	user: ${WORKER_USER:-nobody}
+	user: ${WORKER_USER:-daemon}
 	admin: $RUN/edge.sock
 	log: ${LOG_LEVEL:-info}
 	link:
@@ -349,7 +353,7 @@ core_config() {
 	[ -s "$RUN/token.key" ] || head -c 32 /dev/urandom >"$RUN/token.key"
 	cat >"$RUN/core.yaml" <<-X
 	name: $CORE_NAME
-	user: ${WORKER_USER:-nobody}
+	user: ${WORKER_USER:-daemon}
 	admin: $RUN/core.sock
 	log: ${LOG_LEVEL:-info}
 	token_key: $RUN/token.key

@@ -12,7 +12,8 @@ kamailio_up
 pair_up
 old=$(worker_of edge)
 [ -n "$old" ] || fail "the edge has no worker"
-export OLD_WORKER=$old EDGE_KEEPER=$(pid_of edge)
+EDGE_KEEPER=$(pid_of edge)
+export OLD_WORKER=$old EDGE_KEEPER
 script <<'PY'
 import signal
 
