@@ -376,7 +376,8 @@ static void remote_set(struct mc_leg *leg, const struct addr *a)
 	if (addr_eq(&leg->remote, a))
 		return;
 	leg->remote = *a;
-	leg->latched = false;
+	if (!addr_eq(&leg->from, a)) /* another party, which may send from elsewhere */
+		leg->latched = false;
 }
 
 int media_core_set(struct media_core *m, uint64_t medium, const struct media_set *s)
