@@ -24,9 +24,10 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_ban test_config test_conn test_dns test_engine_call test_gate test_keeper test_link test_log test_loop \
-	test_media_core test_media_edge test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value \
-	test_slots test_srtp test_srtp_equal test_tls
+UNIT := test_addr test_ban test_config test_conn test_dns test_engine_call test_engine_identity test_engine_register \
+	test_gate test_keeper test_link test_log test_loop test_media_core test_media_edge test_parse_main test_punch \
+	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal test_tls \
+	test_token test_txn
 test_addr_OBJS := user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
 test_media_edge_OBJS := user/addr user/link.pb-c user/log user/media_edge user/media_edge_flow user/media_edge_show user/prefix user/punch user/slots
@@ -47,14 +48,18 @@ test_config_LIBS := -lcyaml -lyaml
 test_keeper_OBJS := user/addr user/keeper user/keeper_open user/log user/sandbox
 test_keeper_LIBS := -lseccomp -lcap-ng
 
-HELPERS := bench-media selftests/net/fakecore selftests/net/pcapcheck selftests/net/rtptool
+HELPERS := bench-media selftests/bpf/relay selftests/net/fakecore selftests/net/pcapcheck selftests/net/rtptool
+selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps
+selftests_bpf_relay_LIBS := -lbpf
 selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn user/link_core user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_cert
 selftests_net_fakecore_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ := fuzz_sdp fuzz_sip fuzz_uri
+FUZZ := fuzz_link fuzz_sdp fuzz_sip fuzz_uri
+fuzz_link_SRCS := user/link_frame.c build/user/link.pb-c.c
+fuzz_link_LIBS := -lprotobuf-c
 SIP_SRCS := $(SIP:=.c) user/addr.c
 fuzz_sdp_SRCS := $(SIP_SRCS)
 fuzz_sip_SRCS := $(SIP_SRCS)
@@ -69,6 +74,14 @@ test_sip_uri_OBJS := $(SIP) user/addr
 test_sip_value_OBJS := $(SIP) user/addr
 test_engine_call_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_call_LIBS := -lcrypto
+test_engine_register_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
+test_engine_register_LIBS := -lcrypto
+test_engine_identity_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
+test_engine_identity_LIBS := -lcrypto
+test_txn_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
+test_txn_LIBS := -lcrypto
+test_token_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
+test_token_LIBS := -lcrypto
 test_media_core_OBJS := $(MEDIA_CORE) user/addr user/link.pb-c user/loop user/loop_dgram user/loop_timer
 test_media_core_LIBS := $(SRTP_LIBS) -luring -lprotobuf-c -ljansson
 test_punch_OBJS := user/punch

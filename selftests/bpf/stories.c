@@ -1,0 +1,276 @@
+/* selftests/bpf/stories.c -- sequences: windows, updates, slots used again, bans, interfaces, two CPUs at one latch. */
+#include <errno.h>
+#include <linux/bpf.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "selftests/bpf/relay.h"
+
+#define SECOND 1000000000ull
+#define RACES  200
+
+static struct spec inward(const struct rig *r, int fam, enum rig_flow flow, uint16_t port)
+{
+	struct spec s = {.src = r->client[fam], .dst = r->outside[fam]};
+
+	s.src.port = port;
+	s.dst.port = (uint16_t)(RIG_OUTSIDE + flow);
+	return s;
+}
+
+static struct spec outward(const struct rig *r, int fam, enum rig_flow flow)
+{
+	struct spec s = {.src = r->core[fam], .dst = r->inside[fam]};
+
+	s.dst.port = (uint16_t)(RIG_INSIDE + flow);
+	return s;
+}
+
+static void expect(struct rig *r, const char *step, const struct spec *s, enum relay_reason want)
+{
+	struct rig_result got = {0};
+	int why = send_one(r, s, &got);
+
+	check(why == (int)want, "%s: %s, wanted %s", step,
+	      why < 0 ? "none or several" : maps_reason_name((unsigned)why),
+	      maps_reason_name(want));
+	if (want <= R_FORWARD_OUT)
+		check(frame_checksums_right(got.frame, got.n, s->no_checksum), "%s: checksum",
+		      step);
+}
+
+static struct maps_flow_report report(struct rig *r, uint32_t slot)
+{
+	struct maps_flow_report rep = {0};
+
+	check(!maps_flow_read(r->maps, slot, &rep), "flow %u is on", slot);
+	return rep;
+}
+
+static void story_window(struct rig *r, int fam)
+{
+	uint32_t slot = (uint32_t)fam * RIG_RANGE + FLOW_FRESH;
+	struct spec a = inward(r, fam, FLOW_FRESH, 5004), b = inward(r, fam, FLOW_FRESH, 5010),
+		    c = inward(r, fam, FLOW_FRESH, 5020), out = outward(r, fam, FLOW_FRESH);
+	struct rig_result got;
+
+	expect(r, "outwards before", &out, R_DROP_NOT_LATCHED);
+	expect(r, "a latches", &a, R_FORWARD_IN);
+	expect(r, "b is refused", &b, R_DROP_LATCHED);
+	check(send_one(r, &out, &got) == R_FORWARD_OUT, "outwards to a");
+	check(!maps_flow_reopen(r->maps, slot, rig_now() + 10 * SECOND), "reopen");
+	expect(r, "a passes the open window", &a, R_FORWARD_IN);
+	check(report(r, slot).window_open, "a did not close it");
+	expect(r, "b takes the leg", &b, R_FORWARD_IN);
+	check(report(r, slot).latched.port == 5010 && !report(r, slot).window_open,
+	      "the leg is b's");
+	expect(r, "a is refused", &a, R_DROP_LATCHED);
+	expect(r, "c is refused", &c, R_DROP_LATCHED);
+	expect(r, "outwards to b", &out, R_FORWARD_OUT);
+	check(!maps_flow_reopen(r->maps, slot, rig_now() - SECOND / 10), "reopen in the past");
+	expect(r, "c comes late", &c, R_DROP_LATCHED);
+	check(report(r, slot).packets_in == 3 && report(r, slot).packets_out == 2,
+	      "counters of both legs");
+}
+
+static void story_update(struct rig *r, int fam)
+{
+	uint32_t slot = (uint32_t)fam * RIG_RANGE + FLOW_NO_CORE;
+	struct spec in = inward(r, fam, FLOW_NO_CORE, 5004), out = outward(r, fam, FLOW_NO_CORE);
+	struct maps_flow_report rep;
+	struct maps_flow f;
+
+	expect(r, "before the punch", &in, R_DROP_NO_CORE);
+	check(!maps_flow_get(r->maps, slot, &f), "get");
+	f.core = r->core[fam];
+	check(!maps_flow_update(r->maps, slot, &f), "core known");
+	expect(r, "after the punch", &in, R_FORWARD_IN);
+	expect(r, "and back", &out, R_FORWARD_OUT);
+	f.core.port++;
+	check(!maps_flow_update(r->maps, slot, &f), "core moves");
+	expect(r, "its old port", &out, R_DROP_CORE);
+	out.src.port++;
+	expect(r, "its new port", &out, R_FORWARD_OUT);
+	f.nh_in = HOP_NONE;
+	check(!maps_flow_update(r->maps, slot, &f), "gateway lost");
+	expect(r, "no gateway", &in, R_DROP_NO_NEXT_HOP);
+	check(report(r, slot).packets_in == 1 && report(r, slot).latched.port == 5004,
+	      "latch and counters stayed");
+	f.client = fam ? rig_addr("2001:db8:f::8", 0) : rig_addr("198.51.100.9", 0);
+	f.nh_in = HOP_FAR;
+	check(!maps_flow_update(r->maps, slot, &f) &&
+		      !maps_flow_reopen(r->maps, slot, rig_now() + 10 * SECOND),
+	      "client moves");
+	expect(r, "pinned source still passes", &in, R_FORWARD_IN);
+	in.src = f.client;
+	in.src.port = 6000;
+	expect(r, "new address takes the leg", &in, R_FORWARD_IN);
+	rep = report(r, slot);
+	check(addr_eq(&rep.latched, &in.src), "latched to the new address");
+}
+
+static void story_slot(struct rig *r, int fam)
+{
+	uint32_t slot = (uint32_t)fam * RIG_RANGE + FLOW_LATCHED;
+	struct spec in = inward(r, fam, FLOW_LATCHED, 5004),
+		    other = inward(r, fam, FLOW_LATCHED, 7000);
+	struct maps_flow f;
+
+	expect(r, "first call", &in, R_FORWARD_IN);
+	check(!maps_flow_get(r->maps, slot, &f), "get");
+	check(maps_flow_install(r->maps, slot, &f) == -EEXIST, "slot is on");
+	maps_flow_free(r->maps, slot);
+	expect(r, "after the call", &in, R_DROP_SLOT_OFF);
+	check(maps_flow_get(r->maps, slot, &f) == -ENOENT, "no flow");
+	f.id = 9000 + slot;
+	check(!maps_flow_install(r->maps, slot, &f), "second call");
+	check(!report(r, slot).packets_in && !report(r, slot).latched.port, "starts empty");
+	expect(r, "another port latches", &other, R_FORWARD_IN);
+	expect(r, "the first call's does not", &in, R_DROP_LATCHED);
+	f.client = r->client[!fam];
+	maps_flow_free(r->maps, slot);
+	check(maps_flow_install(r->maps, slot, &f) == -EINVAL, "client of the other family");
+	check(maps_flow_install(r->maps, 2 * RIG_RANGE, &f) == -EINVAL, "slot out of range");
+}
+
+static void story_ban(struct rig *r, int fam)
+{
+	struct spec media = inward(r, fam, FLOW_LATCHED, 5004), dns = media, syn = media, ack, http;
+	unsigned len = fam ? 48 : 24;
+
+	dns.dst.port = 53;
+	syn.dst.port = RIG_SIP;
+	syn.proto = IPPROTO_TCP;
+	syn.tcp_flags = TH_SYN;
+	ack = syn;
+	ack.tcp_flags = TH_ACK;
+	http = syn;
+	http.dst.port = 80;
+	expect(r, "syn", &syn, R_PASS_NOT_UDP);
+	check(!maps_ban_set(r->maps, &r->client[fam], len, rig_now() + 60 * SECOND), "ban");
+	expect(r, "syn, banned", &syn, R_DROP_BAN_TCP);
+	expect(r, "ack of a connection, banned", &ack, R_PASS_NOT_UDP);
+	expect(r, "syn to a port not ours, banned", &http, R_PASS_NOT_UDP);
+	ack.tcp_flags = TH_SYN | TH_ACK;
+	expect(r, "syn+ack, banned", &ack, R_PASS_NOT_UDP);
+	expect(r, "udp without a flow, banned", &dns, R_DROP_BAN_UDP);
+	expect(r, "latched flow, banned", &media, R_FORWARD_IN);
+	media.dst.port = RIG_OUTSIDE + RIG_FLOWS;
+	expect(r, "port without a flow, banned", &media, R_DROP_SLOT_OFF);
+	dns.src = fam ? rig_addr("2001:db8:e::1", 53) : rig_addr("198.51.101.1", 53);
+	expect(r, "outside the prefix", &dns, R_PASS_NO_FLOW);
+	check(!maps_ban_set(r->maps, &r->client[fam], len, rig_now() - SECOND), "ban of the past");
+	expect(r, "syn, ban over", &syn, R_PASS_NOT_UDP);
+	check(!maps_ban_clear(r->maps, &r->client[fam], len), "clear");
+	expect(r, "syn, cleared", &syn, R_PASS_NOT_UDP);
+	check(maps_ban_set(r->maps, &r->client[fam], fam ? 129 : 33, 0) == -EINVAL,
+	      "prefix too long");
+	check(maps_ban_clear(r->maps, &r->client[fam], len) == -ENOENT, "nothing to clear");
+}
+
+static void story_interface(struct rig *r, int fam)
+{
+	struct spec in = inward(r, fam, FLOW_LATCHED, 5004), out = outward(r, fam, FLOW_LATCHED),
+		    stun = out;
+	uint32_t side = (uint32_t)fam * 2;
+
+	stun.body = BODY_STUN_REQUEST;
+	rig_side_ifindex(r, side, 5);
+	rig_side_ifindex(r, side + 1, 5);
+	expect(r, "inwards by the wrong interface", &in, R_DROP_INTERFACE);
+	expect(r, "outwards by the wrong interface", &out, R_DROP_INTERFACE);
+	expect(r, "punch by the wrong interface", &stun, R_DROP_INTERFACE);
+	rig_side_ifindex(r, side, 0);
+	rig_side_ifindex(r, side + 1, RIG_LO);
+	expect(r, "any interface", &in, R_FORWARD_IN);
+	expect(r, "the right interface", &out, R_FORWARD_OUT);
+	rig_side_ifindex(r, side, RIG_LO);
+}
+
+/* Checksums over many payloads and addresses, those that fold to 0 and 0xffff among them. */
+static void story_sums(struct rig *r, int fam)
+{
+	struct spec in = inward(r, fam, FLOW_LATCHED, 5004);
+	struct rig_result got;
+	uint8_t frame[FRAME_MAX];
+	unsigned bad = 0;
+	size_t n;
+
+	in.body_len = 174;
+	n = frame_build(&in, frame);
+	for (unsigned i = 0; i < 65536; i += 13) {
+		uint16_t word = htons((uint16_t)i), check_field = 0;
+		size_t udp = fam ? 54 : 34;
+
+		/* One payload word takes all values, and the checksum of the whole follows by brute force. */
+		in.src.port = 5004;
+		memcpy(frame + n - 2, &word, 2);
+		memcpy(frame + udp + 6, &check_field, 2);
+		frame_udp_check(frame, udp);
+		if (rig_run(r, frame, n, &got) || got.reason != R_FORWARD_IN ||
+		    !frame_checksums_right(got.frame, got.n, false))
+			bad++;
+	}
+	check(!bad, "%u of 5042 checksums wrong", bad);
+}
+
+struct racer {
+	struct rig *r;
+	struct spec s;
+	pthread_barrier_t *start;
+	int forwarded;
+};
+
+static void *race_run(void *arg)
+{
+	struct racer *me = arg;
+	struct rig_result got;
+	uint8_t frame[FRAME_MAX];
+	size_t n = frame_build(&me->s, frame);
+
+	pthread_barrier_wait(me->start);
+	if (!rig_fire(me->r, frame, n, &got))
+		me->forwarded = got.verdict == XDP_REDIRECT;
+	return NULL;
+}
+
+/* Two sources at one fresh leg at the same instant: one of them has it. */
+static void story_race(struct rig *r, int fam)
+{
+	unsigned bad = 0;
+
+	for (int i = 0; i < RACES; i++) {
+		uint32_t slot = (uint32_t)fam * RIG_RANGE + FLOW_FRESH;
+		struct racer racers[2];
+		struct maps_flow_report rep;
+		pthread_barrier_t start;
+		pthread_t t[2];
+
+		rig_reset(r);
+		pthread_barrier_init(&start, NULL, 2);
+		for (int k = 0; k < 2; k++) {
+			racers[k] = (struct racer){
+				.r = r,
+				.s = inward(r, fam, FLOW_FRESH, (uint16_t)(5004 + k)),
+				.start = &start};
+			pthread_create(&t[k], NULL, race_run, &racers[k]);
+		}
+		for (int k = 0; k < 2; k++)
+			pthread_join(t[k], NULL);
+		pthread_barrier_destroy(&start);
+		rep = report(r, slot);
+		bad += racers[0].forwarded + racers[1].forwarded != 1;
+		bad += !racers[rep.latched.port & 1].forwarded || rep.packets_in != 1;
+	}
+	check(!bad, "%u of %d races without one winner", bad, RACES);
+}
+
+const struct story stories[] = {
+	{"window", story_window}, {"update", story_update},	  {"slot", story_slot},
+	{"ban", story_ban},	  {"interface", story_interface}, {"sums", story_sums},
+	{"race", story_race},
+};
+const unsigned stories_n = sizeof(stories) / sizeof(stories[0]);
