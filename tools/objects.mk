@@ -58,7 +58,7 @@ selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
 FUZZ := fuzz_link fuzz_sdp fuzz_sip fuzz_uri
-fuzz_link_SRCS := user/link_frame.c build/user/link.pb-c.c
+fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 SIP_SRCS := $(SIP:=.c) user/addr.c
 fuzz_sdp_SRCS := $(SIP_SRCS)

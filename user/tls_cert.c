@@ -116,7 +116,9 @@ static void name_put(char *buf, size_t n, size_t *len, const char *s, size_t sle
 {
 	size_t i;
 
-	if (*len && *len + 2 < n) {
+	if (*len) {
+		if (*len + 2 >= n)
+			return;
 		buf[(*len)++] = ',';
 		buf[(*len)++] = ' ';
 	}
