@@ -1,0 +1,338 @@
+/* tools/sallyctl.c -- ask the daemons what they do, and make the link's certificates.
+ *
+ * In: a command; for the daemons' commands one line of JSON to each unix socket and one line back. Out: tables for people or JSON
+ * (-j). Exit 0: answered; 1: nothing answered or not found; 2: wrong usage. Owns nothing beyond the run. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "tools/pki.h"
+
+#define ANSWER_MAX (64u * 1024 * 1024)
+#define COLUMNS	   40
+
+struct ctl_socket {
+	const char *label, *path;
+};
+
+static const struct ctl_socket default_sockets[] = {{"edge", "/run/sallyport/edge.sock"},
+						    {"core", "/run/sallyport/core.sock"}};
+
+static int ctl_usage(int status)
+{
+	fputs("usage: sallyctl [-j] [-s SOCKET] COMMAND\n"
+	      "  status        links, counters, call servers\n"
+	      "  flows         media flows: addresses, latch, packets each way, rung\n"
+	      "  streams       clients' streams: state, bytes, TLS, rung\n"
+	      "  regs          registered devices (core)\n"
+	      "  calls         calls (core)\n"
+	      "  why ID        one stream, flow or call: its rung and the reason\n"
+	      "  pki init DIR --name CA-NAME | pki issue DIR NAME [--san NAME-OR-ADDRESS]... "
+	      "[--days N] | pki show FILE\n"
+	      "Without -s both daemons' default sockets are asked (/run/sallyport/edge.sock, "
+	      "core.sock).\n",
+	      status ? stderr : stdout);
+	return status;
+}
+
+/* ---- asking ----------------------------------------------------------------------------------------------------------------- */
+
+static int ctl_connect(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	struct timeval tv = {.tv_sec = 10};
+	int fd;
+
+	if (strlen(path) >= sizeof(sun.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(sun.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun))) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static json_t *ctl_read(int fd)
+{
+	char *text = NULL, *grown;
+	size_t n = 0, cap = 0;
+	json_t *answer = NULL;
+	json_error_t err;
+	ssize_t got;
+
+	do {
+		if (n == cap) {
+			cap = cap ? 2 * cap : 65536;
+			grown = cap <= ANSWER_MAX ? realloc(text, cap) : NULL;
+			if (!grown)
+				goto out;
+			text = grown;
+		}
+		got = read(fd, text + n, cap - n);
+		if (got > 0)
+			n += (size_t)got;
+	} while (got > 0);
+	answer = json_loadb(text, n, 0, &err);
+out:
+	free(text);
+	return answer;
+}
+
+/* A new reference, or NULL with errno. */
+static json_t *ctl_ask(const char *path, const char *cmd, const char *arg)
+{
+	json_t *req = json_pack("{s:s}", "cmd", cmd), *answer;
+	int fd = ctl_connect(path);
+	char *line;
+
+	if (fd < 0) {
+		json_decref(req);
+		errno = -fd;
+		return NULL;
+	}
+	if (arg)
+		json_object_set_new(req, "arg", json_string(arg));
+	line = json_dumps(req, JSON_COMPACT);
+	json_decref(req);
+	if (!line || dprintf(fd, "%s\n", line) < 0) {
+		free(line);
+		close(fd);
+		return NULL;
+	}
+	free(line);
+	answer = ctl_read(fd);
+	close(fd);
+	if (!answer)
+		errno = EPROTO;
+	return answer;
+}
+
+/* ---- tables ----------------------------------------------------------------------------------------------------------------- */
+
+/* One cell as text; the result lives until the call after next. */
+static const char *ctl_cell(const json_t *v)
+{
+	static char texts[2][512];
+	static unsigned turn;
+	char *t = texts[turn ^= 1], *dump;
+
+	switch (v ? json_typeof(v) : JSON_NULL) {
+	case JSON_STRING:
+		return json_string_value(v);
+	case JSON_INTEGER:
+		snprintf(t, sizeof(texts[0]), "%lld", (long long)json_integer_value(v));
+		return t;
+	case JSON_REAL:
+		snprintf(t, sizeof(texts[0]), "%.3g", json_real_value(v));
+		return t;
+	case JSON_TRUE:
+		return "yes";
+	case JSON_FALSE:
+		return "no";
+	case JSON_NULL:
+		return "-";
+	default:
+		dump = json_dumps(v, JSON_COMPACT);
+		snprintf(t, sizeof(texts[0]), "%s", dump ? dump : "?");
+		free(dump);
+		return t;
+	}
+}
+
+static unsigned ctl_columns(const json_t *rows, const char *names[COLUMNS], size_t widths[COLUMNS])
+{
+	unsigned n = 0, c;
+	const char *key;
+	json_t *row, *v;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		json_object_foreach(row, key, v)
+		{
+			size_t w = strlen(ctl_cell(v));
+
+			for (c = 0; c < n && strcmp(names[c], key); c++)
+				;
+			if (c == n && n == COLUMNS)
+				continue;
+			if (c == n) {
+				names[n] = key;
+				widths[n++] = strlen(key);
+			}
+			if (w > widths[c])
+				widths[c] = w;
+		}
+	}
+	return n;
+}
+
+static void ctl_print_rows(const json_t *rows)
+{
+	const char *names[COLUMNS];
+	size_t widths[COLUMNS], i;
+	unsigned n = ctl_columns(rows, names, widths), c;
+	json_t *row;
+
+	for (c = 0; c < n; c++)
+		printf("%-*s%s", c + 1 == n ? 0 : (int)widths[c], names[c],
+		       c + 1 == n ? "\n" : "  ");
+	json_array_foreach(rows, i, row)
+	{
+		for (c = 0; c < n; c++)
+			printf("%-*s%s", c + 1 == n ? 0 : (int)widths[c],
+			       ctl_cell(json_object_get(row, names[c])), c + 1 == n ? "\n" : "  ");
+	}
+	if (!json_array_size(rows))
+		puts("(none)");
+}
+
+static void ctl_print(const json_t *v, int indent);
+
+static void ctl_print_object(const json_t *o, int indent)
+{
+	const char *key;
+	size_t width = 0;
+	json_t *v;
+
+	json_object_foreach((json_t *)o, key, v) if (strlen(key) > width) width = strlen(key);
+	json_object_foreach((json_t *)o, key, v)
+	{
+		if (json_is_object(v) ||
+		    (json_is_array(v) &&
+		     (!json_array_size(v) || json_is_object(json_array_get(v, 0))))) {
+			printf("%*s%s:\n", indent, "", key);
+			ctl_print(v, indent + 2);
+		} else {
+			printf("%*s%-*s  %s\n", indent, "", (int)width, key, ctl_cell(v));
+		}
+	}
+}
+
+static void ctl_print(const json_t *v, int indent)
+{
+	if (json_is_array(v))
+		ctl_print_rows(v);
+	else if (json_is_object(v))
+		ctl_print_object(v, indent);
+	else
+		printf("%s\n", ctl_cell(v));
+}
+
+/* ---- commands --------------------------------------------------------------------------------------------------------------- */
+
+static bool ctl_command_known(const char *cmd)
+{
+	static const char *const known[] = {"status", "flows", "streams", "regs", "calls", "why"};
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!strcmp(known[i], cmd))
+			return true;
+	return false;
+}
+
+/* Answers by label; what only the other daemon knows ("unknown command", "not found") is left out when one of two is asked. */
+static json_t *ctl_collect(const struct ctl_socket *sockets, unsigned n, const char *cmd,
+			   const char *arg, unsigned *reached)
+{
+	json_t *all = json_object();
+	unsigned i;
+
+	*reached = 0;
+	for (i = 0; i < n; i++) {
+		json_t *a = ctl_ask(sockets[i].path, cmd, arg);
+
+		if (!a) {
+			if (n == 1 || (errno != ENOENT && errno != ECONNREFUSED))
+				fprintf(stderr, "sallyctl: %s: %s\n", sockets[i].path,
+					strerror(errno));
+			continue;
+		}
+		++*reached;
+		if (json_is_object(a) && json_object_get(a, "error")) {
+			if (n == 1)
+				fprintf(stderr, "sallyctl: %s\n",
+					ctl_cell(json_object_get(a, "error")));
+			json_decref(a);
+			continue;
+		}
+		json_object_set_new(all, sockets[i].label, a);
+	}
+	return all;
+}
+
+static int ctl_show(const struct ctl_socket *sockets, unsigned n, const char *cmd, const char *arg,
+		    bool json)
+{
+	unsigned reached;
+	json_t *all = ctl_collect(sockets, n, cmd, arg, &reached), *v;
+	const char *label;
+	int status = json_object_size(all) ? 0 : 1;
+
+	if (!reached)
+		fprintf(stderr, "sallyctl: no daemon answered; is one running, and may you open "
+				"its socket (-s SOCKET)?\n");
+	else if (status && n > 1)
+		fprintf(stderr, "sallyctl: %s%s%s: not found\n", cmd, arg ? " " : "",
+			arg ? arg : "");
+	if (json && !status) {
+		json_dumpf(all, stdout, JSON_INDENT(1));
+		putchar('\n');
+	} else {
+		json_object_foreach(all, label, v)
+		{
+			printf("%s %s\n", label, cmd);
+			ctl_print(v, 2);
+		}
+	}
+	json_decref(all);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl_socket one = {"daemon", NULL};
+	const char *arg = NULL;
+	bool json = false;
+	int c;
+
+	if (argc > 1 && !strcmp(argv[1], "pki"))
+		return pki_main(argc - 1, argv + 1);
+	while ((c = getopt(argc, argv, "+js:h")) != -1) {
+		if (c == 'j')
+			json = true;
+		else if (c == 's')
+			one.path = optarg;
+		else
+			return ctl_usage(c == 'h' ? 0 : 2);
+	}
+	if (optind == argc || !ctl_command_known(argv[optind]))
+		return ctl_usage(2);
+	if (!strcmp(argv[optind], "why")) {
+		if (optind + 2 != argc)
+			return ctl_usage(2);
+		arg = argv[optind + 1];
+	} else if (optind + 1 != argc) {
+		return ctl_usage(2);
+	}
+	if (one.path)
+		return ctl_show(&one, 1, argv[optind], arg, json);
+	return ctl_show(default_sockets, 2, argv[optind], arg, json);
+}
