@@ -190,16 +190,16 @@ static void client_down(void *arg, int err, const char *why)
 
 	if (s->state == STREAM_ENDED)
 		return;
-	if (s->state == STREAM_HANDSHAKE) {
-		/* Garbage and silence add to the score; a connection that was only opened and closed is a health check's. */
-		refusal_log(s->all, s->id, &s->peer, GATE_TLS, SIP_OK);
-		if (err == -EPROTO || err == -ETIMEDOUT)
-			ban_add(s->all->p.ban, &s->peer, gate_reason_score(GATE_TLS),
-				gate_reason_name(GATE_TLS), loop_now_ms(s->all->p.loop));
-	} else if (err == -EPIPE) {
-		s->all->truncated++;
+	if (s->state != STREAM_HANDSHAKE) {
+		stream_over(s, err, "client");
+		return;
 	}
-	stream_end(s, false, err == -EPIPE ? "truncated: FIN without close_notify" : why);
+	/* Garbage and silence add to the score; a connection that was only opened and closed is a health check's. */
+	refusal_log(s->all, s->id, &s->peer, GATE_TLS, SIP_OK);
+	if (err == -EPROTO || err == -ETIMEDOUT)
+		ban_add(s->all->p.ban, &s->peer, gate_reason_score(GATE_TLS),
+			gate_reason_name(GATE_TLS), loop_now_ms(s->all->p.loop));
+	stream_end(s, false, why);
 }
 
 static const struct conn_ops client_ops = {

@@ -225,8 +225,7 @@ void stream_gate_readable(struct stream *s)
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
-			s->all->truncated += n == -EPIPE;
-			stream_end(s, n == 0, n == 0 ? "client closed" : strerrordesc_np((int)-n));
+			stream_over(s, n, "client");
 			return;
 		}
 		s->in_n += (size_t)n;

@@ -84,6 +84,8 @@ extern const struct conn_ops stream_core_ops;
 void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds);
 void stream_relay_in(struct stream *s);	 /* client -> core, after admission */
 void stream_relay_out(struct stream *s); /* core -> client, always */
+/* @who ended it: 0 cleanly, else a negative errno. */
+void stream_over(struct stream *s, ssize_t n, const char *who);
 void stream_core_close(struct stream *s, const char *reason);
 
 #endif

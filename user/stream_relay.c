@@ -40,13 +40,19 @@ static ssize_t move(struct stream *s, struct conn *src, struct conn *dst, bool *
 	return 1;
 }
 
-static void over(struct stream *s, ssize_t n, const char *who)
+static const char *error_text(int err)
+{
+	return !err	       ? "closed"
+	       : err == -EPIPE ? "truncated, FIN without close_notify"
+			       : strerrordesc_np(-err);
+}
+
+void stream_over(struct stream *s, ssize_t n, const char *who)
 {
 	char reason[64];
 
 	s->all->truncated += n == -EPIPE;
-	snprintf(reason, sizeof(reason), "%s: %.48s", who,
-		 n == 0 ? "closed" : strerrordesc_np((int)-n));
+	snprintf(reason, sizeof(reason), "%s: %.48s", who, error_text((int)n));
 	stream_end(s, n == 0, s->close_reason[0] ? s->close_reason : reason);
 }
 
@@ -55,7 +61,7 @@ void stream_relay_in(struct stream *s)
 	ssize_t n = move(s, s->client, s->core, &s->client_paused, &s->bytes_in);
 
 	if (n <= 0) {
-		over(s, n, "client");
+		stream_over(s, n, "client");
 	} else if (s->cap_bytes && s->bytes_in > s->cap_bytes) {
 		stream_refused(s, GATE_CAP_BYTES, SIP_OK);
 		stream_end(s, true, "cap-bytes");
@@ -67,7 +73,7 @@ void stream_relay_out(struct stream *s)
 	ssize_t n = move(s, s->core, s->client, &s->core_paused, &s->bytes_out);
 
 	if (n <= 0)
-		over(s, n, "core");
+		stream_over(s, n, "core");
 }
 
 /* ---- the data connection ---- */
@@ -93,12 +99,10 @@ static void core_drained(void *arg)
 static void core_down(void *arg, int err, const char *why)
 {
 	struct stream *s = arg;
-	char reason[64];
 
-	if (s->state == STREAM_ENDED)
-		return;
-	snprintf(reason, sizeof(reason), "core: %.50s", err ? why : "closed");
-	stream_end(s, err == 0, s->close_reason[0] ? s->close_reason : reason);
+	(void)why; /* the same text, by its errno */
+	if (s->state != STREAM_ENDED)
+		stream_over(s, err, "core");
 }
 
 const struct conn_ops stream_core_ops = {

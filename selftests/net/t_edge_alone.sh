@@ -1,0 +1,320 @@
+#!/bin/bash
+# t_edge_alone.sh -- the edge against a core with no SIP in it (fakecore): gate, admission, caps, ends, flows, bans, a killed worker
+#
+#	203.0.113.50 client --tls-- edge (dmz) ==link== fakecore (inside)
+set -eu
+. "$(dirname "$0")/lib.sh"
+net_isolate "$@"
+need socat ethtool python3 openssl
+need_prog sallyport-edge selftests/net/fakecore
+net_up
+pki_up
+export EDGE_LIMITS="  unadmitted_seconds: 4
+  unadmitted_prefix: 24
+  ban_score: 12
+  ban_seconds: 3"
+edge_up
+mkfifo "$RUN/cmd"
+sleep 600 >"$RUN/cmd" & # keeps the pipe open between commands
+echo $! >"$RUN/pids/cmd"
+core_start() {
+	start fakecore in sh -c 'exec "$@" <"$0"' "$RUN/cmd" "$B/selftests/net/fakecore" "$CORE_NAME" "$EDGE_NAME" \
+		"$EDGE_IN:7001" "$RUN/pki/core.pem" "$RUN/pki/core.key" "$RUN/pki/link-ca.pem" "$DOMAIN" "$CORE_OUT:2776"
+	wait_log 10 fakecore "^up "
+}
+core_start
+EDGE_WORKER=$(worker_of edge)
+export EDGE_WORKER
+ns inet python3 - <<'PY'
+import json, os, re, signal, socket, ssl, sys, time
+E = os.environ
+RUN, DOMAIN, EDGE = E["RUN"], E["DOMAIN"], (E["EDGE_OUT"], 5061)
+ctx = ssl.create_default_context(cafile=f"{RUN}/pki/web-ca.pem")
+ctx.suppress_ragged_eofs = False
+n_check = 0
+
+
+def check(ok, what):
+    global n_check
+    n_check += 1
+    if not ok:
+        print("FAILED:", what)
+        print(open(f"{RUN}/log/fakecore.log").read()[-2000:])
+        sys.exit(1)
+
+
+def wait(sec, what, f):
+    end = time.time() + sec
+    while time.time() < end:
+        r = f()
+        if r:
+            return r
+        time.sleep(0.02)
+    check(False, f"waited in vain for {what}")
+
+
+def log(name):
+    return open(f"{RUN}/log/{name}.log", errors="replace").read()
+
+
+mark = 0
+
+
+def event(regex, sec=3):
+    """The next line of the fake core that matches."""
+    def look():
+        global mark
+        text = log("fakecore")
+        m = re.compile(regex, re.M).search(text[:text.rfind("\n") + 1], mark)
+        if m:
+            mark = m.end()
+        return m
+    return wait(sec, f"fakecore: {regex}", look)
+
+
+def quiet(regex, sec=0.3):
+    time.sleep(sec)
+    return not re.search(regex, log("fakecore")[mark:], re.M)
+
+
+def tell(line):
+    with open(f"{RUN}/cmd", "w") as f:
+        f.write(line + "\n")
+
+
+def admin(cmd, arg=""):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(f"{RUN}/edge.sock")
+    s.sendall((json.dumps({"cmd": cmd, "arg": arg}) + "\n").encode())
+    data = b""
+    while True:
+        d = s.recv(65536)
+        if not d:
+            break
+        data += d
+    return json.loads(data)
+
+
+def refused(reason):
+    return admin("status")["streams"]["refused"][reason]
+
+
+class Client:
+    n = 0
+
+    def __init__(self, src="203.0.113.50"):
+        s = socket.create_connection(EDGE, 3, (src, 0))
+        self.t = ctx.wrap_socket(s, server_hostname=E["EDGE_OUT"])
+        self.t.settimeout(4)
+
+    def send(self, data):
+        self.t.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def recv(self, until=b"\r\n\r\n"):
+        data = b""
+        while until not in data:
+            d = self.t.recv(65536)
+            if not d:
+                break
+            data += d
+        return data.decode()
+
+    def over(self):
+        try:
+            return self.t.recv(1) == b""
+        except (ssl.SSLError, ConnectionError):
+            return True
+
+
+def msg(method, ruri=f"sip:{DOMAIN}", from_=f"sip:alice@{DOMAIN}", extra="", body=""):
+    Client.n += 1
+    return (f"{method} {ruri} SIP/2.0\r\nVia: SIP/2.0/TLS 203.0.113.50:40000;branch=z9hG4bK{Client.n};rport\r\n"
+            f"From: <{from_}>;tag=f{Client.n}\r\nTo: <sip:alice@{DOMAIN}>\r\nCall-ID: c{Client.n}\r\n"
+            f"CSeq: 1 {method}\r\nMax-Forwards: 70\r\n{extra}Content-Length: {len(body)}\r\n\r\n{body}")
+
+
+def opened():
+    return event(r"^open (\w+) client=203\.0\.113\.50:\d+ local=203\.0\.113\.10:5061 service=sip .*tls=TLSv1\.3 cipher=TLS_").group(1)
+
+
+print("== REGISTER goes to the core, its answer comes back; INVITE is refused, admitted, then everything passes")
+a = Client()
+a.send("\r\n\r\n")
+check(a.recv(b"\r\n") == "\r\n", "pong")
+check(quiet("^open "), "no stream before a message")
+m = msg("REGISTER")
+a.send(m[:77])
+time.sleep(0.1)
+a.send(m[77:])
+sid = opened()
+check(event(r"^data %s (.*)$" % sid).group(1) == m.replace("\r", "\\r").replace("\n", "\\n"), "byte for byte")
+tell(f"send {sid} SIP/2.0 401 Unauthorized\\r\\nX: 1\\r\\n\\r\\n")
+check(a.recv().startswith("SIP/2.0 401"), "401")
+a.send(msg("INVITE", f"sip:bob@{DOMAIN}"))
+t0 = time.time()
+check(a.recv().startswith("SIP/2.0 403 Register First"), "403")
+check(0.8 < time.time() - t0 < 2, "held a second for an Admit")
+check(refused("not-admitted") == 1, "counted")
+check(quiet("^data "), "the core saw it")
+a.send(msg("INVITE", f"sip:bob@{DOMAIN}"))
+check(a.recv().startswith("SIP/2.0 403"), "403 at once")
+a.send(msg("REGISTER"))
+event("^data %s REGISTER" % sid)
+i2 = msg("INVITE", f"sip:bob@{DOMAIN}")
+a.send(i2)
+time.sleep(0.3)
+tell(f"admit {sid}")  # as if it came late on its own connection
+event(r"^data %s INVITE" % sid)
+big = "x" * 40000
+a.send(big)
+got = 0
+while got < len(big):
+    got += len(event(r"^data %s (x+)$" % sid).group(1))
+tell(f"send {sid} hello\\r\\n\\r\\n")
+check(a.recv() == "hello\r\n\r\n", "back")
+s = [r for r in admin("streams") if r["stream"] == sid][0]
+check(s["admitted"] and s["state"] == "admitted" and s["rung"] == "user TLS", s)
+check(admin("why", sid)["reason"], "why")
+check(admin("status")["streams"]["unadmitted"] == 0, "not counted any more")
+
+print("== ends: clean, truncated, by the core, revoked")
+time.sleep(4.5)
+check(quiet("^(end|reset)"), "an admitted stream has no deadline")
+a.t.unwrap()
+event(r"^end %s" % sid)
+for how in ("end", "close", "revoke"):
+    c = Client()
+    c.send(msg("REGISTER"))
+    sid = opened()
+    event("^data")
+    tell(f"admit {sid}")
+    wait(2, "admitted", lambda: [r for r in admin("streams") if r["stream"] == sid and r["admitted"]])
+    tell(f"{how} {sid}")
+    check(c.over(), "closed")
+    if how != "end":
+        event(r"^end %s" % sid)
+c = Client()
+c.send(msg("REGISTER"))
+sid = opened()
+event("^data")
+c.t.settimeout(0.3)
+try:
+    c.t.recv(1)  # the session tickets: unread they would turn our FIN into a RST
+except TimeoutError:
+    pass
+os.close(c.t.detach())
+event(r"^close %s client: truncated" % sid)
+event(r"^reset %s" % sid)
+check(admin("status")["streams"]["truncated"] == 1, "counted")
+
+print("== refused: domain, garbage, length, too long, caps")
+n0 = len(re.findall("^open ", log("fakecore"), re.M))
+c = Client()
+for i in range(3):
+    c.send(msg("REGISTER", "sip:other.example"))
+    check(c.recv().startswith("SIP/2.0 403 Domain Not Served Here"), "403")
+check(c.over(), "closed after three")
+check(refused("unserved-domain") == 3, "counted")
+c = Client()
+c.send("GET / HTTP/1.1\r\n\r\n")
+check(c.over(), "closed")
+c = Client()
+c.send(msg("REGISTER").replace("Content-Length: 0", "Content-Length: 0\r\nContent-Length: 0"))
+check(c.recv().startswith("SIP/2.0 400 "), "400")
+check(c.over(), "closed")
+check(refused("malformed") == 2, "counted")
+c = Client()
+c.send(msg("REGISTER", extra="".join(f"X-Long: {'x' * 1000}\r\n" for _ in range(60))))
+check(c.recv().startswith("SIP/2.0 513 Message Too Large"), "513")
+check(refused("too-large") == 1, "counted")
+c = Client()
+c.send(msg("REGISTER")[:50])
+check(c.over(), "cap-seconds")
+check(refused("cap-seconds") == 1, "counted")
+check(len(re.findall("^open ", log("fakecore"), re.M)) == n0, "the core saw one of them")
+check("event=gate-refused" in log("edge") and "reason=unserved-domain" in log("edge"), "logged")
+
+print("== a full prefix")
+many = []
+try:
+    for i in range(30):
+        many.append(Client())
+except (ssl.SSLError, ConnectionError, OSError):
+    pass
+check(len(many) == 24, f"24 of a prefix, not {len(many)}")
+check(refused("prefix-full") >= 1, "counted")
+for c in many:
+    c.t.close()
+wait(3, "all gone", lambda: admin("status")["streams"]["unadmitted"] == 0)
+
+print("== media: ports, punch, flows, free")
+tell("alloc a1 203.0.113.50")
+al = event(r"^allocated a1 error= outside=203\.0\.113\.10:(\d+) inside=172\.16\.0\.10:(\d+)")
+check(int(al.group(1)) % 2 == 0, "even")
+event(r"^punched a1 from=172\.16\.0\.20:2776")
+tell("alloc a2 203.0.113.50 a1")
+al2 = event(r"^allocated a2 error= outside=203\.0\.113\.10:(\d+) ")
+check(int(al2.group(1)) == int(al.group(1)) + 1, "RTCP behind")
+event(r"^punched a2 ")
+f = {r["flow"]: r for r in admin("flows")}
+check(f["a1"]["core_addr"] == "172.16.0.20:2776" and f["a1"]["waits_for"] == "first packet of the client", f)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind(("203.0.113.50", 5004))
+rtp = b"\x80\x00" + bytes(170)
+for i in range(10):
+    u.sendto(rtp, (E["EDGE_OUT"], int(al.group(1))))
+    time.sleep(0.05)
+f = {r["flow"]: r for r in admin("flows")}
+check(f["a1"]["latched"] == "203.0.113.50:5004" and f["a1"]["state"] == "established", f["a1"])
+check(f["a1"]["packets_in"] >= 9, f["a1"])
+event(r"^report a1 in=(?!0 )\d+ ", 5)
+tell("free a2")
+wait(2, "freed", lambda: len(admin("flows")) == 1)
+
+print("== kill -9 of the worker: the flow goes on, is adopted, punched again")
+before = f["a1"]["packets_in"]
+os.kill(int(E["EDGE_WORKER"]), signal.SIGKILL)
+t0 = time.time()
+while time.time() < t0 + 2:
+    u.sendto(rtp, (E["EDGE_OUT"], int(al.group(1))))
+    time.sleep(0.02)
+event(r"^down ", 5)
+event(r"^up ", 10)
+event(r"^allocated a1 error= outside=203\.0\.113\.10:%s " % al.group(1), 5)
+event(r"^punched a1 ", 5)
+row = wait(3, "the flow", lambda: [r for r in admin("flows") if r["flow"] == "a1"])[0]
+check(row["packets_in"] >= before + 95, (before, row))
+st = admin("status")
+check(st["media"]["adopted"] == 1, st["media"])
+tell("free a1")
+wait(2, "freed", lambda: admin("flows") == [])
+
+print("== no core: 503 within 2 s; bans")
+b = Client("203.0.113.51")
+tell("ban 203.0.113.50 32 2")
+wait(2, "banned", lambda: admin("status")["bans"]["active"] == 1)
+try:
+    s = socket.create_connection(EDGE, 1, ("203.0.113.50", 0))
+    check(False, "a banned source connected")
+except OSError:
+    pass
+wait(4, "the ban is over", lambda: admin("status")["bans"]["active"] == 0)
+Client()
+for i in range(14):
+    try:
+        c = Client()
+        c.send("garbage\r\n\r\n")
+        c.over()
+    except OSError:
+        break
+wait(2, "banned by score", lambda: admin("status")["bans"]["active"] == 1)
+check(i >= 11, "not before its score")
+tell("quit")
+wait(3, "the link down", lambda: all(l["state"] == "down" for l in admin("status")["links"]))
+b.send(msg("REGISTER"))
+t0 = time.time()
+r = b.recv()
+check(r.startswith("SIP/2.0 503 ") and "Retry-After: " in r, r)
+check(1.5 < time.time() - t0 < 2.6, "after 2 s")
+print(f"{n_check} checks")
+PY
