@@ -26,13 +26,34 @@ struct mb_cm {
 	uint8_t ipad[20], opad[20];
 };
 
+/* Lanes of AVX-512 HMAC-SHA1; with fewer packets, and on anything older, SHA instructions (two at a time) are faster: measured
+ * 106 ns a packet against 117 (AVX2, full) and 1,100 (AVX2, one packet in eight lanes). Keys are the same for both. */
+#define WIDE 16
+
 struct mb_thread {
 	IMB_MGR *mgr;
+	IMB_MGR *sha; /* with SHA instructions; NULL: the CPU has none */
+	bool wide;
 	IMB_JOB jobs[SRTP_BATCH_MAX];
 };
 
 static _Thread_local struct mb_thread *mb;
 static char text[64];
+
+/* Without it HMACs go through the first manager, only slower. */
+static void sha_init(struct mb_thread *t)
+{
+	if (!(t->mgr->features & IMB_FEATURE_SHANI))
+		return;
+	t->sha = alloc_mb_mgr(0);
+	if (!t->sha)
+		return;
+	init_mb_mgr_sse(t->sha);
+	if (imb_get_errno(t->sha)) {
+		free_mb_mgr(t->sha);
+		t->sha = NULL;
+	}
+}
 
 static struct mb_thread *mb_thread(const char **why)
 {
@@ -57,7 +78,10 @@ static struct mb_thread *mb_thread(const char **why)
 	*why = imb_get_strerror(imb_get_errno(t->mgr));
 	if (imb_get_errno(t->mgr) || arch < IMB_ARCH_SSE || arch >= IMB_ARCH_NUM)
 		goto fail;
-	snprintf(text, sizeof(text), "ipsec-mb %.20s, %s", imb_get_version_str(), names[arch]);
+	t->wide = arch == IMB_ARCH_AVX512;
+	sha_init(t);
+	snprintf(text, sizeof(text), "ipsec-mb %.20s, %s%s", imb_get_version_str(), names[arch],
+		 t->sha ? " and sha" : "");
 	mb = t;
 	return t;
 fail:
@@ -157,6 +181,7 @@ static bool mb_ctr(struct srtp_job *j, unsigned n)
 static bool mb_hmac(struct srtp_job *j, unsigned n)
 {
 	const struct mb_cm *k;
+	IMB_MGR *m;
 	IMB_JOB *b;
 	unsigned i;
 
@@ -172,7 +197,8 @@ static bool mb_hmac(struct srtp_job *j, unsigned n)
 		b->u.HMAC._hashed_auth_key_xor_opad = k->opad;
 		b->hash_alg = IMB_AUTH_HMAC_SHA_1;
 	}
-	return IMB_SUBMIT_HASH_BURST_NOCHECK(mb->mgr, mb->jobs, n, IMB_AUTH_HMAC_SHA_1) == n;
+	m = mb->sha && !(mb->wide && n >= WIDE) ? mb->sha : mb->mgr;
+	return IMB_SUBMIT_HASH_BURST_NOCHECK(m, mb->jobs, n, IMB_AUTH_HMAC_SHA_1) == n;
 }
 
 static bool mb_gcm(enum srtp_suite s, bool seal, const struct srtp_gcm *g, uint8_t tag[16])
