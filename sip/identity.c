@@ -15,6 +15,9 @@ static bool identity_host_is(struct span host, const char *name)
 /* Whether @u names us by host and port: the edge's published name for a client, our own inside. */
 static bool identity_is_us(const struct engine *e, const struct stream *s, const struct sip_uri *u)
 {
+	/* A client may know us by the edge's name or by a domain whose SRV record leads here. */
+	if (s && u->user.n == 0 && engine_server_of(e, u->host) >= 0)
+		return true;
 	if (s)
 		return identity_host_is(u->host, s->edge_host) &&
 		       (u->port == 0 || u->port == s->edge_port);
