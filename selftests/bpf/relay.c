@@ -2,7 +2,7 @@
  *
  * Of every packet it checks: verdict, that exactly the expected reason was counted, every byte of the frame that comes out
  * (against a frame built from what is expected, plus both checksums computed anew), and the flow's counters and latch.
- * Prints a line a group and `bpf: N passed, N failed, N skipped`. Exit: 0, 1, or 77 where BPF may not be loaded.
+ * Arguments: BPF objects that have to load as well. Prints a line a group and `bpf: N passed, N failed, N skipped`. Exit: 0, 1, or 77 where BPF may not be loaded.
  * Frames under 14 bytes cannot be tried: the kernel does not take them for a test run. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -213,7 +213,18 @@ static void story_run(struct rig *r, const struct story *s)
 	       totals.failed - before.failed);
 }
 
-int main(void)
+/* Every object named on the command line has to be accepted by this kernel's verifier. */
+static void object_check(const char *path)
+{
+	struct bpf_object *o = bpf_object__open_file(path, NULL);
+	int e = o ? bpf_object__load(o) : -errno;
+
+	check(!e, "%s: %s", path, strerror(-e));
+	printf("bpf %s: %s\n", path, e ? "refused" : "accepted");
+	bpf_object__close(o);
+}
+
+int main(int argc, char **argv)
 {
 	struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
 	struct rig rig = {0};
@@ -228,6 +239,8 @@ int main(void)
 			printf("bpf: 0 passed, 0 failed, 1 skipped\n");
 		return e == -EPERM ? 77 : 1;
 	}
+	for (int i = 1; i < argc; i++)
+		object_check(argv[i]);
 	for (unsigned i = 0; i < groups_n; i++)
 		group_run(&rig, &groups[i]);
 	for (unsigned i = 0; i < stories_n; i++)

@@ -216,7 +216,7 @@ static uint64_t flow_word(enum rig_flow i, uint32_t gen)
 	}
 }
 
-static void flow_make(struct rig *r, int fam, enum rig_flow i)
+void rig_flow(struct rig *r, int fam, enum rig_flow i)
 {
 	uint32_t slot = (uint32_t)fam * RIG_RANGE + i;
 	struct maps_flow f = {.id = slot + 1,
@@ -244,7 +244,7 @@ void rig_reset(struct rig *r)
 {
 	for (int fam = 0; fam < 2; fam++)
 		for (int i = 0; i < RIG_FLOWS; i++)
-			flow_make(r, fam, i);
+			rig_flow(r, fam, i);
 }
 
 int rig_fire(struct rig *r, const uint8_t *frame, size_t n, struct rig_result *out)

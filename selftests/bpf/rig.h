@@ -59,7 +59,8 @@ struct rig_result {
 /* 0 or negative errno (-EPERM: may not load). */
 int rig_open(struct rig *r);
 void rig_close(struct rig *r);
-/* All flows anew, as described above. */
+/* One flow, or all, anew as described above. */
+void rig_flow(struct rig *r, int fam, enum rig_flow i);
 void rig_reset(struct rig *r);
 /* Without looking at the counters. */
 int rig_fire(struct rig *r, const uint8_t *frame, size_t n, struct rig_result *out);

@@ -249,7 +249,7 @@ static void story_race(struct rig *r, int fam)
 		pthread_barrier_t start;
 		pthread_t t[2];
 
-		rig_reset(r);
+		rig_flow(r, fam, FLOW_FRESH);
 		pthread_barrier_init(&start, NULL, 2);
 		for (int k = 0; k < 2; k++) {
 			racers[k] = (struct racer){
