@@ -10,7 +10,7 @@ BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lsecc
 
 BPF := bench xdp_probe xdp_relay
 
-EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/config_edge user/edge user/edge_admin user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
+EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream

@@ -1,4 +1,4 @@
-/* user/edge.h -- the edge's worker: puts the modules together and runs the loop.
+/* user/edge.h -- the edge's two processes: the keeper opens, the worker puts the modules together and runs the loop.
  *
  * In: the keeper's descriptors (config, link.cert, link.key, link.ca, sip.cert, sip.key, listen.link.N, listen.sip.N, map.*, punch.N, admin).
  * Out: the process's exit status. Owns every module for as long as it runs. */
@@ -7,7 +7,12 @@
 
 #include "user/config.h"
 
-/* @cfg stays the caller's. */
+/* The worker. @cfg stays the caller's. */
 int edge_run(const struct config_edge *cfg);
+
+/* The keeper; takes @cfg. Returns the exit status. */
+int edge_keeper(const char *path, struct config_edge *cfg);
+/* The configuration in the file @path, or NULL with @why. */
+struct config_edge *edge_config_read(const char *path, char why[CONFIG_WHY_MAX]);
 
 #endif

@@ -1,0 +1,373 @@
+/* user/edge_keeper.c -- what the edge's keeper opens before it gives up its privileges, and what it checks on SIGHUP.
+ *
+ * In: the configuration's paths and addresses. Out: a plan of descriptors, run by keeper.c. The plan lives as long as the process. Parses
+ * configuration and PEM files, nothing from a peer. */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "user/bpf_load.h"
+#include "user/edge.h"
+#include "user/keeper.h"
+#include "user/log.h"
+#include "user/media_edge.h"
+#include "user/tls.h"
+
+#define FILE_MAX 262144u
+#define NOFILE	 65536
+#define N_FILES	 5
+
+/* A whole file, NUL-terminated; NULL with @why. free() it. */
+static char *file_read(const char *path, size_t *n, char *why, size_t why_n)
+{
+	FILE *f = fopen(path, "re");
+	char *text = f ? malloc(FILE_MAX + 1) : NULL;
+
+	if (!text) {
+		snprintf(why, why_n, "%s: %s", path, strerror(errno));
+		if (f)
+			fclose(f);
+		return NULL;
+	}
+	*n = fread(text, 1, FILE_MAX, f);
+	text[*n] = 0;
+	if (ferror(f) || fgetc(f) != EOF) {
+		snprintf(why, why_n, "%s: cannot be read, or is over %u bytes", path, FILE_MAX);
+		free(text);
+		text = NULL;
+	}
+	fclose(f);
+	return text;
+}
+
+struct config_edge *edge_config_read(const char *path, char why[CONFIG_WHY_MAX])
+{
+	struct config_edge *cfg = NULL;
+	size_t n = 0;
+	char *text = file_read(path, &n, why, CONFIG_WHY_MAX);
+
+	if (!text || config_edge_load(path, text, n, &cfg, why))
+		cfg = NULL;
+	free(text);
+	return cfg;
+}
+
+/* ---- what the keeper opens ---- */
+
+struct secret_file {
+	const char *name, *path;
+};
+
+static void files_of(const struct config_edge *cfg, struct secret_file out[N_FILES])
+{
+	out[0] = (struct secret_file){"link.cert", cfg->link.tls.certificate};
+	out[1] = (struct secret_file){"link.key", cfg->link.tls.key};
+	out[2] = (struct secret_file){"link.ca", cfg->link.tls.ca};
+	out[3] = (struct secret_file){"sip.cert", cfg->sip.tls.certificate};
+	out[4] = (struct secret_file){"sip.key", cfg->sip.tls.key};
+}
+
+static int listen_all(struct keeper_plan *p, const char *prefix, const char **list, unsigned n,
+		      char *why, size_t why_n)
+{
+	char name[48];
+	unsigned i;
+	int err = 0;
+
+	for (i = 0; i < n && !err; i++) {
+		snprintf(name, sizeof(name), "%s.%u", prefix, i);
+		err = keeper_listen_tcp(p, name, list[i], why, why_n);
+	}
+	return err;
+}
+
+/* One punch socket an inside address; several pairs may share one. */
+static int punch_all(struct keeper_plan *p, const struct config_edge *cfg, char *why, size_t why_n)
+{
+	unsigned i, k, n = 0;
+	char name[48], text[ADDR_TEXT_MAX];
+	struct addr a, b;
+	int err;
+
+	for (i = 0; i < cfg->media.pairs_count; i++) {
+		if (addr_parse(span_str(cfg->media.pairs[i].inside), &a))
+			return -EINVAL;
+		for (k = 0; k < i; k++)
+			if (!addr_parse(span_str(cfg->media.pairs[k].inside), &b) &&
+			    addr_ip_eq(&a, &b))
+				break;
+		if (k < i)
+			continue;
+		a.port = cfg->media.punch_port;
+		snprintf(name, sizeof(name), "punch.%u", n++);
+		err = keeper_bind_udp(p, name, addr_text(&a, text), why, why_n);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static unsigned ports_add(const char **list, unsigned n, uint16_t out[BPF_LOAD_TCP_PORTS],
+			  unsigned have)
+{
+	struct addr a;
+	unsigned i, k;
+
+	for (i = 0; i < n; i++) {
+		if (addr_parse(span_str(list[i]), &a))
+			continue;
+		for (k = 0; k < have && out[k] != a.port; k++)
+			;
+		if (k == have && have < BPF_LOAD_TCP_PORTS)
+			out[have++] = a.port;
+	}
+	return have;
+}
+
+static int bpf_all(struct keeper_plan *p, const struct config_edge *cfg, char *why, size_t why_n)
+{
+	uint16_t ports[BPF_LOAD_TCP_PORTS];
+	struct maps_pair pairs[8];
+	struct maps_fds fds;
+	struct bpf_load_params bp = {.instance = cfg->instance,
+				     .pairs = pairs,
+				     .punch_port = cfg->media.punch_port,
+				     .tcp_ports = ports};
+	const struct {
+		const char *name;
+		const int *fd;
+	} names[] = {{"map.flows", &fds.flows},		{"map.flow_state", &fds.flow_state},
+		     {"map.next_hops", &fds.next_hops}, {"map.bans", &fds.bans},
+		     {"map.reasons", &fds.reasons},	{"map.live", &fds.live}};
+	int n = media_edge_pairs(cfg, pairs), err;
+	unsigned i;
+
+	if (n < 0) {
+		snprintf(why, why_n, "media.pairs: not an address");
+		return n;
+	}
+	bp.n_pairs = (unsigned)n;
+	bp.n_tcp_ports = ports_add(cfg->sip.listen, cfg->sip.listen_count, ports, 0);
+	bp.n_tcp_ports = ports_add(cfg->link.listen, cfg->link.listen_count, ports, bp.n_tcp_ports);
+	err = bpf_load(&bp, &fds, why, why_n);
+	for (i = 0; i < 6 && !err; i++) {
+		err = keeper_add(p, names[i].name, *names[i].fd);
+		if (err)
+			snprintf(why, why_n, "%s: %s", names[i].name, strerror(-err));
+	}
+	return err;
+}
+
+/* The admin socket is for the group of the worker's account. */
+static int admin_open(struct keeper_plan *p, const struct config_edge *cfg, char *why, size_t why_n)
+{
+	const struct passwd *pw = getpwnam(cfg->user);
+	const struct group *g = pw ? getgrgid(pw->pw_gid) : NULL;
+
+	if (!g) {
+		snprintf(why, why_n, "user: no account \"%.32s\" with a group", cfg->user);
+		return -ENOENT;
+	}
+	return keeper_listen_unix(p, "admin", cfg->admin, g->gr_name, why, why_n);
+}
+
+/* Everything that needs root or must outlive a worker. */
+static int plan_fill(struct keeper_plan *p, const char *path, const struct config_edge *cfg,
+		     char *why, size_t why_n)
+{
+	struct secret_file files[N_FILES];
+	unsigned i;
+	int err = keeper_open_file(p, "config", path, why, why_n);
+
+	files_of(cfg, files);
+	for (i = 0; i < N_FILES && !err; i++)
+		err = keeper_open_file(p, files[i].name, files[i].path, why, why_n);
+	if (!err)
+		err = listen_all(p, "listen.link", cfg->link.listen, cfg->link.listen_count, why,
+				 why_n);
+	if (!err)
+		err = listen_all(p, "listen.sip", cfg->sip.listen, cfg->sip.listen_count, why,
+				 why_n);
+	if (!err)
+		err = punch_all(p, cfg, why, why_n);
+	if (!err)
+		err = admin_open(p, cfg, why, why_n);
+	if (!err)
+		err = keeper_state(p, why, why_n);
+	return err ? err : bpf_all(p, cfg, why, why_n);
+}
+
+/* ---- reload ---- */
+
+struct start { /* what a reload is checked against */
+	const char *path;
+	struct config_edge *cfg;
+};
+
+static bool lists_equal(const char **a, unsigned n, const char **b, unsigned m)
+{
+	unsigned i;
+
+	for (i = 0; i < n && i < m; i++)
+		if (strcmp(a[i], b[i]))
+			return false;
+	return n == m;
+}
+
+static bool pairs_equal(const struct config_edge *a, const struct config_edge *b)
+{
+	unsigned i;
+
+	if (a->media.pairs_count != b->media.pairs_count)
+		return false;
+	for (i = 0; i < a->media.pairs_count; i++) {
+		const struct config_pair *p = &a->media.pairs[i], *q = &b->media.pairs[i];
+
+		if (strcmp(p->outside, q->outside) || strcmp(p->inside, q->inside) ||
+		    p->outside_first != q->outside_first || p->inside_first != q->inside_first ||
+		    p->ports != q->ports)
+			return false;
+	}
+	return true;
+}
+
+/* The order of cores is in the maps, as the owner of each live flow: a new one may only be added behind. */
+static bool cores_kept(const struct config_edge *a, const struct config_edge *b)
+{
+	unsigned i;
+
+	for (i = 0; i < a->link.cores_count; i++)
+		if (i >= b->link.cores_count ||
+		    strcmp(a->link.cores[i].name, b->link.cores[i].name))
+			return false;
+	return true;
+}
+
+/* The settings that only a restart can change, as the privileges for them are gone; "" for none. */
+static void privileged_changes(const struct config_edge *a, const struct config_edge *b, char *out,
+			       size_t n)
+{
+	const struct {
+		const char *name;
+		bool same;
+	} checks[] = {
+		{"user", !strcmp(a->user, b->user)},
+		{"instance", !strcmp(a->instance, b->instance)},
+		{"admin", !strcmp(a->admin, b->admin)},
+		{"link.listen", lists_equal(a->link.listen, a->link.listen_count, b->link.listen,
+					    b->link.listen_count)},
+		{"sip.listen", lists_equal(a->sip.listen, a->sip.listen_count, b->sip.listen,
+					   b->sip.listen_count)},
+		{"media.pairs", pairs_equal(a, b)},
+		{"media.punch_port", a->media.punch_port == b->media.punch_port},
+		{"link.cores (order)", cores_kept(a, b)},
+	};
+	size_t at = 0, i;
+
+	out[0] = 0;
+	for (i = 0; i < sizeof(checks) / sizeof(checks[0]) && at < n; i++)
+		if (!checks[i].same)
+			at += (size_t)snprintf(out + at, n - at, "%s%s", at ? ", " : "",
+					       checks[i].name);
+}
+
+/* Certificate and key must fit before the worker that uses the old ones is sent away. */
+static int tls_check(const struct secret_file *cert, const struct secret_file *key,
+		     const struct secret_file *ca, char *why, size_t why_n)
+{
+	size_t n[3] = {};
+	char *text[3] = {}, reason[TLS_WHY_MAX] = "";
+	struct tls_params p = {.server = true};
+	struct tls_ctx *ctx = NULL;
+	int err = -EINVAL, i;
+
+	text[0] = file_read(cert->path, &n[0], why, why_n);
+	text[1] = text[0] ? file_read(key->path, &n[1], why, why_n) : NULL;
+	text[2] = text[1] && ca ? file_read(ca->path, &n[2], why, why_n) : NULL;
+	if (text[1] && (text[2] || !ca)) {
+		p.cert_pem = span_of(text[0], n[0]);
+		p.key_pem = span_of(text[1], n[1]);
+		p.ca_pem = span_of(text[2], n[2]);
+		p.require_peer = ca != NULL;
+		err = tls_ctx_new(&p, &ctx, reason);
+		if (err)
+			snprintf(why, why_n, "%s: %s", cert->name, reason);
+	}
+	tls_ctx_free(ctx);
+	if (text[1])
+		explicit_bzero(text[1], n[1]);
+	for (i = 0; i < 3; i++)
+		free(text[i]);
+	return err;
+}
+
+static int files_reopen(struct keeper_plan *plan, const char *path, const struct config_edge *cfg,
+			char *why, size_t why_n)
+{
+	struct secret_file files[N_FILES];
+	unsigned i;
+	int err;
+
+	files_of(cfg, files);
+	err = tls_check(&files[0], &files[1], &files[2], why, why_n);
+	if (!err)
+		err = tls_check(&files[3], &files[4], NULL, why, why_n);
+	for (i = 0; i < N_FILES && !err; i++)
+		err = keeper_reopen_file(plan, files[i].name, files[i].path, why, why_n);
+	return err ? err : keeper_reopen_file(plan, "config", path, why, why_n);
+}
+
+/* Whole or not at all: the files are good and ask for nothing that needs privilege, or the old ones stay. */
+static int reload(void *arg, struct keeper_plan *plan)
+{
+	struct start *s = arg;
+	char why[CONFIG_WHY_MAX] = "", changes[200] = "";
+	struct config_edge *cfg = edge_config_read(s->path, why);
+	int err = cfg ? 0 : -EINVAL;
+
+	if (cfg)
+		privileged_changes(s->cfg, cfg, changes, sizeof(changes));
+	if (changes[0]) {
+		snprintf(why, sizeof(why), "changed: %s; restart the service to apply it", changes);
+		err = -EPERM;
+	}
+	if (!err)
+		err = files_reopen(plan, s->path, cfg, why, sizeof(why));
+	if (err) {
+		log_event(LOG_L_ERROR, "reload-failed", "reason=\"%s\"", why);
+		config_edge_free(cfg);
+		return err;
+	}
+	config_edge_free(s->cfg);
+	s->cfg = cfg;
+	return 0;
+}
+
+int edge_keeper(const char *path, struct config_edge *cfg)
+{
+	static struct keeper_plan plan; /* 14 KiB: too large for comfort on a stack */
+	struct rlimit files = {NOFILE, NOFILE};
+	struct start start = {.path = path, .cfg = cfg};
+	char *worker_argv[] = {(char *)"sallyport-edge", (char *)"--worker", (char *)"-c",
+			       (char *)path, NULL};
+	char why[CONFIG_WHY_MAX] = "";
+	int status = 1;
+
+	plan.user = cfg->user;
+	plan.worker_argv = worker_argv;
+	plan.reload = reload;
+	plan.arg = &start;
+	if (setrlimit(RLIMIT_NOFILE, &files))
+		log_event(LOG_L_WARN, "nofile", "wanted=%d error=%s", NOFILE,
+			  strerrorname_np(errno));
+	if (plan_fill(&plan, path, cfg, why, sizeof(why)))
+		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
+	else
+		status = keeper_run(&plan);
+	config_edge_free(start.cfg);
+	return status;
+}
