@@ -46,6 +46,8 @@ static int remember(struct walk *w)
 	struct config_ctx *c = w->c;
 	struct config_line *l;
 
+	if (config_lines_has(c, w->path))
+		return fail_at(w, w->ev.start_mark.line, "this key is here twice");
 	if (c->n_lines == CONFIG_LINES_MAX)
 		return fail_at(w, w->ev.start_mark.line, "too many keys");
 	if ((c->n_lines & (c->n_lines - 1)) == 0) {

@@ -5,8 +5,9 @@
  * ("name=fd,name=fd,...") -> waits. A worker that dies is replaced at once; after 5 deaths within 10 s at most once a second. SIGTERM ends worker and
  * keeper; SIGHUP: the configuration is parsed and, if good, a new worker replaces the old one (whole or not at all).
  * Owner rules: the keeper owns the descriptors for its whole life; a worker has duplicates. The keeper parses its configuration
- * and nothing from a peer; after set-up it keeps only CAP_SETUID, CAP_SETGID and CAP_KILL-free signalling (it starts children as
- * the service's user by setresuid in the child before exec).
+ * and nothing from a peer; after set-up it keeps only CAP_SETUID and CAP_SETGID: it starts the worker as the service's user, and
+ * signals it through a child that takes that uid first, so that CAP_KILL is not needed. SIGTERM first, SIGKILL after 5 s. A first worker
+ * that exits with a failure within a second of its start ends the keeper with that status: the start failed, and is seen to.
  * Worker side: keeper_fd("name") gives the descriptor or -1; sandbox_enter() closes the door behind the start-up. */
 #ifndef SALLYPORT_KEEPER_H
 #define SALLYPORT_KEEPER_H
@@ -41,6 +42,9 @@ int keeper_bind_udp(struct keeper_plan *p, const char *name, const char *addr_te
 int keeper_open_file(struct keeper_plan *p, const char *name, const char *path, char *why, size_t why_n);
 /* Open @path anew in place of the entry @name; on error the old one stays. */
 int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why, size_t why_n);
+/* Put another file in place of one that was opened before: for .reload, after everything else was found good. */
+int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why, size_t why_n);
+/* Replaces the socket of a keeper that is gone; mode 0660, group @group (NULL: unchanged). Makes its folder if that is missing. */
 int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path, const char *group, char *why, size_t why_n);
 int keeper_state(struct keeper_plan *p, char *why, size_t why_n); /* "state": versioned memfd, sealed size */
 
