@@ -24,8 +24,8 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_ban test_config test_conn test_dns test_engine_call test_engine_identity test_engine_register \
-	test_gate test_keeper test_link test_log test_loop test_media_core test_media_edge test_parse_main test_punch \
+UNIT := test_addr test_ban test_bpf_ports test_config test_conn test_dns test_engine_call test_engine_identity test_engine_register \
+	test_gate test_keeper test_link test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
 	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal test_tls \
 	test_token test_txn
 test_addr_OBJS := user/addr
@@ -48,6 +48,9 @@ test_config_LIBS := -lcyaml -lyaml
 test_keeper_OBJS := user/addr user/keeper user/keeper_open user/log user/sandbox
 test_keeper_LIBS := -lseccomp -lcap-ng
 
+test_bpf_ports_OBJS := user/bpf_ports
+test_maps_OBJS := user/addr user/maps
+test_maps_LIBS := -lbpf
 HELPERS := bench-media selftests/bpf/relay selftests/net/fakecore selftests/net/pcapcheck selftests/net/rtptool
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps
 selftests_bpf_relay_LIBS := -lbpf
