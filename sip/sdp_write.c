@@ -95,20 +95,15 @@ static void out_session(struct sip_out *o, const struct sdp *s, const struct add
 	}
 }
 
-/* RTP profiles by @secure; the feedback 'F' is kept. Anything that is not RTP keeps its name. */
+/* RTP profiles over UDP by @secure; the feedback 'F' is kept. Anything else (RTP over TCP, udptl) keeps its name, and so does DTLS where
+ * it is rejected: the answer must name what the offer named. */
 static struct span profile(const struct sdp_media *m, const struct sdp_media_edit *e)
 {
-	struct span p = m->proto_text, f = SPAN("F");
-	bool feedback;
-	size_t n;
+	struct span p = m->proto_text;
+	bool dtls = span_eq(p, SPAN("UDP/TLS/RTP/SAVP")) || span_eq(p, SPAN("UDP/TLS/RTP/SAVPF"));
+	bool feedback = p.n && p.p[p.n - 1] == 'F';
 
-	if (m->proto == SDP_PROTO_OTHER && e->reject)
-		return p;
-	feedback = p.n && span_eq(span_cut(p, p.n - 1, 1), f);
-	n = p.n - feedback;
-	if (m->proto == SDP_PROTO_OTHER &&
-	    (n < 9 || (!span_eq(span_cut(p, n - 8, 8), SPAN("RTP/SAVP")) &&
-		       !span_eq(span_cut(p, n - 8, 8), SPAN("/RTP/AVP")))))
+	if (m->proto == SDP_PROTO_OTHER && (!dtls || e->reject))
 		return p;
 	if (e->secure)
 		return feedback ? SPAN("RTP/SAVPF") : SPAN("RTP/SAVP");

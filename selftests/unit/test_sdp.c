@@ -100,6 +100,11 @@ static const struct {
 	{HEAD AUDIO "a=crypto:1 X inline:\r\n", SDP_WHY_CRYPTO},
 	{HEAD AUDIO "a=crypto:1 X inline:AAA\r\n", SDP_WHY_CRYPTO},
 	{HEAD AUDIO "a=crypto:1 X inline:A===\r\n", SDP_WHY_CRYPTO},
+	{HEAD AUDIO "a=crypto:1 X\x01Y inline:" KEY "\r\n", SDP_WHY_CRYPTO},
+	{HEAD AUDIO "a=crypto:1 X :" KEY "\r\n", SDP_WHY_CRYPTO},
+	{HEAD "m=au\x01 1 RTP/AVP 0\r\n", SDP_WHY_MEDIA},
+	{HEAD "m=audio 1 RTP/\x01 0\r\n", SDP_WHY_MEDIA},
+	{V O C T AUDIO, SDP_WHY_ORDER},
 	{HEAD AUDIO "a=crypto:1 X inline:AA=A\r\n", SDP_WHY_CRYPTO},
 	{HEAD AUDIO "a=crypto:1 X inline:AA-_\r\n", SDP_WHY_CRYPTO},
 	{HEAD AUDIO "a=crypto:1 X inline:====\r\n", SDP_WHY_CRYPTO},
@@ -197,7 +202,8 @@ static const char rich[] = V O S
 	"i=x\r\nb=CT:9\r\n" T "a=sendonly\r\na=ice-ufrag:u\r\n"
 	"m=audio 4000/2 RTP/SAVPF 0 101\r\nc=IN IP6 2001:db8::1\r\na=rtcp-mux\r\n"
 	"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" KEY "|2^31|1:4 KDR=1 UNENCRYPTED_SRTP\r\n"
-	"a=crypto:999999999 AEAD_AES_256_GCM inline:" KEY44 "\r\n"
+	"a=crypto:999999999 AEAD_AES_256_GCM inline:" KEY44
+	"\r\na=crypto:5 AEAD_AES_128_GCM inline:AAAAAA==\r\n"
 	"a=crypto:3 X other:abc\r\na=crypto:4 X inline:" KEY "|1:4;inline:" KEY
 	"|2:4\r\na=recvonly\r\n"
 	"m=video 5000 RTP/AVP 31\r\nc=IN IP4 0.0.0.0\r\na=rtcp:5005 IN IP4 "
@@ -223,7 +229,8 @@ static void test_sdp_fields(void **state)
 	assert_true(m->has_conn && m->conn_valid && same_ip(&m->conn, "2001:db8::1"));
 	assert_true(m->rtcp_mux && m->rtcp_port == 4001 && same_ip(&m->rtcp_addr, "2001:db8::1"));
 	assert_true(m->direction == SDP_RECVONLY && m->has_ice && !m->has_dtls);
-	assert_int_equal(m->n_crypto, 2);
+	assert_int_equal(m->n_crypto, 3);
+	assert_true(span_eq(m->crypto[2].key_b64, SPAN("AAAAAA==")));
 	assert_int_equal(m->crypto[0].tag, 1);
 	assert_true(m->crypto[0].has_mki && m->crypto[0].has_lifetime);
 	assert_true(span_eq(m->crypto[0].key_b64, SPAN(KEY)));
@@ -317,8 +324,7 @@ static void test_rewrite_secure(void **state)
 	};
 
 	(void)state;
-	rewrite(V O "s=a b\r\ni=info\r\nc=IN IP4 10.0.0.1\r\nb=AS:1\r\n" T
-		    "a=group:LS "
+	rewrite(V O "s=a b\r\ni=info\r\nc=IN IP4 10.0.0.1\r\nb=AS:1\r\n" T "a=group:LS "
 		    "1\r\na=candidate:x\r\na=ice-lite\r\na=fingerprint:f\r\na=setup:actpass\r\n"
 		    "m=audio 5000/2 RTP/AVP 0 8\r\ni=one\r\nc=IN IP4 "
 		    "10.0.0.2\r\nb=AS:64\r\na=rtcp:5003 IN IP4 10.0.0.3\r\n"
@@ -362,6 +368,24 @@ static void test_rewrite_plain_and_reject(void **state)
 		  "m=audio 0 UDP/TLS/RTP/SAVPF 111\r\nm=audio 36004 RTP/AVPF 111\r\n");
 }
 
+/* A profile that is not RTP over UDP is not ours to rename. */
+static void test_rewrite_other_profiles(void **state)
+{
+	struct sdp_media_edit e[4];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < LEN(e); i++)
+		e[i] = (struct sdp_media_edit){.addr = ip("198.51.100.7"),
+					       .port = (uint16_t)(36000 + i),
+					       .secure = i == 3};
+	rewrite(HEAD "m=image 4000 udptl t38\r\nm=audio 4002 TCP/RTP/AVP 0\r\n"
+		     "m=audio 4004 UDP/TLS/RTP/SAVP 0\r\nm=audio 4006 UDP/TLS/RTP/SAVPF 0\r\n",
+		e, 4,
+		HEAD "m=image 36000 udptl t38\r\nm=audio 36001 TCP/RTP/AVP 0\r\n"
+		     "m=audio 36002 RTP/AVP 0\r\nm=audio 36003 RTP/SAVPF 0\r\n");
+}
+
 static void test_rewrite_without_media(void **state)
 {
 	char buf[16];
@@ -381,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_sdp_line_ends),
 		cmocka_unit_test(test_rewrite_secure),
 		cmocka_unit_test(test_rewrite_plain_and_reject),
+		cmocka_unit_test(test_rewrite_other_profiles),
 		cmocka_unit_test(test_rewrite_without_media),
 	};
 

@@ -18,12 +18,12 @@ static void test_addr_list(void **state)
 		{"", "sip:b@h", ";expires=3"},
 		{"Plain Tok'en.s!", "tel:+1", ""},
 		{"caller", "sip:c@[::1]:5", ""},
-		{"\"fold\r\n ed\"", "sips:d@h", "; a\r\n = b"},
+		{"\"fold\r\n \\ ed\"", "sips:d@h", "; a\r\n = b"},
 	};
-	struct span value =
-		SPAN("\"a, \\\"b\\\" <c>\"<sip:x,y;z@h>;q=\"1,2;3\";e\r\n\t, sip:b@h;expires=3,"
-		     "Plain Tok'en.s! <tel:+1> ,caller<sip:c@[::1]:5>,\"fold\r\n ed\" <sips:d@h>; "
-		     "a\r\n = b ");
+	struct span value = SPAN(
+		"\"a, \\\"b\\\" <c>\"<sip:x,y;z@h>;q=\"1,2;3\";e\r\n\t, sip:b@h;expires=3,"
+		"Plain Tok'en.s! <tel:+1> ,caller<sip:c@[::1]:5>,\"fold\r\n \\ ed\" <sips:d@h>; "
+		"a\r\n = b ");
 	struct span rest = value;
 	struct sip_addr a, again;
 	size_t i;
