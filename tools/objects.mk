@@ -24,10 +24,10 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_ban test_bpf_ports test_config test_conn test_dns test_engine_call test_engine_identity test_engine_register \
-	test_gate test_keeper test_link test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
-	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal test_tls \
-	test_token test_txn
+UNIT := test_addr test_admin test_ban test_bpf_ports test_config test_conn test_dns test_engine_call \
+	test_engine_identity test_engine_register test_gate test_keeper test_link test_log test_loop test_maps \
+	test_media_core test_media_edge test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_uri \
+	test_sip_value test_slots test_srtp test_srtp_equal test_tls test_token test_txn
 test_addr_OBJS := user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
 test_media_edge_OBJS := user/addr user/link.pb-c user/log user/media_edge user/media_edge_flow user/media_edge_show user/prefix user/punch user/slots
@@ -51,6 +51,9 @@ test_keeper_LIBS := -lseccomp -lcap-ng
 test_bpf_ports_OBJS := user/bpf_ports
 test_maps_OBJS := user/addr user/maps
 test_maps_LIBS := -lbpf
+test_admin_OBJS := user/addr user/admin user/log user/loop user/loop_dgram user/loop_timer
+test_admin_LIBS := -luring -ljansson
+
 HELPERS := bench-media selftests/bpf/relay selftests/net/fakecore selftests/net/pcapcheck selftests/net/rtptool
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps
 selftests_bpf_relay_LIBS := -lbpf

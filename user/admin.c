@@ -1,4 +1,7 @@
-/* user/admin.c -- the unix socket for sallyctl: one request line in, one answer line out, closed. See admin.h. */
+/* user/admin.c -- the daemons' unix socket for sallyctl. See admin.h.
+ *
+ * In: one line of JSON a connection. Out: the command's answer as one line, then the end. Owns its connections: a fixed table, so a
+ * client can neither fill memory nor stay: 5 s for the request, and 5 s for each time the answer does not move. */
 #include "user/admin.h"
 
 #include <errno.h>
@@ -7,175 +10,207 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ADMIN_CONNS   16
-#define ADMIN_REQUEST 4096
-#define ADMIN_LIFE_MS 5000
+#include "user/log.h"
+
+#define ADMIN_CONNS_MAX	  16
+#define ADMIN_REQUEST_MAX 4096
+#define ADMIN_TIMEOUT_MS  5000
 
 struct admin_conn {
-	struct admin *admin;
-	int fd;
-	struct loop_handle op;
+	struct admin *a;
+	int fd; /* -1: free */
+	struct loop_handle poll;
 	struct loop_timer timer;
-	char request[ADMIN_REQUEST];
-	size_t n;
-	char *answer; /* NULL while the request is read */
-	size_t len, sent;
+	char in[ADMIN_REQUEST_MAX];
+	size_t n_in;
+	char *out; /* NULL: still reading */
+	size_t n_out, at;
 };
 
 struct admin {
 	struct loop *loop;
+	struct loop_handle accept;
 	const struct admin_cmd *cmds;
 	unsigned n_cmds;
 	void *arg;
-	struct loop_handle accept;
-	struct admin_conn *conns[ADMIN_CONNS];
+	struct admin_conn conns[ADMIN_CONNS_MAX];
 };
 
-static void admin_conn_end(struct admin_conn *c)
+static void conn_end(struct admin_conn *c)
 {
-	unsigned i;
-
-	for (i = 0; i < ADMIN_CONNS; i++)
-		if (c->admin->conns[i] == c)
-			c->admin->conns[i] = NULL;
-	loop_cancel(c->admin->loop, &c->op);
-	loop_timer_cancel(c->admin->loop, &c->timer);
+	loop_cancel(c->a->loop, &c->poll);
+	loop_timer_cancel(c->a->loop, &c->timer);
 	close(c->fd);
-	free(c->answer);
-	free(c);
+	c->fd = -1;
+	free(c->out);
+	c->out = NULL;
 }
 
-static void admin_on_timeout(void *arg)
+static void conn_timeout(void *arg)
 {
-	admin_conn_end(arg);
+	log_event(LOG_L_WARN, "admin-closed", "reason=timeout");
+	conn_end(arg);
 }
 
-static json_t *admin_run(struct admin *a, const char *line, size_t n)
+static void conn_ready(void *arg, int revents);
+
+/* Wait for @events with a fresh time limit; the connection ends if the loop has no room for it. */
+static void conn_wait(struct admin_conn *c, short events)
 {
-	json_error_t err;
-	json_t *req = json_loadb(line, n, 0, &err), *answer = NULL;
+	if (loop_timer_set(c->a->loop, &c->timer, ADMIN_TIMEOUT_MS) ||
+	    loop_poll(c->a->loop, c->fd, events, false, conn_ready, c, &c->poll)) {
+		log_event(LOG_L_WARN, "admin-closed", "reason=\"no loop operation free\"");
+		conn_end(c);
+	}
+}
+
+static json_t *answer(const struct admin *a, const char *line, size_t n)
+{
+	json_error_t e;
+	json_t *req = json_loadb(line, n, JSON_REJECT_DUPLICATES, &e), *res = NULL;
 	const char *cmd = json_string_value(json_object_get(req, "cmd"));
 	unsigned i;
 
-	for (i = 0; cmd && i < a->n_cmds; i++)
-		if (!strcmp(a->cmds[i].name, cmd))
-			answer = a->cmds[i].fn(a->arg, req);
-	if (!answer && !req)
-		answer = json_pack("{s:s}", "error",
-				   "wanted one line of JSON: {\"cmd\":\"status\"}");
-	else if (!answer)
-		answer = json_pack("{s:s, s:s}", "error", "unknown command", "cmd", cmd ? cmd : "");
+	if (!req)
+		return json_pack("{s:s, s:s}", "error", "not a JSON request", "detail", e.text);
+	for (i = 0; cmd && i < a->n_cmds && !res; i++)
+		if (strcmp(a->cmds[i].name, cmd) == 0)
+			res = a->cmds[i].fn(a->arg, req);
+	if (!res)
+		res = json_pack("{s:s}", "error", cmd ? "unknown command" : "no command");
 	json_decref(req);
-	return answer;
+	return res;
 }
 
-static void admin_on_writable(void *arg, int revents);
-
-static void admin_write(struct admin_conn *c)
+static void conn_write_on(struct admin_conn *c)
 {
-	ssize_t n = 0;
+	while (c->at < c->n_out) {
+		ssize_t n =
+			send(c->fd, c->out + c->at, c->n_out - c->at, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-	while (c->sent < c->len) {
-		n = send(c->fd, c->answer + c->sent, c->len - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			conn_wait(c, POLLOUT);
+			return;
+		}
 		if (n < 0)
 			break;
-		c->sent += (size_t)n;
+		c->at += (size_t)n;
 	}
-	if (c->sent == c->len || errno != EAGAIN ||
-	    loop_poll(c->admin->loop, c->fd, POLLOUT, false, admin_on_writable, c, &c->op))
-		admin_conn_end(c);
+	conn_end(c);
 }
 
-static void admin_on_writable(void *arg, int revents)
+static void conn_answer(struct admin_conn *c, size_t n)
 {
-	struct admin_conn *c = arg;
+	json_t *res = answer(c->a, c->in, n);
 
-	c->op = (struct loop_handle){0, 0};
-	if (revents < 0)
-		admin_conn_end(c);
-	else
-		admin_write(c);
-}
-
-static void admin_answer(struct admin_conn *c, size_t line_n)
-{
-	json_t *answer = admin_run(c->admin, c->request, line_n);
-	size_t n;
-
-	c->answer = json_dumps(answer, JSON_COMPACT);
-	json_decref(answer);
-	if (!c->answer) {
-		admin_conn_end(c);
+	c->out = json_dumps(res, JSON_COMPACT);
+	json_decref(res);
+	if (!c->out) {
+		log_event(LOG_L_ERROR, "admin-closed",
+			  "reason=\"answer cannot be written as JSON\"");
+		conn_end(c);
 		return;
 	}
-	n = strlen(c->answer);
-	c->answer[n] = '\n'; /* in place of the terminator: len tells the end */
-	c->len = n + 1;
-	admin_write(c);
+	/* The line's end takes the place of the terminating NUL: the length says where it stops. */
+	c->n_out = strlen(c->out);
+	c->out[c->n_out++] = '\n';
+	c->at = 0;
+	conn_write_on(c);
 }
 
-static void admin_on_readable(void *arg, int revents)
+static void conn_read_on(struct admin_conn *c)
 {
-	struct admin_conn *c = arg;
+	ssize_t n = recv(c->fd, c->in + c->n_in, sizeof(c->in) - c->n_in, MSG_DONTWAIT);
 	char *end;
-	ssize_t n;
 
-	c->op = (struct loop_handle){0, 0};
-	n = revents < 0 ? revents
-			: recv(c->fd, c->request + c->n, sizeof(c->request) - c->n, MSG_DONTWAIT);
-	if (n <= 0) {
-		admin_conn_end(c);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		conn_wait(c, POLLIN);
 		return;
 	}
-	c->n += (size_t)n;
-	end = memchr(c->request, '\n', c->n);
-	if (end)
-		admin_answer(c, (size_t)(end - c->request));
-	else if (c->n == sizeof(c->request) ||
-		 loop_poll(c->admin->loop, c->fd, POLLIN, false, admin_on_readable, c, &c->op))
-		admin_conn_end(c);
+	if (n <= 0) {
+		conn_end(c);
+		return;
+	}
+	c->n_in += (size_t)n;
+	end = memchr(c->in, '\n', c->n_in);
+	if (end) {
+		conn_answer(c, (size_t)(end - c->in));
+	} else if (c->n_in == sizeof(c->in)) {
+		log_event(LOG_L_WARN, "admin-closed", "reason=\"request over %d bytes\"",
+			  ADMIN_REQUEST_MAX);
+		conn_end(c);
+	} else {
+		/* The time limit is the request's, not the byte's: it keeps running. */
+		if (loop_poll(c->a->loop, c->fd, POLLIN, false, conn_ready, c, &c->poll))
+			conn_end(c);
+	}
 }
 
-static void admin_on_accept(void *arg, int fd)
+static void conn_ready(void *arg, int revents)
+{
+	struct admin_conn *c = arg;
+
+	c->poll = (struct loop_handle){};
+	if (revents < 0)
+		conn_end(c);
+	else if (c->out)
+		conn_write_on(c);
+	else
+		conn_read_on(c);
+}
+
+static void accepted(void *arg, int fd)
 {
 	struct admin *a = arg;
-	struct admin_conn *c;
 	unsigned i;
 
-	if (fd < 0)
-		return;
-	for (i = 0; i < ADMIN_CONNS && a->conns[i]; i++)
-		;
-	c = i < ADMIN_CONNS ? calloc(1, sizeof(*c)) : NULL;
-	if (!c) {
-		close(fd);
+	if (fd < 0) {
+		log_event(LOG_L_WARN, "admin-accept", "error=\"%s\"", strerror(-fd));
 		return;
 	}
-	c->admin = a;
-	c->fd = fd;
-	c->timer = (struct loop_timer){.fn = admin_on_timeout, .arg = c};
-	a->conns[i] = c;
-	if (loop_timer_set(a->loop, &c->timer, ADMIN_LIFE_MS) ||
-	    loop_poll(a->loop, fd, POLLIN, false, admin_on_readable, c, &c->op))
-		admin_conn_end(c);
+	for (i = 0; i < ADMIN_CONNS_MAX; i++) {
+		struct admin_conn *c = &a->conns[i];
+
+		if (c->fd >= 0)
+			continue;
+		c->fd = fd;
+		c->n_in = 0;
+		conn_wait(c, POLLIN);
+		return;
+	}
+	log_event(LOG_L_WARN, "admin-closed", "reason=\"%d connections already\"", ADMIN_CONNS_MAX);
+	close(fd);
 }
 
 int admin_new(struct loop *l, int listen_fd, const struct admin_cmd *cmds, unsigned n, void *arg,
 	      struct admin **out)
 {
 	struct admin *a = calloc(1, sizeof(*a));
+	unsigned i;
 	int err;
 
 	if (!a)
 		return -ENOMEM;
-	*a = (struct admin){.loop = l, .cmds = cmds, .n_cmds = n, .arg = arg};
-	err = loop_accept(l, listen_fd, admin_on_accept, a, &a->accept);
-	if (err) {
-		free(a);
-		return err;
+	a->loop = l;
+	a->cmds = cmds;
+	a->n_cmds = n;
+	a->arg = arg;
+	for (i = 0; i < ADMIN_CONNS_MAX; i++) {
+		a->conns[i].a = a;
+		a->conns[i].fd = -1;
+		a->conns[i].timer.fn = conn_timeout;
+		a->conns[i].timer.arg = &a->conns[i];
 	}
-	*out = a;
-	return 0;
+	/* jansson seeds its hash tables from /dev/urandom at its first object: now, before the sandbox closes. */
+	json_object_seed(0);
+	err = loop_accept(l, listen_fd, accepted, a, &a->accept);
+	if (err)
+		free(a);
+	else
+		*out = a;
+	return err;
 }
 
 void admin_free(struct admin *a)
@@ -185,8 +220,8 @@ void admin_free(struct admin *a)
 	if (!a)
 		return;
 	loop_cancel(a->loop, &a->accept);
-	for (i = 0; i < ADMIN_CONNS; i++)
-		if (a->conns[i])
-			admin_conn_end(a->conns[i]);
+	for (i = 0; i < ADMIN_CONNS_MAX; i++)
+		if (a->conns[i].fd >= 0)
+			conn_end(&a->conns[i]);
 	free(a);
 }
