@@ -13,13 +13,13 @@
 #include <unistd.h>
 
 #include "user/conn.h"
+#include "user/queue.h"
 
 #define HANDSHAKE_MS 5000 /* all in milliseconds */
 #define CLOSE_MS     2000
 #define NEVER_MS     (1ull << 40)
 #define READ_BUDGET \
 	(256u << 10) /* bytes one readable() may take before the others get their turn */
-#define QUEUE_MIN      4096
 #define DISCARD_ROUNDS 16
 #define KEEPALIVE_S    20
 #define USER_TIMEOUT   20000
@@ -50,8 +50,8 @@ struct conn {
 	bool refused; /* the handshake failed: an alert may be on its way, do not overtake it by RST */
 	int err;
 	const char *why;
-	size_t budget, queue_max, q_head, q_len, q_cap;
-	uint8_t *q; /* one block: bytes q_head .. q_head + q_len; freed when it is empty */
+	size_t budget, queue_max;
+	struct queue queue;
 };
 
 static void conn_event(void *arg, int revents);
@@ -75,8 +75,10 @@ static void conn_kick(struct conn *c)
 	timer_update(c);
 }
 
-static void conn_destroy(struct conn *c)
+static void conn_destroy(void *arg)
 {
+	struct conn *c = arg;
+
 	loop_cancel(c->loop, &c->poll);
 	loop_timer_cancel(c->loop, &c->timer);
 	loop_at_free_del(&c->at_free);
@@ -85,18 +87,12 @@ static void conn_destroy(struct conn *c)
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;
-	free(c->q);
-	c->q = NULL;
+	queue_fini(&c->queue);
 	c->state = CONN_DOWN;
 	if (c->in_op)
 		c->gone = true;
 	else
 		free(c);
-}
-
-static void conn_destroy_fn(void *arg)
-{
-	conn_destroy(arg);
 }
 
 /* From now on nothing is read or written. down() is owed; whoever runs conn_turn() next pays it. */
@@ -137,40 +133,12 @@ static int queue_flush(struct conn *c)
 {
 	ssize_t ret;
 
-	while (c->q_len) {
-		ret = write_some(c, c->q + c->q_head, c->q_len);
+	while (c->queue.len) {
+		ret = write_some(c, queue_bytes(&c->queue).p, c->queue.len);
 		if (ret < 0)
 			return (int)ret;
-		c->q_head += (size_t)ret;
-		c->q_len -= (size_t)ret;
+		queue_take(&c->queue, (size_t)ret);
 	}
-	free(c->q);
-	c->q = NULL;
-	c->q_head = c->q_cap = 0;
-	return 0;
-}
-
-static int queue_add(struct conn *c, struct span data)
-{
-	size_t need = c->q_len + data.n, cap = c->q_cap ? c->q_cap : QUEUE_MIN;
-	uint8_t *q;
-
-	if (c->q && c->q_head && c->q_head + need > c->q_cap) {
-		memmove(c->q, c->q + c->q_head, c->q_len);
-		c->q_head = 0;
-	}
-	while (cap < need)
-		cap *= 2;
-	if (cap != c->q_cap) {
-		q = realloc(c->q, cap);
-		if (!q)
-			return -ENOMEM;
-		c->q = q;
-		c->q_cap = cap;
-	}
-	memcpy(c->q + c->q_head + c->q_len, data.p, data.n);
-	c->q_len = need;
-	c->was_queued = true;
 	return 0;
 }
 
@@ -180,9 +148,9 @@ int conn_write(struct conn *c, struct span data)
 
 	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
 		return -EPIPE;
-	if (data.n > c->queue_max - c->q_len)
+	if (data.n > c->queue_max - c->queue.len)
 		return -ENOBUFS;
-	while (c->state == CONN_UP && !c->q_len && data.n) {
+	while (c->state == CONN_UP && !c->queue.len && data.n) {
 		ret = write_some(c, data.p, data.n);
 		if (ret < 0)
 			break;
@@ -192,7 +160,8 @@ int conn_write(struct conn *c, struct span data)
 		conn_fail(c, (int)ret, conn_why(c));
 		return -EPIPE;
 	}
-	if (data.n && queue_add(c, data)) {
+	c->was_queued |= data.n > 0;
+	if (queue_add(&c->queue, data)) {
 		conn_fail(c, -ENOMEM, NULL);
 		return -EPIPE;
 	}
@@ -241,13 +210,8 @@ ssize_t conn_read(struct conn *c, void *buf, size_t n)
 
 /* ---- the ops; each returns false when the connection is gone or no longer the module's ---- */
 
-static bool op_call(struct conn *c, void (*fn)(void *arg))
+static bool op_done(struct conn *c)
 {
-	c->in_op = true;
-	c->progress = false;
-	c->budget = READ_BUDGET;
-	if (fn)
-		fn(c->arg);
 	c->in_op = false;
 	if (c->gone) {
 		free(c);
@@ -256,15 +220,23 @@ static bool op_call(struct conn *c, void (*fn)(void *arg))
 	return c->state == CONN_UP;
 }
 
+static bool op_call(struct conn *c, void (*fn)(void *arg))
+{
+	c->in_op = true;
+	c->progress = false;
+	c->budget = READ_BUDGET;
+	if (fn)
+		fn(c->arg);
+	return op_done(c);
+}
+
 static void op_down(struct conn *c)
 {
 	c->down_pending = false;
 	c->in_op = true;
 	if (c->ops->down)
 		c->ops->down(c->arg, c->err, c->why);
-	c->in_op = false;
-	if (c->gone)
-		free(c);
+	op_done(c);
 }
 
 /* ---- what happens on an event, by state ---- */
@@ -356,7 +328,7 @@ static void step_up(struct conn *c)
 {
 	int ret;
 
-	if (c->q_len || c->was_queued) {
+	if (c->queue.len || c->was_queued) {
 		ret = queue_flush(c);
 		if (ret && ret != -EAGAIN) {
 			conn_fail(c, ret, conn_why(c));
@@ -537,10 +509,10 @@ void conn_close(struct conn *c)
 	}
 	c->state = CONN_CLOSING;
 	if (c->refused)
-		c->q_len = 0;
+		queue_fini(&c->queue);
 	c->down_pending = false;
 	c->deadline_ms = loop_now_ms(c->loop) + CLOSE_MS;
-	c->at_free = (struct loop_at_free){.fn = conn_destroy_fn, .arg = c};
+	c->at_free = (struct loop_at_free){.fn = conn_destroy, .arg = c};
 	loop_at_free_add(c->loop, &c->at_free);
 	conn_kick(c);
 }
@@ -580,17 +552,17 @@ void conn_pause(struct conn *c, bool paused)
 
 void conn_set_queue_max(struct conn *c, size_t queue_max)
 {
-	c->queue_max = queue_max > c->q_len ? queue_max : c->q_len;
+	c->queue_max = queue_max > c->queue.len ? queue_max : c->queue.len;
 }
 
 size_t conn_queued(const struct conn *c)
 {
-	return c->q_len;
+	return c->queue.len;
 }
 
 size_t conn_room(const struct conn *c)
 {
-	return c->state == CONN_DOWN || c->state == CONN_CLOSING ? 0 : c->queue_max - c->q_len;
+	return c->state == CONN_DOWN || c->state == CONN_CLOSING ? 0 : c->queue_max - c->queue.len;
 }
 
 const struct addr *conn_peer(const struct conn *c)

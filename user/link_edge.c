@@ -83,6 +83,7 @@ int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct c
 {
 	Sallyport__Link m = SALLYPORT__LINK__INIT;
 	struct conn *c;
+	uint8_t b;
 	int ret;
 
 	m.m_case = SALLYPORT__LINK__M_OPEN;
@@ -91,7 +92,8 @@ int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct c
 	while (p->data) {
 		c = p->data->conn;
 		data_drop(p->data);
-		ret = link_write(c, &m);
+		/* Where its end has come already, and only its event has not, the next one is taken. */
+		ret = conn_read(c, &b, 1) == -EAGAIN ? link_write(c, &m) : -EPIPE;
 		if (ret == 0) {
 			conn_set_ops(c, ops, arg);
 			p->stats->opens++;

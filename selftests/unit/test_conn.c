@@ -409,6 +409,11 @@ static void test_conn_connect_refused(void **state)
 	world_close(&w);
 }
 
+static bool b_ended(struct world *w)
+{
+	return w->b.last != 1 || w->b.downs;
+}
+
 static void test_conn_abort_in_up(void **state)
 {
 	struct world w;
@@ -418,12 +423,17 @@ static void test_conn_abort_in_up(void **state)
 	w.a.abort_in_up = true;
 	world_connect(&w);
 	w.b.last = 1;
-	run_until(&w, never, 200);
+	assert_true(run_until(&w, b_ended, 5000));
 	assert_int_equal(w.a.ups, 1);
 	assert_int_equal(w.a.reads, 0);
 	assert_null(w.a.c);
 	assert_int_equal(w.b.last, -ECONNRESET);
 	world_close(&w);
+}
+
+static bool a_read(struct world *w)
+{
+	return w->a.reads > 0;
 }
 
 static void test_conn_abort_in_readable(void **state)
@@ -435,7 +445,8 @@ static void test_conn_abort_in_readable(void **state)
 	w.a.abort_in_read = true;
 	w.b.goal = 1000;
 	world_connect(&w);
-	run_until(&w, never, 100);
+	assert_true(run_until(&w, a_read, 5000));
+	run_until(&w, never, 20);
 	assert_int_equal(w.a.reads, 1);
 	assert_null(w.a.c);
 	world_close(&w);
