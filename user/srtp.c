@@ -40,14 +40,37 @@ const char *srtp_result_name(enum srtp_result r)
 	return names[r];
 }
 
+/* A session of every suite, made and freed: what the libraries load or open for it is there before seccomp. */
+static int suites_try(void)
+{
+	static const uint8_t zero[SRTP_KEY_MAX];
+	struct srtp_session *s = NULL;
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; i < SRTP_SUITES && !r; i++) {
+		r = srtp_session_new((enum srtp_suite)i,
+				     span_of(zero, srtp_suite_key_len((enum srtp_suite)i)), true,
+				     &s);
+		if (!r)
+			srtp_session_free(s);
+	}
+	return r;
+}
+
 int srtp_init(enum srtp_backend want)
 {
-	const struct srtp_back *b = want == SRTP_LIBSRTP2 ? &srtp_back_lib : &srtp_back_fast;
-	int r = b->init();
+	const struct srtp_back *old = back,
+			       *b = want == SRTP_LIBSRTP2 ? &srtp_back_lib : &srtp_back_fast;
 
-	if (r == 0)
-		back = b;
-	return r;
+	if (b->init())
+		return -ENOTSUP;
+	back = b;
+	if (suites_try()) {
+		back = old;
+		return -ENOTSUP;
+	}
+	return 0;
 }
 
 enum srtp_backend srtp_backend(void)
