@@ -225,6 +225,7 @@ void media_edge_tick(struct media_edge *m, uint64_t now_ms)
 		media_flow_unlink(m, f);
 		f->report_ms = now_ms + REPORT_MS;
 		media_flow_append(m, f);
+		media_flow_route(m, f);
 		if (m->cores[f->f.core_index].peer)
 			media_flow_report(m, f, m->cores[f->f.core_index].peer);
 	}
@@ -273,14 +274,23 @@ static void adopt(void *arg, uint32_t slot, const struct maps_flow *mf)
 		return;
 	}
 	prefix_counts_add(m->by_client, &ip, mf->core_index, UINT32_MAX);
-	/* This worker's next hops have their own numbers; unresolved until netlink answers, which it does at once. */
-	now.nh_out = now.nh_in = 0;
-	nexthop_get(m->p.nexthop, &ip, &now.nh_out);
+	now.nh_out = now.nh_in = 0; /* without a route: media_flow_route() tries again */
+	nexthop_adopt(m->p.nexthop, mf->nh_out, &ip, &now.nh_out);
 	if (now.core.port)
-		nexthop_get(m->p.nexthop, &now.core, &now.nh_in);
+		nexthop_adopt(m->p.nexthop, mf->nh_in, &now.core, &now.nh_in);
 	f->f = now;
-	maps_flow_update(m->p.maps, slot, &now);
+	if (now.nh_out != mf->nh_out || now.nh_in != mf->nh_in)
+		maps_flow_update(m->p.maps, slot, &now);
 	m->n_adopted++;
+}
+
+static void adopt_reserve(void *arg, uint32_t slot, const struct maps_flow *mf)
+{
+	struct media_edge *m = arg;
+
+	(void)slot;
+	nexthop_reserve(m->p.nexthop, mf->nh_out);
+	nexthop_reserve(m->p.nexthop, mf->nh_in);
 }
 
 static int pairs_setup(struct media_edge *m)
@@ -323,7 +333,9 @@ int media_edge_new(const struct media_edge_params *p, struct media_edge **out)
 	}
 	for (i = 0; i < CORES_MAX; i++)
 		m->cores[i].away_ms = p->now_ms;
+	maps_flow_each(p->maps, adopt_reserve, m);
 	maps_flow_each(p->maps, adopt, m);
+	nexthop_reserve_end(p->nexthop);
 	slots_start(m->slots, m->n_adopted ? p->seed : 0);
 	*out = m;
 	return 0;

@@ -236,3 +236,19 @@ void media_flow_allocate(struct media_edge *m, struct link_peer *p, uint32_t cor
 	m->allocated++;
 	allocated_send(m, p, a->flow, f, "");
 }
+
+void media_flow_route(struct media_edge *m, struct flow *f)
+{
+	struct maps_flow mf = f->f;
+
+	if (mf.nh_out && (mf.nh_in || !mf.core.port))
+		return;
+	if (!mf.nh_out)
+		nexthop_get(m->p.nexthop, &mf.client, &mf.nh_out);
+	if (!mf.nh_in && mf.core.port)
+		nexthop_get(m->p.nexthop, &mf.core, &mf.nh_in);
+	if (mf.nh_out == f->f.nh_out && mf.nh_in == f->f.nh_in)
+		return;
+	f->f = mf;
+	maps_flow_update(m->p.maps, f->slot, &mf);
+}

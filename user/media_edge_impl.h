@@ -66,6 +66,8 @@ void media_flow_unlink(struct media_edge *m, struct flow *f);
 void media_flow_free(struct media_edge *m, struct flow *f, uint64_t now_ms); /* off the maps too */
 void media_flow_allocate(struct media_edge *m, struct link_peer *p, uint32_t core,
 			 const Sallyport__Allocate *a, uint64_t now_ms);
+/* Next hops that could not be had when the flow was adopted. */
+void media_flow_route(struct media_edge *m, struct flow *f);
 struct addr media_client_ip(const struct addr *a); /* without its port */
 
 /* media_edge_show.c */

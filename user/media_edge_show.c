@@ -61,10 +61,10 @@ json_t *media_edge_status(const struct media_edge *m)
 	for (i = 0; i < PUNCH_RESULTS; i++)
 		json_object_set_new(punches, media_punch_name(i),
 				    json_integer((json_int_t)m->punches[i]));
-	return json_pack("{s:i,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "flows",
-			 (int)m->n_flows, "slots", (int)maps_slots(m->p.maps), "adopted",
-			 (int)m->n_adopted, "allocated", (json_int_t)m->allocated, "refused",
-			 (json_int_t)m->refused, "freed", (json_int_t)m->freed, "freed_unlisted",
+	return json_pack("{s:i,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "flows", (int)m->n_flows,
+			 "slots", (int)maps_slots(m->p.maps), "adopted", (int)m->n_adopted,
+			 "allocated", (json_int_t)m->allocated, "refused", (json_int_t)m->refused,
+			 "freed", (json_int_t)m->freed, "freed_unlisted",
 			 (json_int_t)m->freed_hello, "freed_orphaned", (json_int_t)m->freed_orphan,
 			 "reports", (json_int_t)m->reports, "reports_lost",
 			 (json_int_t)m->reports_lost, "punches", punches);

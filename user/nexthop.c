@@ -25,6 +25,7 @@
 
 struct hop {
 	uint32_t refs; /* 0: the entry is free */
+	bool reserved; /* ... unless live flows of an earlier worker use it */
 	struct addr gateway, sample;
 	struct maps_next_hop nh; /* as written to the map */
 	uint32_t ifindex;	 /* of the route, also while unresolved */
@@ -328,7 +329,7 @@ int nexthop_get(struct nexthop *n, const struct addr *to, uint32_t *out_index)
 			*out_index = i;
 			return 0;
 		}
-		if (!h->refs && !free_at)
+		if (!h->refs && !h->reserved && !free_at)
 			free_at = i;
 	}
 	if (!free_at)
@@ -341,6 +342,48 @@ int nexthop_get(struct nexthop *n, const struct addr *to, uint32_t *out_index)
 	maps_next_hop_set(n->maps, free_at, &n->hops[free_at].nh);
 	hop_refresh(n, &n->hops[free_at]);
 	*out_index = free_at;
+	return 0;
+}
+
+void nexthop_reserve(struct nexthop *n, uint32_t index)
+{
+	if (index && index < NEXTHOPS)
+		n->hops[index].reserved = true;
+}
+
+void nexthop_reserve_end(struct nexthop *n)
+{
+	uint32_t i;
+
+	for (i = 1; i < NEXTHOPS; i++)
+		n->hops[i].reserved = false;
+}
+
+int nexthop_adopt(struct nexthop *n, uint32_t index, const struct addr *to, uint32_t *out_index)
+{
+	struct addr gateway, sample = *to;
+	struct hop *h = &n->hops[index < NEXTHOPS ? index : 0];
+	uint32_t ifindex;
+	int err;
+
+	sample.port = 0;
+	err = route_of(n, &sample, &gateway, &ifindex);
+	if (err)
+		return err;
+	if (h == n->hops || !h->reserved ||
+	    (h->refs && (h->ifindex != ifindex || !addr_ip_eq(&h->gateway, &gateway))))
+		return nexthop_get(n, to, out_index);
+	if (!h->refs) {
+		*h = (struct hop){.reserved = true,
+				  .gateway = gateway,
+				  .sample = sample,
+				  .ifindex = ifindex,
+				  .state = "resolving"};
+		/* The map keeps what it has until there is something better: packets are on their way by it. */
+		hop_refresh(n, h);
+	}
+	h->refs++;
+	*out_index = index;
 	return 0;
 }
 

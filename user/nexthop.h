@@ -21,7 +21,14 @@ void nexthop_free(struct nexthop *n);
  * unresolved. -EHOSTUNREACH (no route), -ENOSPC (1,023 gateways). Balance with nexthop_put(). */
 int nexthop_get(struct nexthop *n, const struct addr *to, uint32_t *out_index);
 void nexthop_put(struct nexthop *n, uint32_t index);
+/* A worker that follows another one: entries that live flows use keep their numbers and what is in them, so that not one packet
+ * takes a wrong way. First reserve all of them, then adopt one by one (as nexthop_get(), but it may be another number if the
+ * route changed meanwhile), then end the reservation. */
+void nexthop_reserve(struct nexthop *n, uint32_t index);
+int nexthop_adopt(struct nexthop *n, uint32_t index, const struct addr *to, uint32_t *out_index);
+void nexthop_reserve_end(struct nexthop *n);
 /* For status: gateway, ifindex, state text of an entry; false when it is not in use. */
-bool nexthop_show(const struct nexthop *n, uint32_t index, struct addr *gateway, uint32_t *ifindex, const char **state);
+bool nexthop_show(const struct nexthop *n, uint32_t index, struct addr *gateway, uint32_t *ifindex,
+		  const char **state);
 
 #endif

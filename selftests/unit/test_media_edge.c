@@ -110,6 +110,27 @@ int nexthop_get(struct nexthop *n, const struct addr *to, uint32_t *out_index)
 	return 0;
 }
 
+static bool reserved[256];
+
+void nexthop_reserve(struct nexthop *n, uint32_t index)
+{
+	(void)n;
+	reserved[index] = true;
+}
+
+void nexthop_reserve_end(struct nexthop *n)
+{
+	(void)n;
+	memset(reserved, 0, sizeof(reserved));
+}
+
+int nexthop_adopt(struct nexthop *n, uint32_t index, const struct addr *to, uint32_t *out_index)
+{
+	if (!no_route)
+		assert_true(reserved[index]);
+	return nexthop_get(n, to, out_index);
+}
+
 void nexthop_put(struct nexthop *n, uint32_t index)
 {
 	(void)n;
@@ -544,6 +565,26 @@ static void test_adopt(void **state)
 	assert_int_equal(routes[20] + routes[77] + routes[79], 0);
 }
 
+/* No route when the worker starts: the flow has its way again as soon as there is one. */
+static void test_adopt_without_route(void **state)
+{
+	(void)state;
+	allocate(&core_a, 11, "203.0.113.77", 0, key1, false, 1000);
+	punch(11, 5, key1, "192.0.2.20:2776");
+	media_edge_free(m);
+	memset(routes, 0, sizeof(routes));
+	no_route = true;
+	m = start(9000);
+	assert_int_equal(maps.flow[0].nh_out, 0);
+	media_edge_tick(m, 11000);
+	assert_int_equal(maps.flow[0].nh_out, 0);
+	no_route = false;
+	media_edge_tick(m, 13000);
+	assert_int_equal(maps.flow[0].nh_out, 77);
+	assert_int_equal(maps.flow[0].nh_in, 20);
+	assert_int_equal(routes[77], 1);
+}
+
 static void test_show(void **state)
 {
 	json_t *j, *list;
@@ -587,6 +628,7 @@ int main(void)
 		T(test_orphans),
 		T(test_reports),
 		T(test_adopt),
+		T(test_adopt_without_route),
 		T(test_show),
 	};
 
