@@ -2,13 +2,13 @@
 # selftests/net/lib.sh -- the test bed: namespaces, wires, certificates, peers, the two daemons, and their end.
 #
 # In: sourced by the tests here and by tools/demo. Out: functions; state only in $RUN (a temporary directory) and in namespaces
-# called $P-inet, $P-dmz, $P-in, $P-lan. Everything started is recorded in $RUN/pids and ended by net_down, in every case (trap).
+# called $P-inet, $P-inet2, $P-dmz, $P-in, $P-lan. Everything started is recorded in $RUN/pids and ended by net_down, in every case (trap).
 #
-#   $P-inet                       $P-dmz                          $P-in                        $P-lan
-#   alice 203.0.113.50            edge                            core                         Kamailio 10.20.0.30
-#   carol 203.0.113.51  n0--d0 203.0.113.10   172.16.0.10 d1--i0 172.16.0.20   10.20.0.20 i1--l0  bob 10.20.0.40
-#   DNS   203.0.113.53
+#   $P-inet2         $P-inet                 $P-dmz                            $P-in                          $P-lan
+#   carol            alice .50, DNS .53      edge                              core                           Kamailio 10.20.0.30
+#   203.0.113.51 c0--c1 bridge br0 n0--d0 203.0.113.10   172.16.0.10 d1--i0 172.16.0.20   10.20.0.20 i1--l0   bob 10.20.0.40
 #
+# carol has a namespace of her own: baresip's TLS connections leave from the first address of a host, whatever it is told.
 # The firewall of $P-in drops (and counts) every new flow that comes in by i0. Frames that XDP redirects into a veth are only
 # taken if the other end runs NAPI (GRO on), and a sender with checksum offload would leave half a checksum in what XDP reads:
 # hence gro on, tx off on every wire.
@@ -68,7 +68,7 @@ net_isolate() {
 	mount -t bpf none /sys/fs/bpf
 }
 
-ns() { # ns inet|dmz|in|lan COMMAND...
+ns() { # ns inet|inet2|dmz|in|lan COMMAND...
 	local n=$1
 	shift
 	nsenter --net="/run/netns/$P-$n" -- "$@"
@@ -98,25 +98,33 @@ net_up() {
 	trap 'say "FAIL: line $LINENO: $BASH_COMMAND"' ERR
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-	for n in inet dmz in lan; do
+	for n in inet inet2 dmz in lan; do
 		ip netns add "$P-$n"
 		ip -n "$P-$n" link set lo up
 	done
+	wire inet2 c0 inet c1
 	wire inet n0 dmz d0
+	ip -n "$P-inet" link add br0 type bridge forward_delay 0
+	ip -n "$P-inet" link set br0 up
+	for n in c1 n0; do
+		ip -n "$P-inet" link set "$n" master br0
+	done
 	wire dmz d1 in i0
 	wire in i1 lan l0
-	for a in "inet $ALICE n0" "inet $CAROL n0" "inet 203.0.113.53 n0" "dmz $EDGE_OUT d0" "dmz $EDGE_IN d1" \
+	for a in "inet $ALICE br0" "inet2 $CAROL c0" "inet 203.0.113.53 br0" "dmz $EDGE_OUT d0" "dmz $EDGE_IN d1" \
 		"in $CORE_OUT i0" "in $CORE_LAN i1" "lan $KAM l0" "lan $BOB l0"; do
 		# shellcheck disable=SC2086
 		set -- $a
 		ip -n "$P-$1" addr add "$2/24" dev "$3"
 	done
-	# The inner firewall: no inbound hole. Only what the core began may come back.
+	# The inner firewall: no inbound hole. Only what the core began may come back. The edge asks for its next hop's MAC by an
+	# empty datagram to port 9 (what it wants is the ARP answer): dropped like the rest, counted apart.
 	ns in nft -f - <<-X
 	table inet inner {
 		chain input {
 			type filter hook input priority 0;
 			iifname "i0" ct state established,related counter accept
+			iifname "i0" udp dport 9 counter drop
 			iifname "i0" ct state new counter drop
 			iifname "i0" counter drop
 		}
@@ -151,7 +159,7 @@ net_down() {
 	for f in "$RUN"/pids/cap-* "$RUN"/pids/phone-* "$RUN"/pids/*; do
 		stop "${f##*/}"
 	done
-	for n in inet dmz in lan; do
+	for n in inet inet2 dmz in lan; do
 		[ ! -e "/run/netns/$P-$n" ] || ip netns del "$P-$n"
 	done
 	[ ! -d "/sys/fs/bpf/sallyport/$INSTANCE" ] || rm -rf "/sys/fs/bpf/sallyport/$INSTANCE"
@@ -288,7 +296,7 @@ phone_up() {
 	mkdir -p "$d"
 	sed -e "s#@IP@#$3#g;s#@DIR@#$d#g;s#@NAME@#$1#g;s#@SIP@#$((6000 + 10 * $4))#g;s#@CTRL@#$((4440 + $4))#g;s#@HZ@#$5#g" \
 		-e "s#@RTPLO@#$((20000 + 100 * $4))#g;s#@RTPHI@#$((20099 + 100 * $4))#g" \
-		-e "s#@DNS@#$([ "$2" = inet ] && echo dns_server 203.0.113.53:53)#" "$NET/baresip.config.in" >"$d/config"
+		-e "s#@DNS@#$([ "$2" = lan ] || echo dns_server 203.0.113.53:53)#" "$NET/baresip.config.in" >"$d/config"
 	printf '<sip:%s@%s;transport=%s>;auth_pass=pw-%s;outbound="sip:%s;transport=%s";%saudio_codecs=PCMU/8000/1;regint=%s%s\n' \
 		"$1" "$DOMAIN" "$7" "$1" "$6" "$7" "${enc:+mediaenc=$enc;}" "${PHONE_REGINT:-60}" "${9:-;answermode=auto}" >"$d/accounts"
 	: >"$d/contacts"
@@ -426,7 +434,7 @@ phones_up() {
 	for p; do
 		case $p in
 		alice) phone_up alice inet "$ALICE" 1 400 "$EDGE_NAME:5061" tls srtp-mand ;;
-		carol) phone_up carol inet "$CAROL" 3 1000 "$EDGE_NAME:5061" tls srtp-mand ;;
+		carol) phone_up carol inet2 "$CAROL" 3 1000 "$EDGE_NAME:5061" tls srtp-mand ;;
 		bob) phone_up bob lan "$BOB" 2 700 "$KAM:5060" udp "" ;;
 		esac
 	done

@@ -257,10 +257,14 @@ def digest(c, user, password, method, uri, nc=1):
 
 # ---- the user agent ----------------------------------------------------------------------------------------------------
 
+def ns_of(ip):
+    return {E.get("CAROL"): "inet2", E.get("ALICE"): "inet"}.get(ip, "lan")
+
+
 class Ua:
-    def __init__(self, user, ns="inet", ip=None, server=EDGE, transport="tls", password=None):
-        self.user, self.ns, self.server, self.transport = user, ns, server, transport
-        self.ip = ip or {"inet": E.get("ALICE"), "lan": E.get("BOB")}[ns]
+    def __init__(self, user, ns=None, ip=None, server=EDGE, transport="tls", password=None):
+        self.ip = ip or E.get("BOB" if ns == "lan" else "ALICE")
+        self.user, self.ns, self.server, self.transport = user, ns or ns_of(self.ip), server, transport
         self.password = password or "pw-" + user
         self.aor = f"sip:{user}@{DOMAIN}"
         self.instance = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_DNS, user)}"
@@ -507,9 +511,19 @@ class Sdp:
         d = re.search(r"^a=(sendrecv|sendonly|recvonly|inactive)\s*$", t, re.M)
         self.direction = d.group(1) if d else "sendrecv"
 
+    def key(self, suite):
+        return next((s, k) for _, s, k in self.crypto if s == suite)
+
     @property
     def addr(self):
         return f"{self.ip}:{self.port}"
+
+
+def srtp_answer(ip, port, offer, tx, **kw):
+    """The answer of an SRTP phone that picks tx's suite from the offer. Its receive key is offer.key(suite)."""
+    tag = next((t for t, s, _ in offer.crypto if s == tx[0]), None)
+    check(tag, f"{tx[0]} is offered: {offer.text}")
+    return make_sdp(ip, port, [tx], **kw).replace(b"a=crypto:1 ", f"a=crypto:{tag} ".encode())
 
 
 class Rtp:
@@ -555,7 +569,7 @@ class Call:
 
     def media(self, seconds, out_hz=600, in_hz=1200):
         """Both ends send and listen; returns (outside Rtp, inside Rtp)."""
-        return (Rtp("inet", f"{self.out.ip}:{self.out_port}", self.out_sdp.addr, seconds, out_hz, self.tx, self.rx),
+        return (Rtp(self.out.ns, f"{self.out.ip}:{self.out_port}", self.out_sdp.addr, seconds, out_hz, self.tx, self.rx),
                 Rtp("lan", f"{self.inside.ip}:{self.in_port}", self.in_sdp.addr, seconds, in_hz))
 
 
@@ -583,11 +597,12 @@ def exchange(d, other, method, status=200, reason="OK", body=b"", answer=b""):
 
 
 def reoffer(d, other, offer, answer):
-    """A re-INVITE in dialog d, answered 200 by `other`. Returns (offer as seen, answer as seen), parsed."""
+    """A re-INVITE in dialog d, answered 200 by `other` (answer: bytes, or made from the parsed offer). Returns (offer as seen,
+    answer as seen), parsed."""
     d.auth = []
     d.send_invite(offer)
     req = other.expect("INVITE")
-    other.reply(req, 200, "OK", [f"Contact: {other.contact}"], answer)
+    other.reply(req, 200, "OK", [f"Contact: {other.contact}"], answer(Sdp(req.body)) if callable(answer) else answer)
     r = d.final()
     check(r.status == 200, f"re-INVITE: {r.start}")
     other.expect("ACK")
@@ -611,7 +626,7 @@ def flows_gone(seconds=5):
 
 def outside(user="alice", ip=None):
     """A registered client outside."""
-    u = Ua(user, "inet", ip)
+    u = Ua(user, ip=ip)
     r = u.register()
     check(r.status == 200, f"{user} registers: {r.start}")
     return u

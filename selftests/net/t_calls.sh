@@ -1,8 +1,8 @@
 #!/bin/bash
 # t_calls.sh -- calls between real softphones in three directions, tones heard both ways, flows gone afterwards
 #
-#	203.0.113.50 alice          edge              core            Kamailio
-#	203.0.113.51 carol --tls-- (dmz) ==link==>-- (inside) --udp-- bob 10.20.0.40
+#	203.0.113.50 alice --+                                          +-- Kamailio 10.20.0.30
+#	203.0.113.51 carol --+--tls-- edge (dmz) ==link== core (inside) --+-- bob 10.20.0.40
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # t_hold.sh -- hold and resume: directions pass, the ports and keys stay, tones come back
 #
-#	203.0.113.50 alice          edge              core            Kamailio
-#	203.0.113.51 carol --tls-- (dmz) ==link==>-- (inside) --udp-- bob 10.20.0.40
+#	203.0.113.50 alice --+                                          +-- Kamailio 10.20.0.30
+#	203.0.113.51 carol --+--tls-- edge (dmz) ==link== core (inside) --+-- bob 10.20.0.40
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
@@ -25,10 +25,10 @@ y = Rtp("lan", f"{b.ip}:41000", None, 2, 0)
 rx, ry = x.result(), y.result()
 check(ry["tone_hz"] == 600 and rx["received"] == 0, f"held: music inside only: {rx} {ry}")
 step("resume, by a re-INVITE from inside")
-seen, got = reoffer(call.rd, a, make_sdp(b.ip, 41000, version=3), make_sdp(a.ip, 40000, [call.tx], version=3))
-check(seen.proto == "RTP/SAVP" and len(seen.crypto) == 1 or len(seen.crypto) > 1, f"SRTP is offered outside: {seen.text}")
-suites = dict((s, k) for _, s, k in seen.crypto)
-x = Rtp("inet", f"{a.ip}:40000", seen.addr, 2, 600, call.tx, (call.tx[0], suites[call.tx[0]]))
+seen, got = reoffer(call.rd, a, make_sdp(b.ip, 41000, version=3),
+                    lambda offer: srtp_answer(a.ip, 40000, offer, call.tx, version=3))
+check(seen.proto == "RTP/SAVP" and seen.addr == call.out_sdp.addr, f"SRTP is offered outside: {seen.text}")
+x = Rtp("inet", f"{a.ip}:40000", seen.addr, 2, 600, call.tx, seen.key(call.tx[0]))
 y = Rtp("lan", f"{b.ip}:41000", got.addr, 2, 1200)
 tones(x.result(), y.result(), 1200, 600)
 hangup(call.d, b)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # t_refuse.sh -- what is refused, where, and under which reason: plain RTP, foreign domain, malformed bytes, too long
 #
-#	203.0.113.50 alice          edge              core            Kamailio
-#	203.0.113.51 carol --tls-- (dmz) ==link==>-- (inside) --udp-- bob 10.20.0.40
+#	203.0.113.50 alice --+                                          +-- Kamailio 10.20.0.30
+#	203.0.113.51 carol --+--tls-- edge (dmz) ==link== core (inside) --+-- bob 10.20.0.40
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
@@ -68,7 +68,7 @@ for what, data in (("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"), ("noise", byt
                    ("two lengths", f"OPTIONS sip:{DOMAIN} SIP/2.0\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n".encode())):
     step(f"malformed first bytes ({what}): closed, counted")
     n, before = requests(), counters()
-    c = Conn("inet", (E["CAROL"], 0), EDGE, "tls")
+    c = Conn("inet2", (E["CAROL"], 0), EDGE, "tls")
     c.send(data)
     check(c.closed_within(5), "not closed")
     check(all(m.status >= 400 for m in c.last), "answered as if it were good")
@@ -78,11 +78,10 @@ for what, data in (("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"), ("noise", byt
 step("a message over the limit: 513")
 before = counters()
 u = Ua("alice", ip=E["CAROL"])
-branch = u.request("REGISTER", f"sip:{DOMAIN}", to=f"<{u.aor}>", headers=["X-Long: " + "x" * 1000] * 40)
-r = u.response(branch, "REGISTER") if False else u.wait("513", lambda m: m.status, 5)
-check(r.status == 513, f"513, not {r.start}")
-step("and an admitted client gets it too, its stream's next request is not misread")
-branch = a.request("OPTIONS", b.aor, headers=["X-Long: " + "x" * 1000] * 40)
-r = a.wait("513", lambda m: m.status, 5)
-check(r.status == 513, f"513, not {r.start}")
+u.request("REGISTER", f"sip:{DOMAIN}", to=f"<{u.aor}>", headers=["X-Long: " + "x" * 1000] * 40)
+u.wait("513", lambda m: m.status == 513)
+step("  counted: " + ", ".join(counted(before, "(?i)large|long")))
+step("an admitted client gets it too")
+a.request("OPTIONS", b.aor, headers=["X-Long: " + "x" * 1000] * 40)
+a.wait("513", lambda m: m.status == 513)
 PY

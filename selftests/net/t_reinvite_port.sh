@@ -1,8 +1,8 @@
 #!/bin/bash
 # t_reinvite_port.sh -- a client moves its media to another port: it follows; nobody else can take the leg
 #
-#	203.0.113.50 alice          edge              core            Kamailio
-#	203.0.113.51 carol --tls-- (dmz) ==link==>-- (inside) --udp-- bob 10.20.0.40
+#	203.0.113.50 alice --+                                          +-- Kamailio 10.20.0.30
+#	203.0.113.51 carol --+--tls-- edge (dmz) ==link== core (inside) --+-- bob 10.20.0.40
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
@@ -17,7 +17,7 @@ x, y = call.media(4)
 time.sleep(1)
 step("outside a window the leg is pinned: same address, other port; and another address")
 thief = Rtp("inet", f"{a.ip}:40020", call.out_sdp.addr, 1, 1700, call.tx)
-other = Rtp("inet", f"{E['CAROL']}:40000", call.out_sdp.addr, 1, 1700, call.tx)
+other = Rtp("inet2", f"{E['CAROL']}:40000", call.out_sdp.addr, 1, 1700, call.tx)
 check(thief.result()["received"] == 0 and other.result()["received"] == 0, "media went to a stranger")
 rx, ry = x.result(), y.result()
 tones(rx, ry, 1200, 600, 2)

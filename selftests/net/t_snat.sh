@@ -1,8 +1,8 @@
 #!/bin/bash
 # t_snat.sh -- source NAT between core and edge, random ports: calls still work both ways
 #
-#	203.0.113.50 alice          edge              core            Kamailio
-#	203.0.113.51 carol --tls-- (dmz) ==link==>-- (inside) --udp-- bob 10.20.0.40
+#	203.0.113.50 alice --+                                          +-- Kamailio 10.20.0.30
+#	203.0.113.51 carol --+--tls-- edge (dmz) ==link== core (inside) --+-- bob 10.20.0.40
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
@@ -35,11 +35,10 @@ d, _ = b.invite(a.aor, make_sdp(b.ip, 41000), final=False)
 d.challenged()
 i = a.expect("INVITE")
 offer = Sdp(i.body)
-tag, suite, key = next(c for c in offer.crypto if c[1] == "AES_CM_128_HMAC_SHA1_80")
-tx = (suite, new_key(suite))
-answer = make_sdp(a.ip, 40000, [tx]).replace(b"a=crypto:1 ", f"a=crypto:{tag} ".encode())
+tx = ("AES_CM_128_HMAC_SHA1_80", new_key("AES_CM_128_HMAC_SHA1_80"))
+answer = srtp_answer(a.ip, 40000, offer, tx)
 rd = inside_answer(a, i, answer, d)
-x = Rtp("inet", f"{a.ip}:40000", offer.addr, 3, 600, tx, (suite, key))
+x = Rtp("inet", f"{a.ip}:40000", offer.addr, 3, 600, tx, offer.key(tx[0]))
 y = Rtp("lan", f"{b.ip}:41000", Sdp(rd.ok.body).addr, 3, 1200)
 tones(x.result(), y.result(), 1200, 600, 2)
 hangup(d, a)
