@@ -1,7 +1,7 @@
 # tools/objects.mk -- which objects make which program; sorted; read by the Makefile. A module is added here, once, in each list
 # that needs it. The edge's list has no policy code on purpose: selftests/unit/edge-nm proves it.
 
-SIP := sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
+SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
 ENGINE := sip/binding sip/body sip/call sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/register sip/route \
 	sip/table sip/timer sip/token sip/txn sip/view
 

@@ -16,7 +16,7 @@
 
 #include "sip/engine.h"
 
-#define KIT_MSGS  512
+#define KIT_MSGS  2048
 #define KIT_MEDIA 64
 
 struct kit_msg {
