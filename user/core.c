@@ -503,7 +503,7 @@ static int core_make_link(struct core *c, char *why, size_t why_n)
 static int core_make(struct core *c, char *why, size_t why_n)
 {
 	struct loop_params lp = {.entries = 1024,
-				 .ops_max = 3 * CORE_STREAMS_MAX,
+				 .ops_max = 2 * CORE_STREAMS_MAX + 2 * c->cfg->media.max + 1024,
 				 .recv_bufs = 4096,
 				 .send_bufs = 4096,
 				 .buf_size = 2048};

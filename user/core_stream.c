@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sip/answer.h"
 #include "sip/keepalive.h"
 #include "user/log.h"
 
@@ -102,6 +103,20 @@ static ssize_t core_stream_keepalive(struct core_stream *s, struct span rest)
 	return used;
 }
 
+/* Answer what cannot be read as far as it can be told whose it is, and end the stream. */
+static void core_stream_refuse(struct core_stream *s, struct span rest, bool too_large,
+			       enum sip_why why)
+{
+	uint8_t answer[SIP_ANSWER_MAX];
+	size_t n = sip_answer(rest, too_large ? 513 : 400,
+			      too_large ? "Message Too Large" : sip_why_text(why), "", answer,
+			      sizeof(answer));
+
+	if (n)
+		conn_write(s->conn, span_of(answer, n));
+	core_stream_end(s, true, sip_why_text(why));
+}
+
 /* false: the stream ended (and is gone). */
 static bool core_stream_parse(struct core_stream *s)
 {
@@ -124,7 +139,7 @@ static bool core_stream_parse(struct core_stream *s)
 		if (used == -EAGAIN)
 			break;
 		if (used < 0) {
-			core_stream_end(s, true, sip_why_text(why));
+			core_stream_refuse(s, rest, used == -E2BIG, why);
 			return false;
 		}
 		done += (size_t)used;
@@ -171,7 +186,7 @@ static void core_stream_readable(void *arg)
 		if (!core_stream_parse(s))
 			return;
 		if (s->n == s->table->message_max) {
-			core_stream_end(s, true, "message over the limit");
+			core_stream_refuse(s, span_of(s->buf, s->n), true, SIP_WHY_TOO_LONG);
 			return;
 		}
 	}

@@ -85,10 +85,4 @@ struct gate_out {
 enum gate_verdict gate_next(struct gate *g, const struct gate_config *c, struct span in,
 			    struct gate_out *out);
 
-/* The reply @status @phrase to the request at the start of @in (RFC 3261 8.2.6: Via, From, To, Call-ID and CSeq copied, a To tag
- * added), also when it is malformed, as long as these fields can be told apart. @extra: further header lines with CRLF, or "".
- * Returns its length, or 0: nothing can or may be answered (a response, an ACK, fields missing, too long). */
-size_t gate_answer(struct span in, unsigned status, const char *phrase, const char *extra,
-		   uint8_t *buf, size_t n);
-
 #endif

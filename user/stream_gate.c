@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "sip/answer.h"
 #include "user/log.h"
 #include "user/stream_impl.h"
 
@@ -127,7 +128,7 @@ static void answer(struct stream *s, struct span reply)
 static void answer_instead(struct stream *s, struct gate_out *out, enum gate_reason reason,
 			   unsigned status, const char *phrase, const char *extra)
 {
-	size_t n = gate_answer(out->forward, status, phrase, extra, out->reply, sizeof(out->reply));
+	size_t n = sip_answer(out->forward, status, phrase, extra, out->reply, sizeof(out->reply));
 
 	stream_refused(s, reason, SIP_OK);
 	consume(s, out->used);
@@ -208,8 +209,8 @@ static void gate_run(struct stream *s)
 static void too_large(struct stream *s)
 {
 	struct gate_out *out = &s->all->out;
-	size_t n = gate_answer(span_of(s->in, s->in_n), 513, "Message Too Large", "", out->reply,
-			       sizeof(out->reply));
+	size_t n = sip_answer(span_of(s->in, s->in_n), 513, "Message Too Large", "", out->reply,
+			      sizeof(out->reply));
 
 	stream_refused(s, GATE_TOO_LARGE, SIP_WHY_TOO_LONG);
 	answer(s, span_of(out->reply, n));

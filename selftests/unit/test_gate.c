@@ -203,7 +203,7 @@ static void test_gate_reply_fields(void **state)
 	{
 		uint8_t copy[GATE_REPLY_MAX];
 		struct sip_msg again;
-		size_t n = gate_answer(span_of(in, strlen(in)), 503, "Later", "Retry-After: 5\r\n",
+		size_t n = sip_answer(span_of(in, strlen(in)), 503, "Later", "Retry-After: 5\r\n",
 				       copy, sizeof(copy));
 
 		assert_true(n > 0);
