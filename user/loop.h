@@ -2,7 +2,8 @@
  *
  * Data flow: a module arms an operation on a descriptor; the loop queues the SQE and submits once a round
  * (io_uring_submit_and_wait); each CQE is looked up by slot and generation and the module's function is called. After all
- * CQEs of a round, the round-end functions run (a batch of media packets is transformed there).
+ * CQEs of a round, the round-end functions run (a batch of media packets is transformed there). From 4 datagrams a millisecond
+ * on, a round waits up to 0.5 ms to gather what comes in that time (32 at most).
  *
  * Owner rules:
  *  - The loop owns operation slots, receive buffers and send buffers. A module holds a struct loop_handle, never a pointer.

@@ -136,6 +136,7 @@ static bool dgram_deliver(struct loop *l, const struct loop_op *op, uint32_t buf
 	}
 	if (o->namelen >= sizeof(sa_family_t))
 		addr_from_sockaddr(io_uring_recvmsg_name(o), &d.from);
+	l->batch_n++;
 	d.p = io_uring_recvmsg_payload(o, &l->recv_msg);
 	d.n = io_uring_recvmsg_payload_length(o, res, &l->recv_msg);
 	d.cap = l->buf_size - (uint32_t)(d.p - base);

@@ -9,10 +9,13 @@
 
 #include "user/loop.h"
 
-#define LOOP_SLOTS_MAX	(1u << 24) /* user_data has 24 bits for the slot */
-#define LOOP_ROUND_FNS	8
-#define LOOP_RETRY_MS	100 /* accept after EMFILE, receive after errors in a row */
-#define LOOP_ERRORS_ROW 8
+#define LOOP_SLOTS_MAX	     (1u << 24) /* user_data has 24 bits for the slot */
+#define LOOP_ROUND_FNS	     8
+#define LOOP_BATCH_MAX	     32
+#define LOOP_BATCH_US	     500 /* what a datagram may wait for others to come */
+#define LOOP_BATCH_WINDOW_MS 4
+#define LOOP_RETRY_MS	     100 /* accept after EMFILE, receive after errors in a row */
+#define LOOP_ERRORS_ROW	     8
 #define LOOP_NAME_ROOM \
 	32 /* of the sender's address in a receive buffer: keeps the payload on 16 bytes */
 #define LOOP_BUF_GROUP 0
@@ -62,6 +65,10 @@ struct loop {
 	uint64_t
 		sq_round; /* rises with every submit: an op armed in this round is still only in our memory */
 	unsigned unsent; /* sends in the SQ that are not submitted yet */
+
+	/* How many datagrams a wait should gather: see loop_batch(). */
+	uint64_t batch_since_ms;
+	unsigned batch, batch_n;
 
 	struct loop_op *ops;
 	uint32_t n_ops, free_op, rearm_head;

@@ -591,6 +591,32 @@ static void test_loop_cancelled_receive_returns_buffers(void **state)
 	loop_free(l);
 }
 
+/* A fast stream is gathered; what is left of one that stopped is told all the same, and soon one by one again. */
+static void test_loop_batches_end(void **state)
+{
+	struct loop *l = loop_make(4, 64, 64);
+	struct dgrams g = {.l = l};
+	struct addr a, b;
+	int fa = socket_on_loopback(SOCK_DGRAM, &a), fb = socket_on_loopback(SOCK_DGRAM, &b), i;
+
+	(void)state;
+	assert_int_equal(loop_recv(l, fa, dgram_fn, &g, &g.h), 0);
+	run_ms(l, 1);
+	l->batch = 16;
+	l->batch_n = 1u << 20; /* in the window that ends now: many a millisecond */
+	l->batch_since_ms = loop_clock_ms() - LOOP_BATCH_WINDOW_MS;
+	for (i = 0; i < 3; i++)
+		assert_int_equal(loop_send(l, fb, &a, SPAN("media")), 0);
+	run_ms(l, 0); /* one round */
+	assert_int_equal(l->batch, LOOP_BATCH_MAX);
+	run_ms(l, 5 * LOOP_BATCH_WINDOW_MS);
+	assert_int_equal(g.n, 3);
+	assert_int_equal(l->batch, 1);
+	close(fa);
+	close(fb);
+	loop_free(l);
+}
+
 /* What was given to loop_send() goes out even when the descriptor is cancelled and closed in the same round. */
 static void test_loop_send_then_close(void **state)
 {
@@ -732,6 +758,7 @@ int main(void)
 		cmocka_unit_test(test_loop_datagram_limits),
 		cmocka_unit_test(test_loop_kept_buffers),
 		cmocka_unit_test(test_loop_cancelled_receive_returns_buffers),
+		cmocka_unit_test(test_loop_batches_end),
 		cmocka_unit_test(test_loop_send_then_close),
 		cmocka_unit_test(test_loop_ring_is_restricted),
 		cmocka_unit_test(test_loop_params_refused),
