@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "sip/answer.h"
 #include "user/gate.h"
 
 #define MAX 4096
