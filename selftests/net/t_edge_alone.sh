@@ -13,6 +13,9 @@ export EDGE_LIMITS="  unadmitted_seconds: 4
   unadmitted_prefix: 24
   ban_score: 12
   ban_seconds: 3"
+OTHER=203.0.113.60 # a client that is not banned
+ip -n "$P-inet" addr add "$OTHER/24" dev "$(ns inet ip -o route get "$EDGE_OUT" | sed 's/.* dev \([^ ]*\).*/\1/')"
+export OTHER
 edge_up
 mkfifo "$RUN/cmd"
 sleep 600 >"$RUN/cmd" & # keeps the pipe open between commands
@@ -325,7 +328,6 @@ wait(5, "a new worker", lambda: status()["pid"] != pid)
 event(r"^up ", 10)
 
 print("== no core: 503 within 2 s; bans")
-b = Client("203.0.113.51")
 tell("ban 203.0.113.50 32 2")
 wait(2, "banned", lambda: admin("status")["bans"]["active"] == 1)
 try:
@@ -346,6 +348,7 @@ wait(2, "banned by score", lambda: admin("status")["bans"]["active"] == 1)
 check(i >= 9, "not before its score")
 tell("quit")
 wait(3, "the link down", lambda: all(l["state"] == "down" for l in admin("status")["links"]))
+b = Client(E["OTHER"])
 b.send(msg("REGISTER"))
 t0 = time.time()
 r = b.recv()
