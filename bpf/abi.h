@@ -136,8 +136,9 @@ struct relay_side {
 	__u32 first_slot;
 	__u16 base, peer_base, range; /* host order */
 	__u8 inside;		      /* 0: towards clients, 1: towards cores */
-	__u8 ipv6;
-	__u32 pad[4];
+	__u8 ipv6, peer_ipv6;
+	__u8 pad0[3];
+	__u32 pad[3];
 };
 
 struct relay_conf {

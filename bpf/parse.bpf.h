@@ -17,6 +17,7 @@
 #include "bpf/abi.h"
 
 #define PARSED	    RELAY_REASON_COUNT /* no exit yet */
+#define IP4_DF	    0x4000
 #define IP4_MF	    0x2000
 #define IP4_OFFSET  0x1fff
 #define NEXT_FRAG   44
@@ -40,10 +41,11 @@ struct packet {
 	struct udphdr *udp; /* one of these two, by is_tcp */
 	struct tcphdr *tcp;
 	__u8 is6, is_tcp;
-	__u32 l2_len;  /* Ethernet with tags: 14, 18, 22 */
-	__u32 ip_len;  /* IP packet, header included */
-	__u32 payload; /* of UDP */
-	__u8 fragment; /* a first fragment */
+	__u32 l2_len;	 /* Ethernet with tags: 14, 18, 22 */
+	__u32 ip_header; /* with options */
+	__u32 ip_len;	 /* IP packet, header included */
+	__u32 payload;	 /* of UDP */
+	__u8 fragment;	 /* a first fragment */
 };
 
 static __always_inline enum relay_reason parse_l2(struct cursor *c, struct packet *p, __be16 *proto)
@@ -106,6 +108,7 @@ static __always_inline enum relay_reason parse_ip4(struct cursor *c, struct pack
 	if ((void *)(ip + 1) > c->end)
 		return R_PASS_SHORT;
 	header = ip->ihl * 4;
+	p->ip_header = header;
 	if (ip->version != 4 || header < sizeof(*ip))
 		return R_PASS_HEADER;
 	p->ip4 = ip;
@@ -131,6 +134,7 @@ static __always_inline enum relay_reason parse_ip6(struct cursor *c, struct pack
 	if (ip->version != 6)
 		return R_PASS_HEADER;
 	p->ip6 = ip;
+	p->ip_header = sizeof(*ip);
 	p->is6 = 1;
 	len = bpf_ntohs(ip->payload_len);
 	p->ip_len = len + sizeof(*ip);

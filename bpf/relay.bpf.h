@@ -12,7 +12,7 @@
 
 #include "bpf/maps.bpf.h"
 #include "bpf/latch.bpf.h"
-#include "bpf/rewrite.bpf.h"
+#include "bpf/translate.bpf.h"
 
 #define STUN_REQUEST bpf_htons(0x0001)
 #define STUN_COOKIE  bpf_htonl(0x2112a442)
@@ -93,6 +93,31 @@ static __always_inline void target_from(struct target *t, const struct spot *spo
 	t->from4 = spot->side->peer_ip.w[3];
 	t->from6 = spot->side->peer_ip.w;
 	t->sport = bpf_htons(spot->side->peer_base + spot->offset);
+	t->is6 = spot->side->peer_ipv6;
+}
+
+static __always_inline enum relay_reason forward(struct cursor *c, struct packet *p,
+						 struct egress *out)
+{
+	const struct target *t = &out->t;
+	int across = p->is6 != t->is6;
+	__u32 mtu;
+
+	out->nh = bpf_map_lookup_elem(&next_hops, &t->next_hop);
+	if (!out->nh || !out->nh->ifindex)
+		return R_DROP_NO_NEXT_HOP;
+	mtu = t->mtu ? t->mtu : out->nh->mtu;
+	if (mtu && (across ? translated_len(p, t) : p->ip_len) > mtu)
+		return R_DROP_TOO_BIG;
+	if ((p->is6 ? p->ip6->hop_limit : p->ip4->ttl) <= 1)
+		return R_DROP_TTL;
+	out->hairpin = out->nh->ifindex == c->ifindex;
+	if (!across)
+		return rewrite(c, p, out);
+	if (out->hairpin &&
+	    p->l2_len != ETH_HLEN) /* its tag would be lost, and it would leave in another VLAN */
+		return R_DROP_NO_TX;
+	return translate_begin(p, out);
 }
 
 /* client -> core */
@@ -101,7 +126,7 @@ static __always_inline enum relay_reason relay_in(struct cursor *c, struct packe
 						  struct flow_state *s, struct egress *out)
 {
 	struct source src = source_of(p);
-	struct target t = {};
+	struct target *t = &out->t;
 	enum relay_reason why;
 
 	if (payload_shape(c, p) == SHAPE_OTHER)
@@ -111,13 +136,13 @@ static __always_inline enum relay_reason relay_in(struct cursor *c, struct packe
 		return why;
 	if (!f->core.port)
 		return R_DROP_NO_CORE;
-	target_from(&t, spot);
-	t.to4 = f->core.ip;
-	t.to6 = f->core6.w;
-	t.dport = f->core.port;
-	t.next_hop = f->nh_in;
-	t.mtu = f->mtu_in;
-	why = forward(c, p, &t, out);
+	target_from(t, spot);
+	t->to4 = f->core.ip;
+	t->to6 = f->core6.w;
+	t->dport = f->core.port;
+	t->next_hop = f->nh_in;
+	t->mtu = f->mtu_in;
+	why = forward(c, p, out);
 	if (why != PARSED)
 		return why;
 	s->packets_in++;
@@ -145,7 +170,7 @@ static __always_inline enum relay_reason relay_out(const struct relay_conf *cf, 
 {
 	struct source src = source_of(p);
 	enum shape shape = payload_shape(c, p);
-	struct target t = {};
+	struct target *t = &out->t;
 	enum relay_reason why;
 
 	if (shape == SHAPE_STUN_REQUEST)
@@ -158,13 +183,13 @@ static __always_inline enum relay_reason relay_out(const struct relay_conf *cf, 
 		return R_DROP_CORE;
 	if (!latch_valid(f, s->latch) || !s->latched.port)
 		return R_DROP_NOT_LATCHED;
-	target_from(&t, spot);
-	t.to4 = s->latched.ip;
-	t.to6 = s->latched6.w;
-	t.dport = s->latched.port;
-	t.next_hop = f->nh_out;
-	t.mtu = f->mtu_out;
-	why = forward(c, p, &t, out);
+	target_from(t, spot);
+	t->to4 = s->latched.ip;
+	t->to6 = s->latched6.w;
+	t->dport = s->latched.port;
+	t->next_hop = f->nh_out;
+	t->mtu = f->mtu_out;
+	why = forward(c, p, out);
 	if (why != PARSED)
 		return why;
 	s->packets_out++;

@@ -11,17 +11,20 @@
 
 /* Where a packet goes: from our address and port on the other side to the target. */
 struct target {
-	const __be32 *from6, *to6; /* four words each; IPv6 only */
+	const __be32 *from6, *to6; /* four words each, in maps; IPv6 only */
 	__be32 from4, to4;
 	__be16 sport, dport;
 	__u32 next_hop, mtu;
+	__u8 is6;
 };
 
 /* What the program has to do after the core said FORWARD. */
 struct egress {
-	__u32 ifindex;
-	__u32 strip; /* bytes to cut off the front: VLAN tags that do not leave by the interface they came in by */
-	__u8 hairpin;
+	struct target t;
+	const struct next_hop *nh;
+	__s32 shift;  /* move of the frame's front: > 0 cuts (tags), < 0 makes room */
+	__u32 ip_len; /* the rest is for translate_end() */
+	__u8 hairpin, translate, tos, ttl;
 };
 
 static __always_inline void rewrite_udp(struct packet *p, const struct target *t, __u64 sum)
@@ -71,42 +74,29 @@ static __always_inline void rewrite_ip6(struct packet *p, const struct target *t
 
 /* A tag is kept where the packet leaves by the interface it came in by (same VLAN), else the Ethernet header moves up to the
  * IP header and the tags are cut off. */
-static __always_inline void rewrite_l2(struct cursor *c, struct packet *p,
-				       const struct next_hop *nh, struct egress *out)
+static __always_inline void rewrite_l2(struct cursor *c, struct packet *p, struct egress *out)
 {
 	struct ethhdr *eth = c->data;
 
-	out->ifindex = nh->ifindex;
-	out->hairpin = nh->ifindex == c->ifindex;
-	out->strip = out->hairpin ? 0 : p->l2_len - sizeof(*eth);
-	if (out->strip) {
+	out->shift = out->hairpin ? 0 : p->l2_len - sizeof(*eth);
+	if (out->shift) {
 		eth = c->data + p->l2_len - sizeof(*eth);
 		eth->h_proto = p->is6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 	}
-	__builtin_memcpy(eth->h_dest, nh->dst_mac, 2 * ETH_ALEN);
+	__builtin_memcpy(eth->h_dest, out->nh->dst_mac, 2 * ETH_ALEN);
 }
 
-static __always_inline enum relay_reason forward(struct cursor *c, struct packet *p,
-						 const struct target *t, struct egress *out)
+static __always_inline enum relay_reason rewrite(struct cursor *c, struct packet *p,
+						 struct egress *out)
 {
-	const struct next_hop *nh = bpf_map_lookup_elem(&next_hops, &t->next_hop);
-	__u32 mtu;
-
-	if (!nh || !nh->ifindex)
-		return R_DROP_NO_NEXT_HOP;
-	mtu = t->mtu ? t->mtu : nh->mtu;
-	if (mtu && p->ip_len > mtu)
-		return R_DROP_TOO_BIG;
-	if ((p->is6 ? p->ip6->hop_limit : p->ip4->ttl) <= 1)
-		return R_DROP_TTL;
-	if (!p->is6) {
-		rewrite_ip4(p, t);
-	} else {
+	if (p->is6) {
 		if (!p->udp->check) /* RFC 8200 section 8.1 */
 			return R_DROP_ZERO_CHECKSUM;
-		rewrite_ip6(p, t);
+		rewrite_ip6(p, &out->t);
+	} else {
+		rewrite_ip4(p, &out->t);
 	}
-	rewrite_l2(c, p, nh, out);
+	rewrite_l2(c, p, out);
 	return PARSED;
 }
 

@@ -14,17 +14,28 @@ static __always_inline void count(enum relay_reason why)
 		(*n)++;
 }
 
+static __always_inline int front_move(struct xdp_md *ctx, const struct egress *out)
+{
+	if (out->shift && bpf_xdp_adjust_head(ctx, out->shift))
+		return 0;
+	if (!out->translate)
+		return 1;
+	return translate_end((void *)(long)ctx->data, (void *)(long)ctx->data_end, out);
+}
+
 static __always_inline int send_out(struct xdp_md *ctx, const struct egress *out,
 				    enum relay_reason *why)
 {
-	int verdict;
+	__u32 ifindex =
+		out->nh ? out->nh->ifindex : 0; /* always there; the verifier wants to see it */
+	int verdict = XDP_DROP;
 
+	if (!ifindex || !front_move(ctx, out))
+		goto out;
 	if (out->hairpin)
 		return XDP_TX;
-	if (out->strip && bpf_xdp_adjust_head(ctx, out->strip))
-		verdict = XDP_DROP;
-	else
-		verdict = bpf_redirect_map(&tx, out->ifindex, XDP_DROP);
+	verdict = bpf_redirect_map(&tx, ifindex, XDP_DROP);
+out:
 	if (verdict != XDP_REDIRECT)
 		*why = R_DROP_NO_TX;
 	return verdict;

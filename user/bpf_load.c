@@ -90,6 +90,7 @@ static void side_set(struct relay_side *s, const struct addr *ip, uint16_t base,
 	s->peer_base = peer_base;
 	s->range = range;
 	s->ipv6 = !addr_is_v4(ip);
+	s->peer_ipv6 = !addr_is_v4(peer);
 }
 
 static bool sides_overlap(const struct relay_side *a, const struct relay_side *b)

@@ -219,7 +219,7 @@ static void endpoint_store(struct sp_ep4 *ep, struct sp_ip *ip, const struct add
 
 /* ---- flows ------------------------------------------------------------------------------------------------------- */
 
-/* The legs' families must be those of the slot's two addresses; across families is not carried by this program. */
+/* The legs' families must be those of the slot's two addresses; these may differ from each other. */
 static int flow_check(const struct maps *m, uint32_t slot, const struct maps_flow *f)
 {
 	struct addr outside, inside;
@@ -227,8 +227,6 @@ static int flow_check(const struct maps *m, uint32_t slot, const struct maps_flo
 	if (slot >= m->slots || !f->id || f->nh_out >= SP_NEXT_HOPS || f->nh_in >= SP_NEXT_HOPS)
 		return -EINVAL;
 	maps_slot_addrs(m, slot, &outside, &inside);
-	if (addr_is_v4(&outside) != addr_is_v4(&inside))
-		return -EAFNOSUPPORT;
 	if (addr_is_v4(&f->client) != addr_is_v4(&outside))
 		return -EINVAL;
 	if (f->core.port && addr_is_v4(&f->core) != addr_is_v4(&inside))

@@ -4,10 +4,10 @@
 
 #include "selftests/bpf/cases.h"
 
-#define IN(f)  .families = BOTH, .flow = f
-#define OUT(f) .families = BOTH, .flow = f, .outward = true
-#define IN4    .families = V4, .flow = FLOW_LATCHED
-#define IN6    .families = V6, .flow = FLOW_LATCHED
+#define IN(f)  .pairs = BOTH, .flow = f
+#define OUT(f) .pairs = BOTH, .flow = f, .outward = true
+#define IN4    .pairs = V4, .flow = FLOW_LATCHED
+#define IN6    .pairs = V6, .flow = FLOW_LATCHED
 
 static const struct row forward[] = {
 	{"rtp inwards", IN(FLOW_LATCHED), .want = R_FORWARD_IN},
@@ -51,7 +51,7 @@ static const struct row tags[] = {
 static const struct row options[] = {
 	{"one word of options", IN4, .want = R_FORWARD_IN, .mod.options = 1},
 	{"all ten words of options", IN4, .want = R_FORWARD_IN, .mod.options = 10},
-	{"options outwards", .families = V4, .flow = FLOW_LATCHED, .outward = true,
+	{"options outwards", .pairs = V4, .flow = FLOW_LATCHED, .outward = true,
 	 .want = R_FORWARD_OUT, .mod.options = 5},
 	{"cut inside options", IN4, .want = R_PASS_SHORT, .mod = {.options = 10, .cut = 60}},
 	{"header length 4 words", IN4, .want = R_PASS_HEADER, .mod.ihl = 4},
@@ -92,7 +92,7 @@ static const struct row truncated[] = {
 
 static const struct row checksum[] = {
 	{"no checksum stays so", IN4, .want = R_FORWARD_IN, .mod.no_checksum = true},
-	{"no checksum outwards", .families = V4, .flow = FLOW_LATCHED, .outward = true,
+	{"no checksum outwards", .pairs = V4, .flow = FLOW_LATCHED, .outward = true,
 	 .want = R_FORWARD_OUT, .mod.no_checksum = true},
 	{"no checksum over ipv6", IN6, .want = R_DROP_ZERO_CHECKSUM, .mod.no_checksum = true},
 };
@@ -164,9 +164,9 @@ static const struct row state[] = {
 	{"egress is none of ours", IN(FLOW_NO_TX), .want = R_DROP_NO_TX},
 	{"over the mtu", IN(FLOW_NARROW), .want = R_DROP_TOO_BIG},
 	{"over the mtu outwards", OUT(FLOW_NARROW), .want = R_DROP_TOO_BIG},
-	{"one byte over the mtu", .families = V4, .flow = FLOW_NARROW, .want = R_DROP_TOO_BIG,
+	{"one byte over the mtu", .pairs = V4, .flow = FLOW_NARROW, .want = R_DROP_TOO_BIG,
 	 .mod.body_len = RIG_MTU - 27},
-	{"just the mtu", .families = V4, .flow = FLOW_NARROW, .want = R_FORWARD_IN,
+	{"just the mtu", .pairs = V4, .flow = FLOW_NARROW, .want = R_FORWARD_IN,
 	 .mod.body_len = RIG_MTU - 28},
 };
 
@@ -176,7 +176,7 @@ static const struct row punch[] = {
 	 .mod.body = BODY_STUN_REQUEST},
 	{"punch, tagged", OUT(FLOW_FRESH), .want = R_PUNCH,
 	 .mod = {.body = BODY_STUN_REQUEST, .tags = 1}},
-	{"punch without checksum", .families = V4, .flow = FLOW_FRESH, .outward = true,
+	{"punch without checksum", .pairs = V4, .flow = FLOW_FRESH, .outward = true,
 	 .want = R_PUNCH, .mod = {.body = BODY_STUN_REQUEST, .no_checksum = true}},
 	{"punch with a wrong cookie", OUT(FLOW_LATCHED), .want = R_DROP_SHAPE,
 	 .mod.body = BODY_STUN_COOKIE},
@@ -202,6 +202,40 @@ static const struct row unknown[] = {
 	{"length field instead of a type", IN4, .want = R_PASS_NOT_IP, .mod.ethertype = 0x0040},
 };
 
+#define ACROSS_IN(f)  .pairs = ACROSS, .flow = f
+#define ACROSS_OUT(f) .pairs = ACROSS, .flow = f, .outward = true
+
+static const struct row across[] = {
+	{"rtp inwards", ACROSS_IN(FLOW_LATCHED), .want = R_FORWARD_IN},
+	{"rtp outwards", ACROSS_OUT(FLOW_LATCHED), .want = R_FORWARD_OUT},
+	{"odd length", ACROSS_IN(FLOW_LATCHED), .want = R_FORWARD_IN, .mod.body_len = 33},
+	{"latches", ACROSS_IN(FLOW_FRESH), .who = FROM_PEER_PORT, .want = R_FORWARD_IN},
+	{"stranger", ACROSS_IN(FLOW_FRESH), .who = FROM_STRANGER, .want = R_DROP_CLIENT},
+	{"not the core's port", ACROSS_OUT(FLOW_LATCHED), .who = FROM_PEER_PORT,
+	 .want = R_DROP_CORE},
+	{"punch", ACROSS_OUT(FLOW_NO_CORE), .want = R_PUNCH, .mod.body = BODY_STUN_REQUEST},
+	{"two tags inwards", ACROSS_IN(FLOW_LATCHED), .want = R_FORWARD_IN, .mod.tags = 2},
+	{"one tag outwards", ACROSS_OUT(FLOW_LATCHED), .want = R_FORWARD_OUT, .mod.tags = 1},
+	{"same interface", ACROSS_IN(FLOW_HAIRPIN), .want = R_FORWARD_IN},
+	{"same interface, tagged", ACROSS_IN(FLOW_HAIRPIN), .want = R_DROP_NO_TX, .mod.tags = 1},
+	{"padded frame", ACROSS_IN(FLOW_LATCHED), .want = R_FORWARD_IN,
+	 .mod = {.body = BODY_RTCP_8, .pad = 10}},
+	{"options are left out", .pairs = V4_V6, .flow = FLOW_LATCHED, .want = R_FORWARD_IN,
+	 .mod.options = 10},
+	{"no checksum to IPv6", .pairs = V4_V6, .flow = FLOW_LATCHED, .want = R_DROP_ZERO_CHECKSUM,
+	 .mod.no_checksum = true},
+	{"no checksum from IPv6", .pairs = V6_V4, .flow = FLOW_LATCHED,
+	 .want = R_DROP_ZERO_CHECKSUM, .mod.no_checksum = true},
+	{"ttl 2", ACROSS_IN(FLOW_LATCHED), .want = R_FORWARD_IN, .mod.ttl = 2},
+	{"ttl 1", ACROSS_OUT(FLOW_LATCHED), .want = R_DROP_TTL, .mod.ttl = 1},
+	{"fits the mtu only before", .pairs = V4_V6, .flow = FLOW_NARROW, .want = R_DROP_TOO_BIG,
+	 .mod.body_len = RIG_MTU - 28},
+	{"fits the mtu only after", .pairs = V6_V4, .flow = FLOW_NARROW, .want = R_FORWARD_IN,
+	 .mod.body_len = RIG_MTU - 28},
+	{"just the mtu", .pairs = V4_V6, .flow = FLOW_NARROW, .want = R_FORWARD_IN,
+	 .mod.body_len = RIG_MTU - 48},
+};
+
 #define GROUP(name)                                         \
 	{                                                   \
 #name, name, sizeof(name) / sizeof(name[0]) \
@@ -209,6 +243,6 @@ static const struct row unknown[] = {
 const struct group groups[] = {
 	GROUP(forward),	  GROUP(hairpin),  GROUP(tags),	   GROUP(options), GROUP(fragments),
 	GROUP(truncated), GROUP(checksum), GROUP(ttl),	   GROUP(latch),   GROUP(shape),
-	GROUP(state),	  GROUP(punch),	   GROUP(unknown),
+	GROUP(state),	  GROUP(punch),	   GROUP(unknown), GROUP(across),
 };
 const unsigned groups_n = sizeof(groups) / sizeof(groups[0]);

@@ -1,4 +1,4 @@
-/* selftests/bpf/cases.h -- the packet table: one row is one packet to one flow, run for IPv4 and IPv6 where both apply. */
+/* selftests/bpf/cases.h -- the packet table: one row is one packet to one flow, run for each pair of families that applies. */
 #ifndef SALLYPORT_TEST_CASES_H
 #define SALLYPORT_TEST_CASES_H
 
@@ -7,13 +7,17 @@
 enum who { FROM_PEER, FROM_PEER_PORT, FROM_STRANGER }; /* the peer: client inwards, core outwards */
 enum where { TO_FLOW, TO_BELOW, TO_ABOVE, TO_STACK };
 
-#define V4   1u
-#define V6   2u
-#define BOTH 3u
+/* Bits of the rig's pairs. */
+#define V4     1u
+#define V6     2u
+#define BOTH   3u
+#define V4_V6  4u /* outside IPv4, inside IPv6 */
+#define V6_V4  8u
+#define ACROSS 12u
 
 struct row {
 	const char *name;
-	unsigned families;
+	unsigned pairs;
 	enum rig_flow flow;
 	bool outward; /* core -> client, to the inside address */
 	enum who who;

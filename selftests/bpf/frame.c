@@ -86,8 +86,8 @@ static size_t ip4_write(const struct spec *s, uint8_t *p)
 	struct iphdr ip = {.version = s->version ? s->version : 4,
 			   .ihl = (s->ihl ? s->ihl : (unsigned)header / 4) & 15,
 			   .tos = 0xb8,
-			   .id = htons(0x4711),
-			   .frag_off = htons(s->frag),
+			   .id = s->translated ? 0 : htons(0x4711),
+			   .frag_off = htons(s->translated ? 0x4000 : s->frag),
 			   .ttl = s->ttl_zero ? 0
 				  : s->ttl    ? s->ttl
 					      : 64,
@@ -106,7 +106,8 @@ static size_t ip4_write(const struct spec *s, uint8_t *p)
 
 static size_t ip6_write(const struct spec *s, uint8_t *p)
 {
-	struct ip6_hdr ip = {.ip6_flow = htonl((s->version ? s->version : 6u) << 28 | 0x12345)};
+	struct ip6_hdr ip = {.ip6_flow = htonl((s->version ? s->version : 6u) << 28 | 0xb8u << 20 |
+					       (s->translated ? 0u : 0x12345u))};
 	uint8_t proto = s->proto ? s->proto : IPPROTO_UDP;
 	size_t extra = s->next_header ? 8 : 0, n;
 

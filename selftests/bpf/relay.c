@@ -47,22 +47,24 @@ static const char *reason_text(int why)
 	return why < 0 ? "none or several" : maps_reason_name((unsigned)why);
 }
 
+static const char *const pair_names[RIG_PAIRS] = {"IPv4", "IPv6", "IPv4 to IPv6", "IPv6 to IPv4"};
+
 /* ---- one row ------------------------------------------------------------------------------------------------------ */
 
-static struct addr row_source(const struct rig *r, const struct row *row, int fam)
+static struct addr row_source(const struct rig *r, const struct row *row, int pair)
 {
-	struct addr a = row->who == FROM_STRANGER ? r->stranger[fam]
-			: row->outward		  ? r->core[fam]
-						  : r->client[fam];
+	struct addr a = row->who == FROM_STRANGER ? r->stranger[pair]
+			: row->outward		  ? r->core[pair]
+						  : r->client[pair];
 
 	if (row->who == FROM_PEER_PORT)
 		a.port += 2;
 	return a;
 }
 
-static struct addr row_target(const struct rig *r, const struct row *row, int fam)
+static struct addr row_target(const struct rig *r, const struct row *row, int pair)
 {
-	struct addr a = row->outward ? r->inside[fam] : r->outside[fam];
+	struct addr a = row->outward ? r->inside[pair] : r->outside[pair];
 	uint16_t base = row->outward ? RIG_INSIDE : RIG_OUTSIDE;
 
 	switch (row->where) {
@@ -83,7 +85,7 @@ static struct addr row_target(const struct rig *r, const struct row *row, int fa
 }
 
 /* What a router between the two sides would have made of @in. */
-static struct spec row_expected(const struct rig *r, const struct row *row, int fam,
+static struct spec row_expected(const struct rig *r, const struct row *row, int pair,
 				const struct spec *in)
 {
 	bool hairpin = row->flow == FLOW_HAIRPIN;
@@ -95,11 +97,15 @@ static struct spec row_expected(const struct rig *r, const struct row *row, int 
 	}
 	if (row->want > R_FORWARD_OUT)
 		return out;
-	out.src = row->outward ? r->outside[fam] : r->inside[fam];
+	out.src = row->outward ? r->outside[pair] : r->inside[pair];
 	out.src.port = (uint16_t)((row->outward ? RIG_OUTSIDE : RIG_INSIDE) + row->flow);
-	out.dst = row->outward ? r->client[fam] : r->core[fam];
+	out.dst = row->outward ? r->client[pair] : r->core[pair];
 	out.ttl = (uint8_t)((in->ttl ? in->ttl : 64) - 1);
 	out.tags = hairpin ? in->tags : 0;
+	if (pair >= 2) {
+		out.translated = true;
+		out.options = 0;
+	}
 	rig_macs(hairpin		    ? HOP_LO
 		 : row->flow == FLOW_NARROW ? HOP_NARROW
 					    : HOP_FAR,
@@ -127,10 +133,10 @@ static bool frame_check(const char *name, const struct rig_result *got, const st
 }
 
 /* Counters and latch after one packet to a flow that is on. */
-static void flow_check(const struct rig *r, const char *name, const struct row *row, int fam,
+static void flow_check(const struct rig *r, const char *name, const struct row *row, int pair,
 		       const struct spec *in)
 {
-	uint32_t slot = (uint32_t)(fam * RIG_RANGE) + row->flow;
+	uint32_t slot = (uint32_t)(pair * RIG_RANGE) + row->flow;
 	bool fin = row->want == R_FORWARD_IN, fout = row->want == R_FORWARD_OUT;
 	struct maps_flow_report rep;
 	uint64_t bytes = frame_ip_len(in);
@@ -146,14 +152,14 @@ static void flow_check(const struct rig *r, const char *name, const struct row *
 		check(addr_eq(&rep.latched, &in->src) && !rep.window_open, "%s: took the leg",
 		      name);
 	else if (row->flow == FLOW_LATCHED || row->flow == FLOW_EXPIRED)
-		check(addr_eq(&rep.latched, &r->client[fam]) && !rep.window_open,
+		check(addr_eq(&rep.latched, &r->client[pair]) && !rep.window_open,
 		      "%s: leg stays pinned", name);
 	else if (row->flow == FLOW_REOPENED)
-		check(addr_eq(&rep.latched, &r->client[fam]) && rep.window_open,
+		check(addr_eq(&rep.latched, &r->client[pair]) && rep.window_open,
 		      "%s: window stays open", name);
 }
 
-static void row_run(struct rig *r, const struct group *g, const struct row *row, int fam)
+static void row_run(struct rig *r, const struct group *g, const struct row *row, int pair)
 {
 	struct spec in = row->mod, want;
 	uint8_t frame[FRAME_MAX];
@@ -161,9 +167,9 @@ static void row_run(struct rig *r, const struct group *g, const struct row *row,
 	char name[128];
 	int e;
 
-	snprintf(name, sizeof(name), "%s, %s, IPv%d", g->name, row->name, fam ? 6 : 4);
-	in.src = row_source(r, row, fam);
-	in.dst = row_target(r, row, fam);
+	snprintf(name, sizeof(name), "%s, %s, %s", g->name, row->name, pair_names[pair]);
+	in.src = row_source(r, row, pair);
+	in.dst = row_target(r, row, pair);
 	memcpy(in.src_mac, "\2\0\0\0\11\1", 6);
 	memcpy(in.dst_mac, "\2\0\0\0\11\2", 6);
 	rig_reset(r);
@@ -175,9 +181,9 @@ static void row_run(struct rig *r, const struct group *g, const struct row *row,
 	      reason_text(got.reason), reason_text((int)row->want));
 	check(got.verdict == verdict_of(row->want, row->flow == FLOW_HAIRPIN), "%s: verdict %u",
 	      name, got.verdict);
-	want = row_expected(r, row, fam, &in);
+	want = row_expected(r, row, pair, &in);
 	frame_check(name, &got, &want, row->want);
-	flow_check(r, name, row, fam, &in);
+	flow_check(r, name, row, pair, &in);
 }
 
 static void group_run(struct rig *r, const struct group *g)
@@ -185,9 +191,9 @@ static void group_run(struct rig *r, const struct group *g)
 	struct totals before = totals;
 
 	for (unsigned i = 0; i < g->n; i++)
-		for (int fam = 0; fam < 2; fam++)
-			if (g->rows[i].families & (1u << fam))
-				row_run(r, g, &g->rows[i], fam);
+		for (int pair = 0; pair < RIG_PAIRS; pair++)
+			if (g->rows[i].pairs & (1u << pair))
+				row_run(r, g, &g->rows[i], pair);
 	printf("bpf %-12s %3u packets, %u checks failed\n", g->name, totals.cases - before.cases,
 	       totals.failed - before.failed);
 }
@@ -205,9 +211,9 @@ static void story_run(struct rig *r, const struct story *s)
 {
 	struct totals before = totals;
 
-	for (int fam = 0; fam < 2; fam++) {
+	for (int pair = 0; pair < 2; pair++) {
 		rig_reset(r);
-		s->run(r, fam);
+		s->run(r, pair);
 	}
 	printf("bpf %-12s %3u packets, %u checks failed\n", s->name, totals.cases - before.cases,
 	       totals.failed - before.failed);

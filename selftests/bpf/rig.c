@@ -51,13 +51,15 @@ static void must(int r, const char *what)
 
 static void rig_sides(struct rig *r)
 {
-	struct relay_conf conf = {
-		.sides = 4, .slots = 2 * RIG_RANGE, .punch_port = htons(RIG_PUNCH), .tcp_count = 1};
+	struct relay_conf conf = {.sides = 2 * RIG_PAIRS,
+				  .slots = RIG_PAIRS * RIG_RANGE,
+				  .punch_port = htons(RIG_PUNCH),
+				  .tcp_count = 1};
 	int fd = bpf_map__fd(r->skel->maps.sides);
 	uint32_t zero = 0;
 
 	conf.tcp_port[0] = htons(RIG_SIP);
-	for (uint32_t i = 0; i < 4; i++) {
+	for (uint32_t i = 0; i < 2 * RIG_PAIRS; i++) {
 		const struct addr *own = i & 1 ? &r->inside[i / 2] : &r->outside[i / 2];
 		const struct addr *peer = i & 1 ? &r->outside[i / 2] : &r->inside[i / 2];
 		struct relay_side s = {.ifindex = RIG_LO,
@@ -66,7 +68,8 @@ static void rig_sides(struct rig *r)
 				       .peer_base = i & 1 ? RIG_OUTSIDE : RIG_INSIDE,
 				       .range = RIG_RANGE,
 				       .inside = i & 1,
-				       .ipv6 = i / 2 == 1};
+				       .ipv6 = !addr_is_v4(own),
+				       .peer_ipv6 = !addr_is_v4(peer)};
 
 		memcpy(&s.ip, own->ip, 16);
 		memcpy(&s.peer_ip, peer->ip, 16);
@@ -111,9 +114,9 @@ static int rig_load(struct rig *r)
 	r->skel = xdp_relay_bpf__open();
 	if (!r->skel)
 		return -errno;
-	bpf_map__set_max_entries(r->skel->maps.flows, 2 * RIG_RANGE);
-	bpf_map__set_max_entries(r->skel->maps.flow_state, 2 * RIG_RANGE);
-	bpf_map__set_max_entries(r->skel->maps.live, 2 * RIG_RANGE);
+	bpf_map__set_max_entries(r->skel->maps.flows, RIG_PAIRS * RIG_RANGE);
+	bpf_map__set_max_entries(r->skel->maps.flow_state, RIG_PAIRS * RIG_RANGE);
+	bpf_map__set_max_entries(r->skel->maps.live, RIG_PAIRS * RIG_RANGE);
 	e = xdp_relay_bpf__load(r->skel);
 	if (e)
 		return e;
@@ -126,30 +129,39 @@ static int rig_load(struct rig *r)
 	return 0;
 }
 
+static void rig_addrs(struct rig *r)
+{
+	static const char *const outside[] = {"192.0.2.1", "2001:db8::1", "192.0.2.3",
+					      "2001:db8::3"};
+	static const char *const inside[] = {"10.0.0.1", "fd00::1", "fd00::3", "10.0.0.3"};
+
+	for (int i = 0; i < RIG_PAIRS; i++) {
+		bool out4 = i % 2 == 0, in4 = i == 0 || i == 3;
+
+		r->outside[i] = rig_addr(outside[i], 0);
+		r->inside[i] = rig_addr(inside[i], 0);
+		r->client[i] = rig_addr(out4 ? "198.51.100.7" : "2001:db8:f::7", 5004);
+		/* An IPv6 stranger differs before the last 32 bits, which are the key of the search. */
+		r->stranger[i] = rig_addr(out4 ? "198.51.100.8" : "2001:db8:f:1::7", 5004);
+		r->core[i] = rig_addr(in4 ? "10.0.0.9" : "fd00::9", 2776);
+	}
+}
+
 int rig_open(struct rig *r)
 {
-	struct maps_pair pairs[2];
+	struct maps_pair pairs[RIG_PAIRS];
 	int e = rig_load(r);
 
 	if (e)
 		return e;
-	r->outside[0] = rig_addr("192.0.2.1", 0);
-	r->inside[0] = rig_addr("10.0.0.1", 0);
-	r->client[0] = rig_addr("198.51.100.7", 5004);
-	r->stranger[0] = rig_addr("198.51.100.8", 5004);
-	r->core[0] = rig_addr("10.0.0.9", 2776);
-	r->outside[1] = rig_addr("2001:db8::1", 0);
-	r->inside[1] = rig_addr("fd00::1", 0);
-	r->client[1] = rig_addr("2001:db8:f::7", 5004);
-	r->stranger[1] = rig_addr("2001:db8:f:1::7", 5004); /* differs before the last 32 bits */
-	r->core[1] = rig_addr("fd00::9", 2776);
-	for (int i = 0; i < 2; i++)
+	rig_addrs(r);
+	for (int i = 0; i < RIG_PAIRS; i++)
 		pairs[i] = (struct maps_pair){.outside = r->outside[i],
 					      .inside = r->inside[i],
 					      .outside_base = RIG_OUTSIDE,
 					      .inside_base = RIG_INSIDE,
 					      .range = RIG_RANGE};
-	e = maps_open(&r->fds, pairs, 2, &r->maps);
+	e = maps_open(&r->fds, pairs, RIG_PAIRS, &r->maps);
 	if (e)
 		return e;
 	rig_sides(r);
@@ -216,12 +228,12 @@ static uint64_t flow_word(enum rig_flow i, uint32_t gen)
 	}
 }
 
-void rig_flow(struct rig *r, int fam, enum rig_flow i)
+void rig_flow(struct rig *r, int pair, enum rig_flow i)
 {
-	uint32_t slot = (uint32_t)fam * RIG_RANGE + i;
+	uint32_t slot = (uint32_t)pair * RIG_RANGE + i;
 	struct maps_flow f = {.id = slot + 1,
-			      .client = r->client[fam],
-			      .core = r->core[fam],
+			      .client = r->client[pair],
+			      .core = r->core[pair],
 			      .nh_in = flow_hop(i),
 			      .nh_out = flow_hop(i)};
 
@@ -231,7 +243,7 @@ void rig_flow(struct rig *r, int fam, enum rig_flow i)
 		f.core.port = 0;
 	maps_flow_free(r->maps, slot);
 	must(maps_flow_install(r->maps, slot, &f), "install");
-	rig_latch(r, slot, flow_word(i, flow_generation(r, slot)), &r->client[fam]);
+	rig_latch(r, slot, flow_word(i, flow_generation(r, slot)), &r->client[pair]);
 	if (i == FLOW_REOPENED)
 		must(maps_flow_reopen(r->maps, slot, rig_now() + 10 * SECOND), "reopen");
 	if (i == FLOW_EXPIRED)
@@ -242,9 +254,9 @@ void rig_flow(struct rig *r, int fam, enum rig_flow i)
 
 void rig_reset(struct rig *r)
 {
-	for (int fam = 0; fam < 2; fam++)
+	for (int pair = 0; pair < RIG_PAIRS; pair++)
 		for (int i = 0; i < RIG_FLOWS; i++)
-			rig_flow(r, fam, i);
+			rig_flow(r, pair, i);
 }
 
 int rig_fire(struct rig *r, const uint8_t *frame, size_t n, struct rig_result *out)

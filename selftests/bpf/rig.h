@@ -1,4 +1,4 @@
-/* selftests/bpf/rig.h -- the relay program loaded but attached nowhere, with two pairs (IPv4, IPv6) and flows in every state.
+/* selftests/bpf/rig.h -- the relay program loaded but attached nowhere, with four pairs and flows in every state.
  *
  * In: a frame. Out: verdict, reason that was counted (exactly one), frame after. Maps are written by user/maps.c. */
 #ifndef SALLYPORT_TEST_RIG_H
@@ -11,6 +11,7 @@
 #include "selftests/bpf/frame.h"
 #include "user/maps.h"
 
+#define RIG_PAIRS   4 /* IPv4, IPv6, IPv4 outside and IPv6 inside, the other way round */
 #define RIG_RANGE   100
 #define RIG_OUTSIDE 36000 /* ports */
 #define RIG_INSIDE  46000
@@ -45,8 +46,8 @@ struct rig {
 	struct xdp_relay_bpf *skel;
 	struct maps *maps;
 	struct maps_fds fds;
-	struct addr outside[2], inside[2], client[2], core[2],
-		stranger[2]; /* by family: 0 IPv4, 1 IPv6 */
+	struct addr outside[RIG_PAIRS], inside[RIG_PAIRS];
+	struct addr client[RIG_PAIRS], core[RIG_PAIRS], stranger[RIG_PAIRS];
 };
 
 struct rig_result {
@@ -60,7 +61,7 @@ struct rig_result {
 int rig_open(struct rig *r);
 void rig_close(struct rig *r);
 /* One flow, or all, anew as described above. */
-void rig_flow(struct rig *r, int fam, enum rig_flow i);
+void rig_flow(struct rig *r, int pair, enum rig_flow i);
 void rig_reset(struct rig *r);
 /* Without looking at the counters. */
 int rig_fire(struct rig *r, const uint8_t *frame, size_t n, struct rig_result *out);

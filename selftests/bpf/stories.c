@@ -133,7 +133,8 @@ static void story_slot(struct rig *r, int fam)
 	f.client = r->client[!fam];
 	maps_flow_free(r->maps, slot);
 	check(maps_flow_install(r->maps, slot, &f) == -EINVAL, "client of the other family");
-	check(maps_flow_install(r->maps, 2 * RIG_RANGE, &f) == -EINVAL, "slot out of range");
+	check(maps_flow_install(r->maps, RIG_PAIRS * RIG_RANGE, &f) == -EINVAL,
+	      "slot out of range");
 }
 
 static void story_ban(struct rig *r, int fam)
