@@ -174,6 +174,10 @@ a.send(big)
 got = 0
 while got < len(big):
     got += len(event(r"^data %s (x+)$" % sid).group(1))
+big = "y" * 3000000 + "z\n"  # more than all queues hold: the reader is slower than the sender
+a.send(big)
+wait(10, "all of it", lambda: log("fakecore").endswith("z\\n\n"))
+check(sum(len(x) for x in re.findall(r"^data %s (y+)" % sid, log("fakecore"), re.M)) == 3000000, "not a byte lost")
 tell(f"send {sid} hello\\r\\n\\r\\n")
 check(a.recv() == "hello\r\n\r\n", "back")
 s = [r for r in admin("streams") if r["stream"] == sid][0]
