@@ -257,7 +257,8 @@ struct txn *txn_match(const struct engine *e, const struct peer *up, const struc
 	     n = table_find_next(n)) {
 		struct txn *t = table_entry(n, struct txn, by_name);
 
-		if (span_eq(blob_span(&t->name), span_of(name, (size_t)len)))
+		if (t->server != TXN_ENDED &&
+		    span_eq(blob_span(&t->name), span_of(name, (size_t)len)))
 			return t;
 	}
 	return NULL;

@@ -10,7 +10,7 @@ BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lsecc
 
 BPF := bench xdp_probe xdp_relay
 
-EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
+EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -25,9 +25,9 @@ PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_bpf_ports test_config test_conn test_dns test_engine_call \
-	test_engine_identity test_engine_register test_gate test_keeper test_link test_log test_loop test_maps \
-	test_media_core test_media_edge test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_uri \
-	test_sip_value test_slots test_srtp test_srtp_equal test_tls test_token test_txn
+	test_engine_dialog test_engine_identity test_engine_offer test_engine_register test_gate test_keeper test_link \
+	test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch test_sdp test_sip_keepalive \
+	test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal test_tls test_token test_txn
 test_addr_OBJS := user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
 test_media_edge_OBJS := user/addr user/link.pb-c user/log user/media_edge user/media_edge_flow user/media_edge_show user/prefix user/punch user/slots
@@ -82,8 +82,12 @@ test_sip_keepalive_OBJS := $(SIP) user/addr
 test_sip_msg_OBJS := $(SIP) user/addr
 test_sip_uri_OBJS := $(SIP) user/addr
 test_sip_value_OBJS := $(SIP) user/addr
-test_engine_call_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
+test_engine_call_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_call_LIBS := -lcrypto
+test_engine_offer_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
+test_engine_offer_LIBS := -lcrypto
+test_engine_dialog_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
+test_engine_dialog_LIBS := -lcrypto
 test_engine_register_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_register_LIBS := -lcrypto
 test_engine_identity_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr

@@ -413,6 +413,7 @@ void kit_register(struct kit *k, uint64_t stream, const char *user)
 	unsigned s = (unsigned)stream;
 	struct kit_msg *m;
 
+	kit_time(k, 0);
 	kit_client(k, stream, fmt, s, "a", user, user, user, s, 1, user, "");
 	m = kit_inside_request(k, "REGISTER");
 	kit_inside(k,
