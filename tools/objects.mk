@@ -54,13 +54,15 @@ test_maps_LIBS := -lbpf
 test_admin_OBJS := user/addr user/admin user/log user/loop user/loop_dgram user/loop_timer
 test_admin_LIBS := -luring -ljansson
 
-HELPERS := bench-media selftests/bpf/load selftests/bpf/relay selftests/net/fakecore selftests/net/pcapcheck selftests/net/rtptool
+HELPERS := bench-media selftests/bpf/load selftests/bpf/relay selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
 selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/maps
 selftests_bpf_load_LIBS := -lbpf
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps
 selftests_bpf_relay_LIBS := -lbpf
 selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn user/link_core user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_cert
 selftests_net_fakecore_LIBS := -lssl -lcrypto -luring -lprotobuf-c
+selftests_net_nexthopd_OBJS := selftests/net/nexthopd user/addr user/log user/loop user/loop_dgram user/loop_timer user/nexthop user/nexthop_nl user/sandbox
+selftests_net_nexthopd_LIBS := -luring -lnl-route-3 -lnl-3 -lseccomp -lcap-ng
 selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit

@@ -1,472 +1,293 @@
-/* user/nexthop.c -- gateways and their MACs, from netlink into the next_hops map. See nexthop.h.
+/* user/nexthop.c -- the table of next hops: found, counted, kept fresh. See nexthop.h.
  *
- * Two netlink sockets: one asks (the kernel answers within the system call's pair, so nothing blocks), one listens to events. An
- * entry stands for one gateway on one interface and remembers one address that is reached through it: on a route change that
- * address is looked up again, and the entry is rewritten in place. A narrower route that moves only some of the addresses behind a gateway is
- * followed by flows made afterwards. */
+ * In: addresses that flows go to, netlink events. Out: entries of the next_hops map. An entry belongs to a route (its prefix) and
+ * gateway, not to the gateway alone: when that route moves to another gateway, the entry is rewritten and takes just the flows of
+ * that prefix with it. A learned MAC is kept when the kernel's neighbour entry fails or is collected: the kernel sees nothing of
+ * the packets that XDP carries, and one lost ARP answer must not cut calls. It is asked for again every second then. */
 #include "user/nexthop.h"
 
 #include <errno.h>
-#include <linux/neighbour.h>
-#include <linux/rtnetlink.h>
-#include <netlink/msg.h>
-#include <netlink/netlink.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define NEXTHOPS      1024
-#define PROBE_PORT    9 /* discard: nobody listens, and the neighbour is asked for on the way */
-#define PROBE_MS      20000
-#define PROBE_SOON_MS 500 /* while a gateway is unresolved */
-#define RESYNC_MS     50  /* a burst of route events is one look-up */
-#define NUD_USABLE    (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP)
+#include "bpf/abi.h"
+#include "user/log.h"
+#include "user/nexthop_nl.h"
 
-struct hop {
-	uint32_t refs; /* 0: the entry is free */
-	bool reserved; /* ... unless live flows of an earlier worker use it */
-	struct addr gateway, sample;
-	struct maps_next_hop nh; /* as written to the map */
-	uint32_t ifindex;	 /* of the route, also while unresolved */
-	uint64_t probed_ms;
-	const char *state;
+#define ASK_MS	     20000 /* a gateway that is known */
+#define ASK_AGAIN_MS 1000  /* one that is not */
+#define TICK_MS	     1000
+#define SOON_MS	     50	  /* after a route event: the rest of the burst comes too */
+#define APART_MS     1000 /* and full passes are at least so far apart */
+
+enum entry_state { NH_RESOLVING, NH_RESOLVED, NH_KEPT, NH_NO_ROUTE, NH_NO_MAC };
+
+struct entry {
+	uint32_t refs;
+	bool reserved;
+	bool synced;	/* the map holds .map */
+	bool found;	/* the map holds what a former worker wrote, not .map */
+	bool mac_known; /* map.dst_mac is this gateway's */
+	enum entry_state state;
+	struct addr probe; /* the address this entry was made for: stands for all that share it */
+	struct nexthop_route route;
+	struct maps_next_hop map;
+	uint64_t ask_due_ms;
 };
 
 struct nexthop {
 	struct loop *loop;
 	struct maps *maps;
-	struct nl_sock *ask, *events;
-	struct loop_handle op;
-	struct loop_timer probe, resync;
-	int udp4, udp6;
-	struct hop hops[NEXTHOPS]; /* 0 is never used: it means unresolved */
+	struct nexthop_nl *nl;
+	struct loop_handle poll;
+	struct loop_timer tick, pass;
+	uint64_t last_pass_ms;
+	int ask4, ask6;
+	struct entry e[SP_NEXT_HOPS];
 };
 
-/* ---- questions ------------------------------------------------------------------------------------------------------------ */
-
-struct answer { /* of any of the three questions */
-	bool found;
-	uint32_t ifindex, mtu;
-	uint16_t state;
-	bool has_gateway, has_mac;
-	struct addr gateway;
-	uint8_t mac[6];
+static const char *const state_text[] = {
+	[NH_RESOLVING] = "resolving", [NH_RESOLVED] = "resolved", [NH_KEPT] = "kept",
+	[NH_NO_ROUTE] = "no-route",   [NH_NO_MAC] = "no-mac",
 };
 
-static int family_of(const struct addr *a)
+static bool same_way(const struct nexthop_route *a, const struct nexthop_route *b)
 {
-	return addr_is_v4(a) ? AF_INET : AF_INET6;
+	return a->ifindex == b->ifindex && addr_ip_eq(&a->gateway, &b->gateway);
 }
 
-static const uint8_t *ip_of(const struct addr *a, int *n)
+static bool same_route(const struct nexthop_route *a, const struct nexthop_route *b)
 {
-	*n = addr_is_v4(a) ? 4 : 16;
-	return addr_is_v4(a) ? a->ip + 12 : a->ip;
+	return same_way(a, b) && a->prefix_len == b->prefix_len &&
+	       addr_ip_eq(&a->prefix, &b->prefix);
 }
 
-static bool addr_from_nla(const struct nlattr *a, struct addr *out)
+/* An empty datagram to port 9 makes the kernel look for the neighbour. Whether it arrives does not matter. */
+static void ask_gateway(struct nexthop *n, const struct nexthop_route *r)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-
-	if (nla_len(a) == 4) {
-		memcpy(&in.sin_addr, nla_data(a), 4);
-		return addr_from_sockaddr((struct sockaddr *)&in, out) == 0;
-	}
-	if (nla_len(a) != 16)
-		return false;
-	memcpy(&in6.sin6_addr, nla_data(a), 16);
-	return addr_from_sockaddr((struct sockaddr *)&in6, out) == 0;
-}
-
-static void parse_route(struct nlmsghdr *h, struct answer *out)
-{
-	struct nlattr *tb[RTA_MAX + 1];
-	const struct rtmsg *r = nlmsg_data(h);
-
-	if (nlmsg_parse(h, sizeof(*r), tb, RTA_MAX, NULL) || r->rtm_type != RTN_UNICAST ||
-	    !tb[RTA_OIF])
-		return;
-	out->ifindex = nla_get_u32(tb[RTA_OIF]);
-	out->has_gateway = tb[RTA_GATEWAY] && addr_from_nla(tb[RTA_GATEWAY], &out->gateway);
-	out->found = true;
-}
-
-static void parse_neigh(struct nlmsghdr *h, struct answer *out)
-{
-	struct nlattr *tb[NDA_MAX + 1];
-	const struct ndmsg *n = nlmsg_data(h);
-
-	if (nlmsg_parse(h, sizeof(*n), tb, NDA_MAX, NULL) || !tb[NDA_DST])
-		return;
-	out->ifindex = (uint32_t)n->ndm_ifindex;
-	out->state = n->ndm_state;
-	out->found = addr_from_nla(tb[NDA_DST], &out->gateway);
-	if (tb[NDA_LLADDR] && nla_len(tb[NDA_LLADDR]) == 6) {
-		memcpy(out->mac, nla_data(tb[NDA_LLADDR]), 6);
-		out->has_mac = true;
-	}
-}
-
-static void parse_link(struct nlmsghdr *h, struct answer *out)
-{
-	struct nlattr *tb[IFLA_MAX + 1];
-	const struct ifinfomsg *i = nlmsg_data(h);
-
-	if (nlmsg_parse(h, sizeof(*i), tb, IFLA_MAX, NULL))
-		return;
-	out->ifindex = (uint32_t)i->ifi_index;
-	out->mtu = tb[IFLA_MTU] ? nla_get_u32(tb[IFLA_MTU]) : 0;
-	if (tb[IFLA_ADDRESS] && nla_len(tb[IFLA_ADDRESS]) == 6) {
-		memcpy(out->mac, nla_data(tb[IFLA_ADDRESS]), 6);
-		out->has_mac = true;
-	}
-	out->found = true;
-}
-
-static int on_answer(struct nl_msg *m, void *arg)
-{
-	struct nlmsghdr *h = nlmsg_hdr(m);
-
-	if (h->nlmsg_type == RTM_NEWROUTE)
-		parse_route(h, arg);
-	else if (h->nlmsg_type == RTM_NEWNEIGH)
-		parse_neigh(h, arg);
-	else if (h->nlmsg_type == RTM_NEWLINK)
-		parse_link(h, arg);
-	return NL_OK;
-}
-
-static struct answer ask(struct nexthop *n, struct nl_msg *m)
-{
-	struct answer a = {};
-
-	if (!m)
-		return a;
-	nl_socket_modify_cb(n->ask, NL_CB_VALID, NL_CB_CUSTOM, on_answer, &a);
-	if (nl_send_auto(n->ask, m) < 0 || nl_recvmsgs_default(n->ask) < 0)
-		a.found = false;
-	nlmsg_free(m);
-	return a;
-}
-
-static struct answer ask_route(struct nexthop *n, const struct addr *to)
-{
-	struct rtmsg r = {.rtm_family = (unsigned char)family_of(to)};
-	struct nl_msg *m = nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_REQUEST);
-	int len;
-	const uint8_t *ip = ip_of(to, &len);
-
-	r.rtm_dst_len = (unsigned char)(len * 8);
-	if (m && (nlmsg_append(m, &r, sizeof(r), NLMSG_ALIGNTO) || nla_put(m, RTA_DST, len, ip))) {
-		nlmsg_free(m);
-		m = NULL;
-	}
-	return ask(n, m);
-}
-
-static struct answer ask_neigh(struct nexthop *n, const struct addr *gateway, uint32_t ifindex)
-{
-	struct ndmsg d = {.ndm_family = (unsigned char)family_of(gateway),
-			  .ndm_ifindex = (int)ifindex};
-	struct nl_msg *m = nlmsg_alloc_simple(RTM_GETNEIGH, NLM_F_REQUEST);
-	int len;
-	const uint8_t *ip = ip_of(gateway, &len);
-
-	if (m && (nlmsg_append(m, &d, sizeof(d), NLMSG_ALIGNTO) || nla_put(m, NDA_DST, len, ip))) {
-		nlmsg_free(m);
-		m = NULL;
-	}
-	return ask(n, m);
-}
-
-static struct answer ask_link(struct nexthop *n, uint32_t ifindex)
-{
-	struct ifinfomsg i = {.ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex};
-	struct nl_msg *m = nlmsg_alloc_simple(RTM_GETLINK, NLM_F_REQUEST);
-
-	if (m && nlmsg_append(m, &i, sizeof(i), NLMSG_ALIGNTO)) {
-		nlmsg_free(m);
-		m = NULL;
-	}
-	return ask(n, m);
-}
-
-/* ---- entries -------------------------------------------------------------------------------------------------------------- */
-
-static void hop_write(struct nexthop *n, struct hop *h, const struct maps_next_hop *nh)
-{
-	if (!memcmp(&h->nh, nh, sizeof(*nh)))
-		return;
-	h->nh = *nh;
-	maps_next_hop_set(n->maps, (uint32_t)(h - n->hops), nh);
-}
-
-/* An empty datagram makes the kernel resolve the neighbour, and keeps it from forgetting it. */
-static void hop_probe(struct nexthop *n, struct hop *h)
-{
-	struct addr to = h->gateway;
+	union {
+		char buf[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		struct cmsghdr align;
+	} control = {};
 	struct sockaddr_storage ss;
-	socklen_t len;
+	struct addr to = r->gateway;
+	struct msghdr msg = {.msg_name = &ss, .msg_control = control.buf};
+	struct cmsghdr *c = (struct cmsghdr *)control.buf;
+	struct in6_pktinfo p6 = {.ipi6_ifindex = r->ifindex};
+	struct in_pktinfo p4 = {.ipi_ifindex = (int)r->ifindex};
+	bool v4 = addr_is_v4(&to);
 
-	to.port = PROBE_PORT;
-	len = addr_to_sockaddr(&to, &ss);
-	if (ss.ss_family == AF_INET6)
-		((struct sockaddr_in6 *)&ss)->sin6_scope_id =
-			h->ifindex; /* a gateway is often link-local */
-	(void)!sendto(ss.ss_family == AF_INET ? n->udp4 : n->udp6, "", 0, MSG_DONTWAIT,
-		      (struct sockaddr *)&ss, len);
-	h->probed_ms = loop_now_ms(n->loop);
+	to.port = 9;
+	msg.msg_namelen = addr_to_sockaddr(&to, &ss);
+	msg.msg_controllen = v4 ? CMSG_SPACE(sizeof(p4)) : CMSG_SPACE(sizeof(p6));
+	c->cmsg_level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+	c->cmsg_type = v4 ? IP_PKTINFO : IPV6_PKTINFO;
+	c->cmsg_len = v4 ? CMSG_LEN(sizeof(p4)) : CMSG_LEN(sizeof(p6));
+	memcpy(CMSG_DATA(c), v4 ? (void *)&p4 : (void *)&p6, v4 ? sizeof(p4) : sizeof(p6));
+	if (!v4)
+		((struct sockaddr_in6 *)&ss)->sin6_scope_id = r->ifindex;
+	if (sendmsg(v4 ? n->ask4 : n->ask6, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	    errno != EAGAIN)
+		log_event(LOG_L_DEBUG, "next-hop-ask", "error=\"%s\"", strerror(errno));
 }
 
-static void hop_apply(struct nexthop *n, struct hop *h, const struct answer *neigh)
+static bool needs_asking(const struct entry *e)
+{
+	return e->state == NH_RESOLVING || e->state == NH_KEPT;
+}
+
+/* Ask for the gateway of @e when it is due; entries with the same gateway are served by the same question. */
+static void ask_when_due(struct nexthop *n, struct entry *e, uint64_t now)
+{
+	uint32_t i;
+
+	if (e->state == NH_NO_ROUTE || e->state == NH_NO_MAC || now < e->ask_due_ms)
+		return;
+	ask_gateway(n, &e->route);
+	for (i = 1; i < SP_NEXT_HOPS; i++)
+		if (n->e[i].refs && same_way(&n->e[i].route, &e->route))
+			n->e[i].ask_due_ms = now + (needs_asking(e) ? ASK_AGAIN_MS : ASK_MS);
+}
+
+static void write_map(struct nexthop *n, struct entry *e, const struct maps_next_hop *nh)
+{
+	uint32_t index = (uint32_t)(e - n->e);
+	int err;
+
+	if (e->synced && memcmp(&e->map, nh, sizeof(*nh)) == 0)
+		return;
+	/* A new worker leaves what it found until it knows better: packets go on meanwhile. */
+	if (e->found && !nh->ifindex && e->state == NH_RESOLVING)
+		return;
+	err = maps_next_hop_set(n->maps, index, nh);
+	if (err) {
+		log_event(LOG_L_ERROR, "next-hop-write", "index=%u error=\"%s\"", index,
+			  strerror(-err));
+		return;
+	}
+	e->map = *nh;
+	e->synced = true;
+	e->found = false;
+}
+
+static void set_state(struct nexthop *n, struct entry *e, enum entry_state state)
+{
+	char gw[ADDR_TEXT_MAX];
+
+	if (e->state == state)
+		return;
+	e->state = state;
+	log_event(LOG_L_INFO, "next-hop", "index=%u gateway=%s ifindex=%u state=%s",
+		  (uint32_t)(e - n->e), addr_text(&e->route.gateway, gw), e->route.ifindex,
+		  state_text[state]);
+}
+
+/* What the kernel says about the gateway goes into the map. @k: its neighbour entry, valid or not. */
+static void apply(struct nexthop *n, struct entry *e, const struct nexthop_link *link,
+		  const struct nexthop_neigh *k)
 {
 	struct maps_next_hop nh = {};
-	struct answer link;
 
-	if (!neigh->found || !(neigh->state & NUD_USABLE) || !neigh->has_mac) {
-		h->state = neigh->found && neigh->state & NUD_FAILED ? "unreachable" : "resolving";
-		hop_write(n, h, &nh);
+	if (!link->has_mac) {
+		set_state(n, e, NH_NO_MAC);
+		write_map(n, e, &nh);
 		return;
 	}
-	link = ask_link(n, h->ifindex);
-	if (!link.found || !link.has_mac) {
-		h->state = "interface-gone";
-		hop_write(n, h, &nh);
+	memcpy(nh.src_mac, link->mac, 6);
+	nh.mtu = link->mtu;
+	if (k->valid)
+		memcpy(nh.dst_mac, k->mac, 6);
+	else if (e->mac_known)
+		memcpy(nh.dst_mac, e->map.dst_mac, 6);
+	set_state(n, e, k->valid ? NH_RESOLVED : e->mac_known ? NH_KEPT : NH_RESOLVING);
+	if (k->valid || e->mac_known)
+		nh.ifindex = e->route.ifindex;
+	else
+		memset(&nh, 0, sizeof(nh));
+	write_map(n, e, &nh);
+	if (k->valid)
+		e->mac_known = true;
+	else
+		ask_when_due(n, e, loop_now_ms(n->loop));
+}
+
+/* Ask the kernel for everything about @e, whose route is already known. */
+static void fill(struct nexthop *n, struct entry *e)
+{
+	struct nexthop_neigh k = {};
+	struct nexthop_link link = {};
+
+	if (nexthop_nl_link(n->nl, e->route.ifindex, &link))
+		link.has_mac = false;
+	if (nexthop_nl_neigh(n->nl, &e->route.gateway, e->route.ifindex, &k))
+		k.valid = false;
+	apply(n, e, &link, &k);
+}
+
+static void refresh(struct nexthop *n, struct entry *e)
+{
+	static const struct maps_next_hop none;
+	struct nexthop_route r;
+
+	if (nexthop_nl_route(n->nl, &e->probe, &r)) {
+		e->mac_known = false;
+		set_state(n, e, NH_NO_ROUTE);
+		write_map(n, e, &none);
 		return;
 	}
-	nh.ifindex = h->ifindex;
-	nh.mtu = link.mtu > 65535 ? 65535 : (uint16_t)link.mtu;
-	memcpy(nh.src_mac, link.mac, 6);
-	memcpy(nh.dst_mac, neigh->mac, 6);
-	h->state = "resolved";
-	hop_write(n, h, &nh);
+	if (!same_way(&r, &e->route)) {
+		e->mac_known = e->found = false;
+		e->ask_due_ms = 0;
+		e->state = NH_RESOLVING;
+	}
+	e->route = r;
+	fill(n, e);
 }
 
-static void hop_refresh(struct nexthop *n, struct hop *h)
-{
-	struct answer neigh = ask_neigh(n, &h->gateway, h->ifindex);
-
-	hop_apply(n, h, &neigh);
-	if (!h->nh.ifindex)
-		hop_probe(n, h);
-}
-
-/* Where @to leads now. 0 or -EHOSTUNREACH. */
-static int route_of(struct nexthop *n, const struct addr *to, struct addr *gateway,
-		    uint32_t *ifindex)
-{
-	struct answer r = ask_route(n, to);
-
-	if (!r.found)
-		return -EHOSTUNREACH;
-	*gateway = r.has_gateway ? r.gateway : *to;
-	gateway->port = 0;
-	*ifindex = r.ifindex;
-	return 0;
-}
-
-static void nexthop_on_resync(void *arg)
+static void pass(void *arg)
 {
 	struct nexthop *n = arg;
 	uint32_t i;
 
-	for (i = 1; i < NEXTHOPS; i++) {
-		struct hop *h = &n->hops[i];
-		struct addr gateway;
-		uint32_t ifindex;
+	n->last_pass_ms = loop_now_ms(n->loop);
+	for (i = 1; i < SP_NEXT_HOPS; i++)
+		if (n->e[i].refs)
+			refresh(n, &n->e[i]);
+}
 
-		if (!h->refs)
-			continue;
-		if (route_of(n, &h->sample, &gateway, &ifindex)) {
-			static const struct maps_next_hop none;
+static void on_changed(void *arg)
+{
+	struct nexthop *n = arg;
+	uint64_t since = loop_now_ms(n->loop) - n->last_pass_ms;
 
-			h->state = "no-route";
-			hop_write(n, h, &none);
+	if (n->pass.pos)
+		return;
+	if (loop_timer_set(n->loop, &n->pass,
+			   since + SOON_MS < APART_MS ? APART_MS - since : SOON_MS))
+		pass(n); /* no memory for a timer: at once, then */
+}
+
+static void on_neigh(void *arg, const struct nexthop_neigh *k)
+{
+	struct nexthop *n = arg;
+	struct nexthop_link link;
+	uint32_t i;
+
+	for (i = 1; i < SP_NEXT_HOPS; i++) {
+		struct entry *e = &n->e[i];
+
+		if (!e->refs || e->state == NH_NO_ROUTE || e->route.ifindex != k->ifindex ||
+		    !addr_ip_eq(&e->route.gateway, &k->ip))
 			continue;
-		}
-		h->gateway = gateway;
-		h->ifindex = ifindex;
-		hop_refresh(n, h);
+		if (nexthop_nl_link(n->nl, k->ifindex, &link))
+			link.has_mac = false;
+		apply(n, e, &link, k);
 	}
 }
 
-static void nexthop_on_probe(void *arg)
+static void on_readable(void *arg, int revents);
+
+static void arm(struct nexthop *n)
+{
+	n->poll = (struct loop_handle){};
+	/* The tick tries again when the loop has no operation free. */
+	if (loop_poll(n->loop, nexthop_nl_fd(n->nl), POLLIN, true, on_readable, n, &n->poll))
+		log_event(LOG_L_ERROR, "next-hop-events", "error=\"no loop operation free\"");
+}
+
+static void on_readable(void *arg, int revents)
+{
+	struct nexthop *n = arg;
+
+	if (nexthop_nl_events(n->nl))
+		on_changed(
+			n); /* a flood: what is left is read by the next tick, and then nothing of it matters */
+	if (revents < 0) {
+		arm(n);
+		on_changed(n);
+	}
+}
+
+static void on_tick(void *arg)
 {
 	struct nexthop *n = arg;
 	uint64_t now = loop_now_ms(n->loop);
 	uint32_t i;
 
-	for (i = 1; i < NEXTHOPS; i++) {
-		struct hop *h = &n->hops[i];
-
-		if (!h->refs)
-			continue;
-		if (!h->nh.ifindex)
-			hop_refresh(n, h);
-		else if (now - h->probed_ms >= PROBE_MS)
-			hop_probe(n, h);
-	}
-	loop_timer_set(n->loop, &n->probe, PROBE_SOON_MS);
+	if (!n->poll.gen)
+		arm(n);
+	nexthop_nl_events(n->nl);
+	for (i = 1; i < SP_NEXT_HOPS; i++)
+		if (n->e[i].refs)
+			ask_when_due(n, &n->e[i], now);
+	if (loop_timer_set(n->loop, &n->tick, TICK_MS))
+		log_event(LOG_L_ERROR, "next-hop-events", "error=\"no memory for a timer\"");
 }
 
-int nexthop_get(struct nexthop *n, const struct addr *to, uint32_t *out_index)
-{
-	uint32_t i, ifindex, free_at = 0;
-	struct addr gateway, sample = *to;
-	int err;
-
-	sample.port = 0;
-	err = route_of(n, &sample, &gateway, &ifindex);
-	if (err)
-		return err;
-	for (i = 1; i < NEXTHOPS; i++) {
-		struct hop *h = &n->hops[i];
-
-		if (h->refs && h->ifindex == ifindex && addr_ip_eq(&h->gateway, &gateway)) {
-			h->refs++;
-			*out_index = i;
-			return 0;
-		}
-		if (!h->refs && !h->reserved && !free_at)
-			free_at = i;
-	}
-	if (!free_at)
-		return -ENOSPC;
-	n->hops[free_at] = (struct hop){.refs = 1,
-					.gateway = gateway,
-					.sample = sample,
-					.ifindex = ifindex,
-					.state = "resolving"};
-	maps_next_hop_set(n->maps, free_at, &n->hops[free_at].nh);
-	hop_refresh(n, &n->hops[free_at]);
-	*out_index = free_at;
-	return 0;
-}
-
-void nexthop_reserve(struct nexthop *n, uint32_t index)
-{
-	if (index && index < NEXTHOPS)
-		n->hops[index].reserved = true;
-}
-
-void nexthop_reserve_end(struct nexthop *n)
-{
-	uint32_t i;
-
-	for (i = 1; i < NEXTHOPS; i++)
-		n->hops[i].reserved = false;
-}
-
-int nexthop_adopt(struct nexthop *n, uint32_t index, const struct addr *to, uint32_t *out_index)
-{
-	struct addr gateway, sample = *to;
-	struct hop *h = &n->hops[index < NEXTHOPS ? index : 0];
-	uint32_t ifindex;
-	int err;
-
-	sample.port = 0;
-	err = route_of(n, &sample, &gateway, &ifindex);
-	if (err)
-		return err;
-	if (h == n->hops || !h->reserved ||
-	    (h->refs && (h->ifindex != ifindex || !addr_ip_eq(&h->gateway, &gateway))))
-		return nexthop_get(n, to, out_index);
-	if (!h->refs) {
-		*h = (struct hop){.reserved = true,
-				  .gateway = gateway,
-				  .sample = sample,
-				  .ifindex = ifindex,
-				  .state = "resolving"};
-		/* The map keeps what it has until there is something better: packets are on their way by it. */
-		hop_refresh(n, h);
-	}
-	h->refs++;
-	*out_index = index;
-	return 0;
-}
-
-void nexthop_put(struct nexthop *n, uint32_t index)
-{
-	if (index && index < NEXTHOPS && n->hops[index].refs)
-		n->hops[index].refs--;
-}
-
-bool nexthop_show(const struct nexthop *n, uint32_t index, struct addr *gateway, uint32_t *ifindex,
-		  const char **state)
-{
-	if (!index || index >= NEXTHOPS || !n->hops[index].refs)
-		return false;
-	*gateway = n->hops[index].gateway;
-	*ifindex = n->hops[index].ifindex;
-	*state = n->hops[index].state;
-	return true;
-}
-
-/* ---- events --------------------------------------------------------------------------------------------------------------- */
-
-static void nexthop_neigh_event(struct nexthop *n, struct nlmsghdr *msg)
-{
-	struct answer a = {};
-	uint32_t i;
-
-	parse_neigh(msg, &a);
-	for (i = 1; a.found && i < NEXTHOPS; i++) {
-		struct hop *h = &n->hops[i];
-
-		if (!h->refs || h->ifindex != a.ifindex || !addr_ip_eq(&h->gateway, &a.gateway))
-			continue;
-		if (msg->nlmsg_type ==
-		    RTM_DELNEIGH) /* forgotten, not wrong: ask again and keep sending meanwhile */
-			hop_probe(n, h);
-		else if (!(a.state & NUD_INCOMPLETE) || !h->nh.ifindex)
-			hop_apply(n, h, &a);
-	}
-}
-
-static int nexthop_on_event(struct nl_msg *m, void *arg)
-{
-	struct nexthop *n = arg;
-	struct nlmsghdr *h = nlmsg_hdr(m);
-
-	if (h->nlmsg_type == RTM_NEWNEIGH || h->nlmsg_type == RTM_DELNEIGH)
-		nexthop_neigh_event(n, h);
-	else if (!n->resync.pos)
-		loop_timer_set(n->loop, &n->resync, RESYNC_MS);
-	return NL_OK;
-}
-
-static void nexthop_on_readable(void *arg, int revents)
-{
-	struct nexthop *n = arg;
-
-	(void)revents;
-	/* Anything but "no more" is an overrun or worse: events were lost, so everything is looked up again. */
-	if (nl_recvmsgs_default(n->events) < 0 && !n->resync.pos)
-		loop_timer_set(n->loop, &n->resync, RESYNC_MS);
-	loop_poll(n->loop, nl_socket_get_fd(n->events), POLLIN, false, nexthop_on_readable, n,
-		  &n->op);
-}
-
-static int nexthop_open(struct nexthop *n)
-{
-	n->ask = nl_socket_alloc();
-	n->events = nl_socket_alloc();
-	if (!n->ask || !n->events)
-		return -ENOMEM;
-	nl_socket_disable_seq_check(n->events);
-	nl_socket_disable_auto_ack(n->ask);
-	if (nl_connect(n->ask, NETLINK_ROUTE) || nl_connect(n->events, NETLINK_ROUTE) ||
-	    nl_socket_add_memberships(n->events, RTNLGRP_NEIGH, RTNLGRP_IPV4_ROUTE,
-				      RTNLGRP_IPV6_ROUTE, RTNLGRP_LINK, 0) ||
-	    nl_socket_modify_cb(n->events, NL_CB_VALID, NL_CB_CUSTOM, nexthop_on_event, n) ||
-	    nl_socket_set_nonblocking(n->events))
-		return -EIO;
-	n->udp4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	n->udp6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	return n->udp4 < 0 ? -errno : 0; /* a host without IPv6 has no IPv6 gateways either */
-}
+static const struct nexthop_nl_ops nl_ops = {.neigh = on_neigh, .changed = on_changed};
 
 int nexthop_new(struct loop *l, struct maps *m, struct nexthop **out)
 {
@@ -477,35 +298,133 @@ int nexthop_new(struct loop *l, struct maps *m, struct nexthop **out)
 		return -ENOMEM;
 	n->loop = l;
 	n->maps = m;
-	n->udp4 = n->udp6 = -1;
-	n->probe = (struct loop_timer){.fn = nexthop_on_probe, .arg = n};
-	n->resync = (struct loop_timer){.fn = nexthop_on_resync, .arg = n};
-	err = nexthop_open(n);
+	n->tick = (struct loop_timer){.fn = on_tick, .arg = n};
+	n->pass = (struct loop_timer){.fn = pass, .arg = n};
+	n->ask4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	n->ask6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	err = n->ask4 < 0 ? -errno : nexthop_nl_open(&nl_ops, n, &n->nl);
 	if (!err)
-		err = loop_poll(l, nl_socket_get_fd(n->events), POLLIN, false, nexthop_on_readable,
-				n, &n->op);
+		err = loop_poll(l, nexthop_nl_fd(n->nl), POLLIN, true, on_readable, n, &n->poll);
 	if (!err)
-		err = loop_timer_set(l, &n->probe, PROBE_SOON_MS);
-	if (err) {
+		err = loop_timer_set(l, &n->tick, TICK_MS);
+	if (err)
 		nexthop_free(n);
-		return err;
-	}
-	*out = n;
-	return 0;
+	else
+		*out = n;
+	return err;
 }
 
 void nexthop_free(struct nexthop *n)
 {
 	if (!n)
 		return;
-	loop_cancel(n->loop, &n->op);
-	loop_timer_cancel(n->loop, &n->probe);
-	loop_timer_cancel(n->loop, &n->resync);
-	nl_socket_free(n->ask);
-	nl_socket_free(n->events);
-	if (n->udp4 >= 0)
-		close(n->udp4);
-	if (n->udp6 >= 0)
-		close(n->udp6);
+	loop_cancel(n->loop, &n->poll);
+	loop_timer_cancel(n->loop, &n->tick);
+	loop_timer_cancel(n->loop, &n->pass);
+	nexthop_nl_close(n->nl);
+	if (n->ask4 >= 0)
+		close(n->ask4);
+	if (n->ask6 >= 0)
+		close(n->ask6);
 	free(n);
+}
+
+static int claim(struct nexthop *n, struct entry *e, const struct addr *to,
+		 const struct nexthop_route *r)
+{
+	*e = (struct entry){.refs = 1,
+			    .reserved = e->reserved,
+			    .found = e->reserved,
+			    .probe = *to,
+			    .route = *r};
+	e->probe.port = 0;
+	fill(n, e);
+	return 0;
+}
+
+int nexthop_get(struct nexthop *n, const struct addr *to, uint32_t *out_index)
+{
+	struct nexthop_route r;
+	uint32_t i, free_one = 0;
+	int err = nexthop_nl_route(n->nl, to, &r);
+
+	if (err)
+		return err;
+	for (i = 1; i < SP_NEXT_HOPS; i++) {
+		if (n->e[i].refs && same_route(&n->e[i].route, &r)) {
+			n->e[i].refs++;
+			*out_index = i;
+			return 0;
+		}
+		if (!free_one && !n->e[i].refs && !n->e[i].reserved)
+			free_one = i;
+	}
+	if (!free_one)
+		return -ENOSPC;
+	*out_index = free_one;
+	return claim(n, &n->e[free_one], to, &r);
+}
+
+void nexthop_put(struct nexthop *n, uint32_t index)
+{
+	static const struct maps_next_hop none;
+
+	if (!index || index >= SP_NEXT_HOPS || !n->e[index].refs || --n->e[index].refs)
+		return;
+	maps_next_hop_set(n->maps, index, &none);
+	n->e[index] = (struct entry){.reserved = n->e[index].reserved};
+}
+
+void nexthop_reserve(struct nexthop *n, uint32_t index)
+{
+	if (index && index < SP_NEXT_HOPS)
+		n->e[index].reserved = true;
+}
+
+int nexthop_adopt(struct nexthop *n, uint32_t index, const struct addr *to, uint32_t *out_index)
+{
+	struct nexthop_route r;
+	struct entry *e = &n->e[index < SP_NEXT_HOPS ? index : 0];
+	int err;
+
+	if (e == n->e || !e->reserved)
+		return nexthop_get(n, to, out_index);
+	err = nexthop_nl_route(n->nl, to, &r);
+	if (err)
+		return err;
+	if (!e->refs) {
+		*out_index = index;
+		return claim(n, e, to, &r);
+	}
+	if (!same_route(&e->route, &r))
+		return nexthop_get(n, to, out_index);
+	e->refs++;
+	*out_index = index;
+	return 0;
+}
+
+void nexthop_reserve_end(struct nexthop *n)
+{
+	static const struct maps_next_hop none;
+	uint32_t i;
+
+	for (i = 1; i < SP_NEXT_HOPS; i++) {
+		if (n->e[i].reserved && !n->e[i].refs)
+			maps_next_hop_set(n->maps, i, &none);
+		n->e[i].reserved = false;
+	}
+}
+
+bool nexthop_show(const struct nexthop *n, uint32_t index, struct addr *gateway, uint32_t *ifindex,
+		  const char **state)
+{
+	const struct entry *e;
+
+	if (!index || index >= SP_NEXT_HOPS || !n->e[index].refs)
+		return false;
+	e = &n->e[index];
+	*gateway = e->route.gateway;
+	*ifindex = e->map.ifindex;
+	*state = state_text[e->state];
+	return true;
 }
