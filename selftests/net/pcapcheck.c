@@ -1,13 +1,13 @@
 /* selftests/net/pcapcheck.c -- is every media packet on a wire SRTP under a negotiated key, and does it hide the audio?
  *
- *   pcapcheck --ports LO-HI [--ports ..] [--min-packets N] [--min-flows N] [--plain-bye-from A.B.C.D ..] --keys FILE PCAP...
+ *   pcapcheck --ports LO-HI [--ports ..] [--min-packets N] [--min-flows N] [--baresip-from A.B.C.D ..] --keys FILE PCAP...
  *
  * In: pcap files as tcpdump writes them (Ethernet), and the keys that the calls negotiated, a line `SUITE BASE64` each. Out: a JSON
  * object; exit 0 only if every UDP packet with a port in a range is STUN, or RTP or RTCP that is authentic under exactly one of
  * the keys, always the same for a flow, and if ciphertext equals the clear payload in no more bytes than chance would (n/256
- * plus five standard deviations). baresip 1.0.0 sends its RTCP BYE after it dropped its SRTP context, in clear: that packet, and
- * no other, is let off (and counted) if it comes from an address given by --plain-bye-from. Everything is bounded by the
- * tables below; too many flows or keys is an error. */
+ * plus five standard deviations). baresip 1.0.0 sends two RTCP packets in clear: an APP "PING" before its SRTP context exists and
+ * a BYE after it is gone; these, and no others, are let off (and counted) from the addresses of --baresip-from. Everything is
+ * bounded by the tables below; too many flows or keys is an error. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -40,9 +40,9 @@ struct check {
 	unsigned n_flows;
 	uint16_t lo[RANGES_MAX], hi[RANGES_MAX];
 	unsigned n_ranges;
-	uint32_t bye_from[RANGES_MAX];
-	unsigned n_bye_from;
-	uint64_t frames, plain_bye, stun, not_media, no_key, many_keys, key_changed, repeated,
+	uint32_t baresip[RANGES_MAX];
+	unsigned n_baresip;
+	uint64_t frames, plain_rtcp, stun, not_media, no_key, many_keys, key_changed, repeated,
 		min_packets, min_flows;
 };
 
@@ -107,16 +107,32 @@ static void compare(struct flow *f, const uint8_t *wire, const uint8_t *clear, s
 		kit_meter_add(&f->meter, clear + h, n - h);
 }
 
-static bool plain_bye(const struct check *c, const struct flow *w, const uint8_t *p)
+static bool baresip_plain(const struct check *c, const struct flow *w, const uint8_t *p, size_t n)
 {
 	unsigned i;
 
-	if (p[1] != 203)
+	if (p[1] != 203 && (p[1] != 204 || n < 12 || memcmp(p + 8, "PING", 4)))
 		return false;
-	for (i = 0; i < c->n_bye_from; i++)
-		if (c->bye_from[i] == w->src)
+	for (i = 0; i < c->n_baresip; i++)
+		if (c->baresip[i] == w->src)
 			return true;
 	return false;
+}
+
+/* The first packet that no key fits, for whoever has to find out why. */
+static void complain(const struct check *c, const struct flow *w, const uint8_t *p, size_t n)
+{
+	char src[INET_ADDRSTRLEN], dst[INET_ADDRSTRLEN];
+	size_t i;
+
+	inet_ntop(AF_INET, &w->src, src, sizeof(src));
+	inet_ntop(AF_INET, &w->dst, dst, sizeof(dst));
+	fprintf(stderr,
+		"pcapcheck: frame %" PRIu64 " %s:%u > %s:%u is authentic under no key:", c->frames,
+		src, w->sport, dst, w->dport);
+	for (i = 0; i < n && i < 48; i++)
+		fprintf(stderr, " %02x", p[i]);
+	fprintf(stderr, "\n");
 }
 
 static void media(struct check *c, struct flow *want, const uint8_t *p, size_t n)
@@ -151,11 +167,12 @@ static void media(struct check *c, struct flow *want, const uint8_t *p, size_t n
 		if (!rtcp)
 			compare(f, p, clear, (size_t)clear_n);
 	}
-	if (!fits && rtcp && plain_bye(c, want, p)) {
-		c->plain_bye++;
+	if (!fits && rtcp && baresip_plain(c, want, p, n)) {
+		c->plain_rtcp++;
 		return;
 	}
-	c->no_key += fits == 0;
+	if (!fits && !c->no_key++)
+		complain(c, want, p, n);
 	c->many_keys += fits > 1;
 	c->key_changed += fits == 1 && f->key >= 0 && f->key != which;
 	if (fits)
@@ -266,11 +283,11 @@ static int report(const struct check *c)
 	     rtp >= c->min_packets && flows >= c->min_flows && bytes && (double)equal <= bound;
 	printf("],\n \"frames\":%" PRIu64 ",\"keys\":%u,\"rtp_flows\":%" PRIu64 ",\"rtp\":%" PRIu64
 	       ",\"rtcp\":%" PRIu64 ",\"stun\":%" PRIu64 ",\"repeated\":%" PRIu64
-	       ",\"plain_rtcp_bye\":%" PRIu64 ",\"not_media\":%" PRIu64
+	       ",\"plain_rtcp\":%" PRIu64 ",\"not_media\":%" PRIu64
 	       ",\"authentic_under_no_key\":%" PRIu64 ",\"under_more_than_one\":%" PRIu64
 	       ",\"key_changed\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"equal_to_clear\":%" PRIu64
 	       ",\"chance\":%.0f,\"bound\":%.0f,\"ok\":%s}\n",
-	       c->frames, c->n_keys, flows, rtp, rtcp, c->stun, c->repeated, c->plain_bye,
+	       c->frames, c->n_keys, flows, rtp, rtcp, c->stun, c->repeated, c->plain_rtcp,
 	       c->not_media, c->no_key, c->many_keys, c->key_changed, bytes, equal, chance, bound,
 	       ok ? "true" : "false");
 	return ok ? 0 : 1;
@@ -279,9 +296,9 @@ static int report(const struct check *c)
 int main(int argc, char **argv)
 {
 	static const struct option o[] = {
-		{"ports", 1, NULL, 'p'},	  {"keys", 1, NULL, 'k'},
-		{"min-packets", 1, NULL, 'n'},	  {"min-flows", 1, NULL, 'f'},
-		{"plain-bye-from", 1, NULL, 'b'}, {NULL, 0, NULL, 0},
+		{"ports", 1, NULL, 'p'},	{"keys", 1, NULL, 'k'},
+		{"min-packets", 1, NULL, 'n'},	{"min-flows", 1, NULL, 'f'},
+		{"baresip-from", 1, NULL, 'b'}, {NULL, 0, NULL, 0},
 	};
 	static struct check c;
 	unsigned lo, hi;
@@ -298,8 +315,8 @@ int main(int argc, char **argv)
 			c.lo[c.n_ranges] = (uint16_t)lo;
 			c.hi[c.n_ranges++] = (uint16_t)hi;
 		}
-		if (i == 'b' && (c.n_bye_from == RANGES_MAX ||
-				 inet_pton(AF_INET, optarg, &c.bye_from[c.n_bye_from++]) != 1))
+		if (i == 'b' && (c.n_baresip == RANGES_MAX ||
+				 inet_pton(AF_INET, optarg, &c.baresip[c.n_baresip++]) != 1))
 			die("not an IPv4 address, or too many:", optarg);
 		if (i == 'k')
 			read_keys(&c, optarg);

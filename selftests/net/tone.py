@@ -43,8 +43,8 @@ def power(frame, rate, hz):
     return 2 * p / (len(frame) * e) if e else 0.0
 
 
-def tones(rate, samples):
-    """Seconds by dominant tone."""
+def tones(rate, samples, want, seconds):
+    """Seconds by dominant tone; stops when enough of the wanted one was heard."""
     step = max(1, rate // 8000)
     samples, rate = samples[::step], rate // step
     n, out = rate // 20, {}
@@ -55,6 +55,8 @@ def tones(rate, samples):
         p, hz = max((power(f, rate, h), h) for h in CANDIDATES)
         if p > 0.66:
             out[hz] = out.get(hz, 0) + 0.05
+            if hz == want and out[hz] >= seconds:
+                break
     return out
 
 
@@ -76,9 +78,9 @@ def main():
     except (OSError, ValueError, struct.error, ZeroDivisionError) as e:
         print(f"{path}: {e}")
         return 1
-    t = tones(rate, samples)
+    t = tones(rate, samples, o.want, o.seconds)
     print(f"{os.path.basename(path)}: {len(samples) / rate:.1f} s,",
-          ", ".join(f"{h} Hz {s:.1f} s" for h, s in sorted(t.items())) or "no tone")
+          ", ".join(f"{h} Hz for {s:.1f} s" for h, s in sorted(t.items())) or "no tone")
     return 0 if o.want is None or t.get(o.want, 0) >= o.seconds else 1
 
 
