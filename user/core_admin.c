@@ -67,10 +67,10 @@ static json_t *core_cmd_status(void *arg, const json_t *req)
 	struct core *c = arg;
 
 	(void)req;
-	return json_pack("{s:s, s:s, s:i, s:s, s:o, s:o, s:o}", "role", "core", "name",
+	return json_pack("{s:s, s:s, s:i, s:s, s:o, s:o, s:o, s:o}", "role", "core", "name",
 			 c->cfg->name, "pid", (int)getpid(), "srtp", srtp_backend_text(),
-			 "counters", core_counts(c), "links", core_links(c), "call_servers",
-			 inside_show(c->inside));
+			 "counters", core_counts(c), "media", media_core_counters(c->media),
+			 "links", core_links(c), "call_servers", inside_show(c->inside));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)

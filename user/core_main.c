@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "user/config.h"
 #include "user/core.h"
 #include "user/keeper.h"
 #include "user/log.h"
 
+#define CORE_FILES_BASE 24000	/* streams, link, call servers */
 #define CORE_CONFIG_MAX 262144u /* bytes of the configuration file */
 
 static int core_usage(int status)
@@ -179,6 +181,22 @@ static int core_reload(void *arg, struct keeper_plan *plan)
 	return 0;
 }
 
+/* Descriptors for every client's stream and four sockets a call's medium; inherited by the worker. */
+static void core_files(const struct config_core *cfg)
+{
+	rlim_t want = CORE_FILES_BASE + 4 * (rlim_t)cfg->media.max;
+	struct rlimit files = {want, want}, have;
+
+	if (!getrlimit(RLIMIT_NOFILE, &have) && have.rlim_cur >= want)
+		return;
+	if (setrlimit(RLIMIT_NOFILE, &files) == 0)
+		return;
+	log_event(LOG_L_WARN, "nofile", "wanted=%llu got=%llu error=\"%s\"",
+		  (unsigned long long)want, (unsigned long long)have.rlim_max, strerror(errno));
+	have.rlim_cur = have.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &have);
+}
+
 static int core_keeper(const char *path, struct config_core *cfg)
 {
 	static struct keeper_plan plan; /* 14 KiB: too large for comfort on a stack */
@@ -188,6 +206,7 @@ static int core_keeper(const char *path, struct config_core *cfg)
 	char why[CONFIG_WHY_MAX] = "";
 	int status;
 
+	core_files(cfg);
 	plan.user = cfg->user;
 	plan.worker_argv = worker_argv;
 	plan.reload = core_reload;
