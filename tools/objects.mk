@@ -25,9 +25,10 @@ PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_bpf_ports test_config test_conn test_dns test_engine_call \
-	test_engine_dialog test_engine_identity test_engine_offer test_engine_register test_gate test_keeper test_link \
-	test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch test_sdp test_sip_keepalive \
-	test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal test_tls test_token test_txn
+	test_engine_dialog test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
+	test_keeper test_link test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
+	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal test_tls \
+	test_token test_txn
 test_addr_OBJS := user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
 test_media_edge_OBJS := user/addr user/link.pb-c user/log user/media_edge user/media_edge_flow user/media_edge_show user/prefix user/punch user/slots
@@ -86,6 +87,8 @@ test_sip_uri_OBJS := $(SIP) user/addr
 test_sip_value_OBJS := $(SIP) user/addr
 test_engine_call_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_call_LIBS := -lcrypto
+test_engine_random_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
+test_engine_random_LIBS := -lcrypto
 test_engine_offer_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_offer_LIBS := -lcrypto
 test_engine_dialog_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
