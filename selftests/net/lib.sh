@@ -234,11 +234,12 @@ pki_issue() { # pki_issue CA FILE NAME [ip]: DNS (and IP) SAN; PKI_EXPIRED=1: en
 }
 pki_up() {
 	pki_ca link-ca
-	pki_ca web-ca
+	[ -s "$RUN/pki/web-ca.pem" ] || pki_ca web-ca
 	pki_issue link-ca edge "$EDGE_NAME"
 	pki_issue link-ca core "$CORE_NAME"
 	pki_issue web-ca sip "$EDGE_NAME" "$EDGE_OUT"
-	pki_issue web-ca kamailio "kamailio.$DOMAIN" "$KAM"
+	pki_issue web-ca core-sip "$CORE_NAME" "$CORE_LAN"
+	[ -s "$RUN/pki/kamailio.pem" ] || pki_issue web-ca kamailio "kamailio.$DOMAIN" "$KAM"
 }
 
 # ---- peers ------------------------------------------------------------------------------------------------------------
@@ -369,13 +370,17 @@ core_config() {
 	  tls: {certificate: "$RUN/pki/${CORE_CERT:-core}.pem", key: "$RUN/pki/${CORE_CERT:-core}.key", ca: "$RUN/pki/${LINK_CA:-link-ca}.pem"}
 	  edges:
 	    - {name: ${WANT_EDGE:-$EDGE_NAME}, address: "${LINK_ADDR:-$EDGE_IN:7001}", pool: 8}
+	${CORE_DNS:+dns: "$CORE_DNS"}
 	sip:
 	  listen: "$CORE_LAN:5060"
+	  tls_listen: "$CORE_LAN:5061"
+	  tls: {certificate: "$RUN/pki/core-sip.pem", key: "$RUN/pki/core-sip.key", ca: "$RUN/pki/web-ca.pem"}
 	call_servers:
 	  - name: kamailio
 	    domains: [$DOMAIN]
-	    address: "$KAM:5060"
+	    address: "${KAM_ADDRESS:-$KAM:5060}"
 	    transport: ${KAM_TRANSPORT:-udp}
+	    tls_name: kamailio.$DOMAIN
 	    trusted_headers: [X-Trusted-Edge]
 	media:
 	  link: "$CORE_OUT:2776"
