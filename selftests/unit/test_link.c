@@ -1,12 +1,15 @@
 /* selftests/unit/test_link.c -- both ends of the link in one loop, and a raw client that breaks the rules: who is let in, what
  * is logged on which side, the pool, limits, silence, replacement. */
 #include <errno.h>
+#include <net/if.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -840,12 +843,12 @@ static void test_link_health_keeps_it_up(void **state)
 
 	(void)state;
 	world_good(&w);
-	w.times.health = 20;
-	w.times.silence = 120;
+	w.times.health = 100;
+	w.times.silence = 800; /* handshakes on a slow machine keep the loop for a while */
 	link_edge_set_times(w.edge, &w.times);
 	dial(&w, &w.core, "core1.example", "edge1.example", &c_ops);
 	assert_true(run_until(&w, pool_full, 3000));
-	run_until(&w, never, 600);
+	run_until(&w, never, 1700);
 	assert_int_equal(w.e.downs + w.c.downs, 0);
 	world_close(&w);
 }
@@ -989,6 +992,70 @@ static void test_link_pending_is_bounded(void **state)
 	world_close(&w);
 }
 
+/* The network forgets packets for a while: in a namespace of our own, the loopback goes down and up again. */
+static bool lo_set(bool up)
+{
+	struct ifreq r = {.ifr_name = "lo", .ifr_flags = up ? IFF_UP : 0};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), ret = ioctl(fd, SIOCSIFFLAGS, &r);
+
+	close(fd);
+	return ret == 0;
+}
+
+static struct loop_timer outage_timer;
+static unsigned outage_sent;
+
+#define OUTAGE_MESSAGES 500
+
+static void outage_tick(void *arg)
+{
+	Sallyport__Link m = SALLYPORT__LINK__INIT;
+	Sallyport__Free f = SALLYPORT__FREE__INIT;
+	struct world *w = arg;
+
+	if (outage_sent == 100)
+		assert_true(lo_set(false));
+	if (outage_sent == 400) {
+		assert_true(w->e.messages <= 101); /* it was an outage */
+		assert_true(lo_set(true));
+	}
+	f.flow = ++outage_sent;
+	m.m_case = SALLYPORT__LINK__M_FREE;
+	m.free = &f;
+	assert_int_equal(link_send(w->c.peer, &m), 0);
+	if (outage_sent < OUTAGE_MESSAGES)
+		loop_timer_set(w->l, &outage_timer, 4);
+}
+
+static bool outage_over(struct world *w)
+{
+	return w->e.messages == OUTAGE_MESSAGES;
+}
+
+static void test_link_outage_loses_nothing(void **state)
+{
+	struct world w;
+
+	(void)state;
+	if (unshare(CLONE_NEWNET)) {
+		print_message("needs CAP_SYS_ADMIN for a network namespace\n");
+		skip();
+	}
+	assert_true(lo_set(true));
+	world_up(&w);
+	open_stream(&w);
+	outage_sent = 0;
+	outage_timer = (struct loop_timer){.fn = outage_tick, .arg = &w};
+	loop_timer_set(w.l, &outage_timer, 0);
+	assert_true(run_until(&w, outage_over, 20000));
+	assert_int_equal(conn_write(w.s_edge, SPAN("second line!")), 0);
+	assert_int_equal(conn_write(w.s_core, SPAN("fine")), 0);
+	assert_true(run_until(&w, stream_echoed, 5000));
+	assert_int_equal(w.e.downs + w.c.downs, 0);
+	assert_true(pool_full(&w));
+	world_close(&w);
+}
+
 /* ---- frames ---- */
 
 static void test_link_frame_roundtrip(void **state)
@@ -1082,6 +1149,8 @@ int main(void)
 		cmocka_unit_test(test_link_newer_core_replaces),
 		cmocka_unit_test(test_link_edge_restarts),
 		cmocka_unit_test(test_link_pending_is_bounded),
+		cmocka_unit_test(
+			test_link_outage_loses_nothing), /* last: it leaves our namespace */
 	};
 
 	return cmocka_run_group_tests(tests, certs_make, NULL);
