@@ -18,6 +18,7 @@
 #define RECV_BUFS    256   /* punches */
 #define BUF_SIZE     2048
 #define SECOND_MS    1000
+#define BANS_SWEEP_S 60 /* bans of a worker that is gone end without us, but stay in the map */
 
 /* ---- the link's words ---- */
 
@@ -110,6 +111,8 @@ static void tick(void *arg)
 	if (now - e->second_ms >= SECOND_MS) {
 		e->second_ms = now;
 		ban_tick(e->ban, now);
+		if (++e->seconds % BANS_SWEEP_S == 0)
+			maps_bans_expire(e->maps, now * 1000000ull);
 	}
 	loop_timer_set(e->loop, &e->tick,
 		       MEDIA_EDGE_TICK_MS); /* its place in the heap is still there */
@@ -195,6 +198,7 @@ static int media_start(struct edge *e, char *why, size_t why_n)
 		snprintf(why, why_n, "netlink: %s", strerror(-err));
 		return err;
 	}
+	maps_bans_expire(e->maps, e->start_ms * 1000000ull);
 	bp.maps = mp.maps = e->maps;
 	mp.nexthop = e->nexthop;
 	err = ban_new(&bp, &e->ban);

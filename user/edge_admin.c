@@ -10,6 +10,8 @@
 #include "user/keeper.h"
 #include "user/version.h"
 
+#define NEXT_HOPS 1024 /* nexthop.h: 1..1023 */
+
 struct list {
 	struct edge *e;
 	json_t *a;
@@ -95,17 +97,47 @@ static json_t *loop_json(const struct edge *e)
 			 (json_int_t)l->no_recv_buf, "send_errors", (json_int_t)l->send_errors);
 }
 
+static json_t *link_counts(const struct edge *e)
+{
+	const struct link_stats *l = link_edge_stats(e->link);
+
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "accepted",
+			 (json_int_t)l->accepted, "refused", (json_int_t)l->refused, "no_hello",
+			 (json_int_t)l->no_hello, "early_bytes", (json_int_t)l->early_bytes,
+			 "bad_frames", (json_int_t)l->bad_frames, "silent", (json_int_t)l->silent,
+			 "replaced", (json_int_t)l->replaced, "data_lost", (json_int_t)l->data_lost,
+			 "pool_empty", (json_int_t)l->pool_empty);
+}
+
+static json_t *next_hops(const struct edge *e)
+{
+	json_t *a = json_array();
+	char text[ADDR_TEXT_MAX];
+	struct addr gateway;
+	uint32_t i, ifindex;
+	const char *state;
+
+	for (i = 1; i < NEXT_HOPS; i++)
+		if (nexthop_show(e->nexthop, i, &gateway, &ifindex, &state))
+			json_array_append_new(a,
+					      json_pack("{s:i,s:s,s:i,s:s}", "index", (int)i,
+							"gateway", addr_ip_text(&gateway, text),
+							"ifindex", (int)ifindex, "state", state));
+	return a;
+}
+
 static json_t *cmd_status(void *arg, const json_t *req)
 {
 	struct edge *e = arg;
 
 	(void)req;
-	return json_pack("{s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "role", "edge",
-			 "name", e->cfg->name, "version", SALLYPORT_VERSION, "pid", (int)getpid(),
-			 "uptime_s", (json_int_t)((loop_now_ms(e->loop) - e->start_ms) / 1000),
-			 "media_rung", "xdp-native", "links", links(e), "streams",
-			 streams_status(e->streams), "media", media_edge_status(e->media), "bans",
-			 bans(e), "xdp", xdp_reasons(e), "loop", loop_json(e));
+	return json_pack(
+		"{s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "role", "edge", "name",
+		e->cfg->name, "version", SALLYPORT_VERSION, "pid", (int)getpid(), "uptime_s",
+		(json_int_t)((loop_now_ms(e->loop) - e->start_ms) / 1000), "media_rung",
+		"xdp-native", "links", links(e), "streams", streams_status(e->streams), "media",
+		media_edge_status(e->media), "bans", bans(e), "xdp", xdp_reasons(e), "loop",
+		loop_json(e), "link", link_counts(e), "next_hops", next_hops(e));
 }
 
 static json_t *cmd_flows(void *arg, const json_t *req)

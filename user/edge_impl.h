@@ -15,7 +15,7 @@
 
 struct edge {
 	const struct config_edge *cfg;
-	uint64_t seed, start_ms, second_ms;
+	uint64_t seed, start_ms, second_ms, seconds;
 	struct loop *loop;
 	struct tls_ctx *link_tls, *sip_tls;
 	struct maps *maps;

@@ -183,6 +183,15 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 	unsigned i;
 	int err = keeper_open_file(p, "config", path, why, why_n);
 
+	if (cfg->link.cores_count > MEDIA_EDGE_CORES) {
+		snprintf(why, why_n, "link.cores: %u of them, at most %u", cfg->link.cores_count,
+			 MEDIA_EDGE_CORES);
+		return -E2BIG;
+	}
+	if (cfg->sip.tls.ca)
+		log_event(LOG_L_WARN, "setting-unused",
+			  "name=sip.tls.ca reason=\"clients show no certificates; intermediate "
+			  "ones belong into sip.tls.certificate\"");
 	files_of(cfg, files);
 	for (i = 0; i < N_FILES && !err; i++)
 		err = keeper_open_file(p, files[i].name, files[i].path, why, why_n);

@@ -453,6 +453,23 @@ int maps_ban_clear(struct maps *m, const struct addr *prefix, unsigned len)
 	return bpf_map_delete_elem(m->fds.bans, &key) ? -errno : 0;
 }
 
+unsigned maps_bans_expire(struct maps *m, uint64_t now_ns)
+{
+	struct ban_key key, next;
+	struct ban v;
+	unsigned i, n = 0;
+	bool more;
+
+	more = bpf_map_get_next_key(m->fds.bans, NULL, &next) == 0;
+	for (i = 0; more && i < SP_BANS_MAX; i++) {
+		key = next;
+		more = bpf_map_get_next_key(m->fds.bans, &key, &next) == 0;
+		if (!bpf_map_lookup_elem(m->fds.bans, &key, &v) && v.until_ns <= now_ns)
+			n += !bpf_map_delete_elem(m->fds.bans, &key);
+	}
+	return n;
+}
+
 unsigned maps_reasons(const struct maps *m)
 {
 	(void)m;

@@ -20,25 +20,26 @@ struct maps_fds { /* from the keeper, by name; see user/keeper.h */
 
 /* One address pair of the configuration; slot = pair x range + port - base of that side. */
 struct maps_pair {
-	struct addr outside, inside;	       /* bind addresses, port 0 */
+	struct addr outside, inside; /* bind addresses, port 0 */
 	uint16_t outside_base, inside_base;
 	uint16_t range;
 };
 
 /* What a flow is told to do. Ports of the two local sides follow from the slot. */
 struct maps_flow {
-	uint64_t id;		 /* chosen by the core, never 0 */
-	struct addr client;	 /* the only source address that may latch (port 0 = any port) */
-	struct addr core;	 /* verified by a punch; port 0: not punched yet, nothing is sent inside */
-	uint32_t nh_out, nh_in;	 /* entries of next_hops; 0: unresolved, packets are dropped and counted */
-	uint32_t core_index;	 /* which configured core owns it: for hello and status */
+	uint64_t id;	    /* chosen by the core, never 0 */
+	struct addr client; /* the only source address that may latch (port 0 = any port) */
+	struct addr core; /* verified by a punch; port 0: not punched yet, nothing is sent inside */
+	uint32_t nh_out,
+		nh_in; /* entries of next_hops; 0: unresolved, packets are dropped and counted */
+	uint32_t core_index; /* which configured core owns it: for hello and status */
 };
 
 struct maps_flow_report {
-	uint64_t packets_in, bytes_in;	 /* client -> core */
-	uint64_t packets_out, bytes_out; /* core -> client */
+	uint64_t packets_in, bytes_in;	  /* client -> core */
+	uint64_t packets_out, bytes_out;  /* core -> client */
 	uint64_t last_in_ns, last_out_ns; /* CLOCK_MONOTONIC; 0: none yet */
-	struct addr latched;		 /* port 0: not latched */
+	struct addr latched;		  /* port 0: not latched */
 	bool window_open;
 };
 
@@ -49,10 +50,12 @@ struct maps_next_hop {
 };
 
 /* Returns 0 or a negative errno (a map whose size is not what the ABI says: -EPROTO). */
-int maps_open(const struct maps_fds *fds, const struct maps_pair *pairs, unsigned n_pairs, struct maps **out);
+int maps_open(const struct maps_fds *fds, const struct maps_pair *pairs, unsigned n_pairs,
+	      struct maps **out);
 void maps_close(struct maps *m);
 uint32_t maps_slots(const struct maps *m); /* pairs x range */
-void maps_slot_addrs(const struct maps *m, uint32_t slot, struct addr *outside, struct addr *inside);
+void maps_slot_addrs(const struct maps *m, uint32_t slot, struct addr *outside,
+		     struct addr *inside);
 
 /* Install on a free slot: window open, counters zero, new generation, entry in live. 0, -EEXIST (slot is on), -EINVAL. */
 int maps_flow_install(struct maps *m, uint32_t slot, const struct maps_flow *f);
@@ -63,11 +66,15 @@ int maps_flow_reopen(struct maps *m, uint32_t slot, uint64_t until_ns);
 void maps_flow_free(struct maps *m, uint32_t slot);
 int maps_flow_get(const struct maps *m, uint32_t slot, struct maps_flow *f); /* -ENOENT: off */
 int maps_flow_read(const struct maps *m, uint32_t slot, struct maps_flow_report *out);
-void maps_flow_each(const struct maps *m, void (*fn)(void *arg, uint32_t slot, const struct maps_flow *f), void *arg);
+void maps_flow_each(const struct maps *m,
+		    void (*fn)(void *arg, uint32_t slot, const struct maps_flow *f), void *arg);
 
-int maps_next_hop_set(struct maps *m, uint32_t index, const struct maps_next_hop *nh); /* index 1..1023 */
+int maps_next_hop_set(struct maps *m, uint32_t index,
+		      const struct maps_next_hop *nh); /* index 1..1023 */
 int maps_ban_set(struct maps *m, const struct addr *prefix, unsigned len, uint64_t until_ns);
 int maps_ban_clear(struct maps *m, const struct addr *prefix, unsigned len);
+/* Delete bans that are over, also those of a worker that is gone. Returns their number. */
+unsigned maps_bans_expire(struct maps *m, uint64_t now_ns);
 
 /* Reason counters, summed over CPUs. */
 unsigned maps_reasons(const struct maps *m);

@@ -108,7 +108,7 @@ static int core_index(const struct media_edge *m, const struct link_peer *p)
 {
 	unsigned i;
 
-	for (i = 0; i < m->p.cfg->link.cores_count && i < CORES_MAX; i++)
+	for (i = 0; i < m->p.cfg->link.cores_count && i < MEDIA_EDGE_CORES; i++)
 		if (strcmp(m->p.cfg->link.cores[i].name, link_peer_name(p)) == 0)
 			return (int)i;
 	return -1;
@@ -217,7 +217,7 @@ void media_edge_tick(struct media_edge *m, uint64_t now_ms)
 	unsigned i, n;
 	struct flow *f;
 
-	for (i = 0; i < m->p.cfg->link.cores_count && i < CORES_MAX; i++) {
+	for (i = 0; i < m->p.cfg->link.cores_count && i < MEDIA_EDGE_CORES; i++) {
 		if (!m->cores[i].peer && now_ms - m->cores[i].away_ms >= orphan_ms)
 			orphans_free(m, i, now_ms);
 	}
@@ -265,7 +265,7 @@ static void adopt(void *arg, uint32_t slot, const struct maps_flow *mf)
 	struct maps_flow now = *mf;
 	struct flow *f = NULL;
 
-	if (mf->core_index >= m->p.cfg->link.cores_count || mf->core_index >= CORES_MAX ||
+	if (mf->core_index >= m->p.cfg->link.cores_count || mf->core_index >= MEDIA_EDGE_CORES ||
 	    media_flow_find(m, mf->id) || slots_adopt(m->slots, slot) ||
 	    !(f = media_flow_new(m, mf->id, slot, m->p.now_ms))) {
 		log_event(LOG_L_WARN, "flow-not-adopted", "flow=%llx slot=%u",
@@ -331,7 +331,7 @@ int media_edge_new(const struct media_edge_params *p, struct media_edge **out)
 		media_edge_free(m);
 		return ret;
 	}
-	for (i = 0; i < CORES_MAX; i++)
+	for (i = 0; i < MEDIA_EDGE_CORES; i++)
 		m->cores[i].away_ms = p->now_ms;
 	maps_flow_each(p->maps, adopt_reserve, m);
 	maps_flow_each(p->maps, adopt, m);

@@ -19,6 +19,8 @@
 #include "user/maps.h"
 #include "user/nexthop.h"
 
+#define MEDIA_EDGE_CORES 32u /* configured cores */
+
 struct media_edge;
 
 struct media_edge_params {

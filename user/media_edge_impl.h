@@ -7,7 +7,6 @@
 #include "user/punch.h"
 #include "user/slots.h"
 
-#define CORES_MAX    32
 #define PAIRS_MAX    8
 #define FLOW_BUCKETS 16384 /* power of two */
 #define REPORT_MS    2000
@@ -50,7 +49,7 @@ struct media_edge {
 	struct addr outside[PAIRS_MAX], inside[PAIRS_MAX]; /* advertised */
 	struct slots *slots;
 	struct prefix_counts *by_client; /* tag: core */
-	struct media_core_state cores[CORES_MAX];
+	struct media_core_state cores[MEDIA_EDGE_CORES];
 	unsigned n_flows, n_adopted;
 	struct flow *first, *last;
 	struct flow *buckets[FLOW_BUCKETS];

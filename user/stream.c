@@ -52,23 +52,19 @@ void stream_uncount(struct stream *s)
 }
 
 static void refusal_log(struct streams *t, uint64_t id, const struct addr *peer,
-			enum gate_reason reason, enum sip_why why)
+			enum gate_reason reason, const char *detail)
 {
-	char text[ADDR_TEXT_MAX];
+	char text[ADDR_TEXT_MAX], quoted[120];
 
 	t->n_by_reason[reason]++;
-	if (why != SIP_OK)
-		log_event(LOG_L_WARN, "gate-refused", "stream=%llx reason=%s detail=\"%s\" peer=%s",
-			  (unsigned long long)id, gate_reason_name(reason), sip_why_text(why),
-			  addr_text(peer, text));
-	else
-		log_event(LOG_L_WARN, "gate-refused", "stream=%llx reason=%s peer=%s",
-			  (unsigned long long)id, gate_reason_name(reason), addr_text(peer, text));
+	log_event(LOG_L_WARN, "gate-refused", "stream=%llx reason=%s peer=%s detail=%s",
+		  (unsigned long long)id, gate_reason_name(reason), addr_text(peer, text),
+		  log_esc(span_str(detail), quoted, sizeof(quoted)));
 }
 
 void stream_refused(struct stream *s, enum gate_reason reason, enum sip_why why)
 {
-	refusal_log(s->all, s->id, &s->peer, reason, why);
+	refusal_log(s->all, s->id, &s->peer, reason, why == SIP_OK ? "" : sip_why_text(why));
 	ban_add(s->all->p.ban, &s->peer, gate_reason_score(reason), gate_reason_name(reason),
 		loop_now_ms(s->all->p.loop));
 }
@@ -194,9 +190,10 @@ static void client_down(void *arg, int err, const char *why)
 		stream_over(s, err, "client");
 		return;
 	}
-	/* Garbage and silence add to the score; a connection that was only opened and closed is a health check's. */
-	refusal_log(s->all, s->id, &s->peer, GATE_TLS, SIP_OK);
-	if (err == -EPROTO || err == -ETIMEDOUT)
+	/* Garbage and silence add to the score. A connection that was only opened and closed is a health check's, and an
+	 * alert comes from a client that does not trust our certificate: that is ours to mend. */
+	refusal_log(s->all, s->id, &s->peer, GATE_TLS, why);
+	if ((err == -EPROTO || err == -ETIMEDOUT) && strncmp(why, "alert received", 14))
 		ban_add(s->all->p.ban, &s->peer, gate_reason_score(GATE_TLS),
 			gate_reason_name(GATE_TLS), loop_now_ms(s->all->p.loop));
 	stream_end(s, false, why);
@@ -268,7 +265,7 @@ static void accepted(void *arg, int fd)
 	s = calloc(1, sizeof(*s));
 	if (!s || accept_check(t, fd, s, &why)) {
 		if (s && why != GATE_OK)
-			refusal_log(t, 0, &s->peer, why, SIP_OK);
+			refusal_log(t, 0, &s->peer, why, "");
 		close(fd);
 		free(s);
 		return;

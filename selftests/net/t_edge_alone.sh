@@ -5,7 +5,7 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
-need socat ethtool python3 openssl
+need bpftool ethtool python3 openssl
 need_prog sallyport-edge selftests/net/fakecore
 net_up
 pki_up
@@ -28,9 +28,10 @@ core_start() {
 core_start
 EDGE_WORKER=$(worker_of edge)
 EDGE_KEEPER=$(pid_of edge)
-export EDGE_WORKER EDGE_KEEPER
+BANS=$(pinned bans)
+export EDGE_WORKER EDGE_KEEPER BANS
 ns inet python3 - <<'PY'
-import json, os, re, signal, socket, ssl, sys, time
+import json, os, re, signal, socket, ssl, subprocess, sys, time
 E = os.environ
 RUN, DOMAIN, EDGE = E["RUN"], E["DOMAIN"], (E["EDGE_OUT"], 5061)
 ctx = ssl.create_default_context(cafile=f"{RUN}/pki/web-ca.pem")
@@ -281,6 +282,18 @@ wait(2, "freed", lambda: len(admin("flows")) == 1)
 
 print("== kill -9 of the worker: the flow goes on, is adopted, punched again")
 before = f["a1"]["packets_in"]
+tell("ban 198.51.100.0 24 1")
+wait(2, "banned", lambda: admin("status")["bans"]["active"] == 1)
+
+
+def bans():
+    p = subprocess.run(["bpftool", "-j", "map", "dump", "pinned", E["BANS"]], capture_output=True, text=True)
+    return len(json.loads(p.stdout))
+
+
+check(bans() == 1, "in the kernel's map")
+os.kill(int(E["EDGE_WORKER"]), signal.SIGSTOP)
+time.sleep(1.2)  # the ban is over, and nobody there to say so
 os.kill(int(E["EDGE_WORKER"]), signal.SIGKILL)
 t0 = time.time()
 while time.time() < t0 + 2:
@@ -294,6 +307,7 @@ row = wait(3, "the flow", lambda: [r for r in admin("flows") if r["flow"] == "a1
 check(row["packets_in"] >= before + 95, (before, row))
 st = admin("status")
 check(st["media"]["adopted"] == 1, st["media"])
+check(bans() == 0, "swept")
 tell("free a1")
 wait(2, "freed", lambda: admin("flows") == [])
 
