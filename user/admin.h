@@ -18,7 +18,8 @@ struct admin_cmd {
 	json_t *(*fn)(void *arg, const json_t *req);
 };
 
-int admin_new(struct loop *l, int listen_fd, const struct admin_cmd *cmds, unsigned n, void *arg, struct admin **out);
+int admin_new(struct loop *l, int listen_fd, const struct admin_cmd *cmds, unsigned n, void *arg,
+	      struct admin **out);
 void admin_free(struct admin *a);
 
 #endif

@@ -17,11 +17,11 @@ struct config_tls_files {
 	const char *ca;		       /* PEM path; link: required */
 };
 
-struct config_pair { /* media addresses of an edge */
+struct config_pair {		       /* media addresses of an edge */
 	const char *outside;	       /* address, no port */
 	const char *outside_advertise; /* default: outside */
 	const char *inside;
-	const char *inside_advertise; /* default: inside; what cores send to */
+	const char *inside_advertise;	      /* default: inside; what cores send to */
 	uint16_t outside_first, inside_first; /* default 36000 */
 	uint16_t ports;			      /* a side; default 24000 */
 };
@@ -58,16 +58,18 @@ struct config_edge {
 		uint16_t punch_port; /* UDP on each inside address; default 2777 */
 	} media;
 	struct {
-		uint32_t unadmitted_total;  /* streams not admitted, all; default 4096 */
-		uint32_t unadmitted_prefix; /* a source prefix (/24, /56); default 128 */
-		uint32_t unadmitted_bytes;  /* default 65536 */
+		uint32_t unadmitted_total;   /* streams not admitted, all; default 4096 */
+		uint32_t unadmitted_prefix;  /* a source prefix (/24, /56); default 128 */
+		uint32_t unadmitted_bytes;   /* default 65536 */
 		uint32_t unadmitted_seconds; /* default 30 */
-		uint32_t message_bytes;	    /* SIP message; default 32768 */
-		uint32_t handshake_ms;	    /* default 5000 */
-		uint32_t flows_stream;	    /* flows a core may hold for one client address; default 64 */
-		uint32_t orphan_seconds;    /* flows of a core that stays away; default 300 */
-		uint32_t ban_score;	    /* refusals of a prefix within 60 s that end in a ban; default 50 */
-		uint32_t ban_seconds;	    /* default 300 */
+		uint32_t message_bytes;	     /* SIP message; default 32768 */
+		uint32_t handshake_ms;	     /* default 5000 */
+		uint32_t
+			flows_stream; /* flows a core may hold for one client address; default 64 */
+		uint32_t orphan_seconds; /* flows of a core that stays away; default 300 */
+		uint32_t
+			ban_score; /* refusals of a prefix within 60 s that end in a ban; default 50 */
+		uint32_t ban_seconds; /* default 300 */
 	} limits;
 };
 
@@ -81,12 +83,13 @@ struct config_call_server {
 	const char *name;
 	const char **domains;
 	unsigned domains_count;
-	const char *address;   /* address:port, or a DNS name for SRV (then no port) */
-	const char *transport; /* udp|tcp|tls; default udp */
-	const char *tls_name;  /* name wanted in its certificate; default: host of address */
+	const char *address;	      /* address:port, or a DNS name for SRV (then no port) */
+	const char *transport;	      /* udp|tcp|tls; default udp */
+	const char *tls_name;	      /* name wanted in its certificate; default: host of address */
 	const char **trusted_headers; /* removed from what clients send */
 	unsigned trusted_headers_count;
-	const char **sources;  /* further addresses its requests come from (default: address itself) */
+	const char *
+		*sources; /* further addresses its requests come from (default: address itself) */
 	unsigned sources_count;
 };
 
@@ -103,16 +106,19 @@ struct config_core {
 		unsigned edges_count;
 	} link;
 	struct {
-		const char *listen;    /* inside listener, address:port, UDP and TCP; default port 5060 */
-		const char *advertise; /* host:port in Via, Record-Route and Path towards the inside; default: listen */
+		const char
+			*listen; /* inside listener, address:port, UDP and TCP; default port 5060 */
+		const char *
+			advertise; /* host:port in Via, Record-Route and Path towards the inside; default: listen */
 		const char *tls_listen; /* optional, port 5061 */
-		struct config_tls_files tls; /* certificate for it and towards call servers; ca verifies them */
+		struct config_tls_files
+			tls; /* certificate for it and towards call servers; ca verifies them */
 	} sip;
 	struct config_call_server *call_servers;
 	unsigned call_servers_count;
 	struct {
-		const char *link;	      /* our UDP socket towards edges; default 0.0.0.0:2776 */
-		const char *inside;	      /* address of inside legs */
+		const char *link;   /* our UDP socket towards edges; default 0.0.0.0:2776 */
+		const char *inside; /* address of inside legs */
 		const char *inside_advertise; /* default: inside */
 		uint16_t first_port, ports;   /* default 36000, 24000 */
 		uint32_t silence_seconds;     /* default 60: a call silent both ways ends */
@@ -128,8 +134,10 @@ struct config_core {
 };
 
 /* @text of @n bytes; @name is used in errors. 0 or -EINVAL with @why = "name:line: ...". */
-int config_edge_load(const char *name, const char *text, size_t n, struct config_edge **out, char why[CONFIG_WHY_MAX]);
-int config_core_load(const char *name, const char *text, size_t n, struct config_core **out, char why[CONFIG_WHY_MAX]);
+int config_edge_load(const char *name, const char *text, size_t n, struct config_edge **out,
+		     char why[CONFIG_WHY_MAX]);
+int config_core_load(const char *name, const char *text, size_t n, struct config_core **out,
+		     char why[CONFIG_WHY_MAX]);
 void config_edge_free(struct config_edge *c);
 void config_core_free(struct config_core *c);
 

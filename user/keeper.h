@@ -18,13 +18,14 @@
 #define KEEPER_FDS_MAX 256
 
 struct keeper_fd_entry {
-	char name[48]; /* "config", "listen.sip.0", "key.sip", "map.flows", "punch.0", "admin", "state" */
+	char name
+		[48]; /* "config", "listen.sip.0", "key.sip", "map.flows", "punch.0", "admin", "state" */
 	int fd;
 };
 
 struct keeper_plan {
-	const char *argv0;  /* our binary: /proc/self/exe is executed */
-	const char *user;   /* account of the worker; NULL: stay (tests without root) */
+	const char *argv0; /* our binary: /proc/self/exe is executed */
+	const char *user;  /* account of the worker; NULL: stay (tests without root) */
 	char *const *worker_argv;
 	struct keeper_fd_entry fds[KEEPER_FDS_MAX];
 	unsigned n_fds;
@@ -37,16 +38,23 @@ struct keeper_plan {
 int keeper_add(struct keeper_plan *p, const char *name, int fd);
 /* Open a listening TCP socket / UDP socket / secret file / state memfd and add it. 0 or negative errno, *why names the address
  * or path and the reason. */
-int keeper_listen_tcp(struct keeper_plan *p, const char *name, const char *addr_text, char *why, size_t why_n);
-int keeper_bind_udp(struct keeper_plan *p, const char *name, const char *addr_text, char *why, size_t why_n);
-int keeper_open_file(struct keeper_plan *p, const char *name, const char *path, char *why, size_t why_n);
+int keeper_listen_tcp(struct keeper_plan *p, const char *name, const char *addr_text, char *why,
+		      size_t why_n);
+int keeper_bind_udp(struct keeper_plan *p, const char *name, const char *addr_text, char *why,
+		    size_t why_n);
+int keeper_open_file(struct keeper_plan *p, const char *name, const char *path, char *why,
+		     size_t why_n);
 /* Open @path anew in place of the entry @name; on error the old one stays. */
-int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why, size_t why_n);
+int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why,
+		       size_t why_n);
 /* Put another file in place of one that was opened before: for .reload, after everything else was found good. */
-int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why, size_t why_n);
+int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why,
+		       size_t why_n);
 /* Replaces the socket of a keeper that is gone; mode 0660, group @group (NULL: unchanged). Makes its folder if that is missing. */
-int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path, const char *group, char *why, size_t why_n);
-int keeper_state(struct keeper_plan *p, char *why, size_t why_n); /* "state": versioned memfd, sealed size */
+int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path, const char *group,
+		       char *why, size_t why_n);
+int keeper_state(struct keeper_plan *p, char *why,
+		 size_t why_n); /* "state": versioned memfd, sealed size */
 
 /* Run until SIGTERM/SIGINT. Returns the exit status. */
 int keeper_run(struct keeper_plan *p);

@@ -18,7 +18,8 @@ void log_set_level(enum log_level max);
 /* e.g. log_event(LOG_L_WARN, "gate-refused", "stream=%llx reason=%s peer=%s", ...) writes
  * `level=warn event=gate-refused stream=1f reason=... peer=...`. At most 20 lines a second an event name; what is left out is
  * counted and told as suppressed=N on the next line of that name. */
-void log_event(enum log_level level, const char *event, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void log_event(enum log_level level, const char *event, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* @s in double quotes, bytes outside printable ASCII, quotes and backslashes as \xNN, cut with "..." to fit @n. Returns @buf. */
 const char *log_esc(struct span s, char *buf, size_t n);

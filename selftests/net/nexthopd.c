@@ -1,4 +1,4 @@
-/* selftests/net/nexthopd.c -- user/nexthop behind the sandbox, for nexthop.sh.
+/* selftests/net/nexthopd.c -- user/nexthop behind the sandbox, for t_nexthop.sh.
  *
  * In: lines "get ADDR", "put N", "show N", "reserve N", "adopt N ADDR", "end" on stdin. Out: "= ..." answers, and a "map ..." line for
  * every write into the next_hops map, which is this program's own here: the test needs neither BPF nor privileges. */

@@ -9,7 +9,8 @@
 
 static void test_addr_roundtrip(void **state)
 {
-	static const char *const good[] = {"1.2.3.4", "1.2.3.4:5061", "::1", "[2001:db8::1]:65535", "0.0.0.0:1"};
+	static const char *const good[] = {"1.2.3.4", "1.2.3.4:5061", "::1", "[2001:db8::1]:65535",
+					   "0.0.0.0:1"};
 	char buf[ADDR_TEXT_MAX];
 	struct sockaddr_storage ss;
 	struct addr a, b;
@@ -27,8 +28,10 @@ static void test_addr_roundtrip(void **state)
 
 static void test_addr_refused(void **state)
 {
-	static const char *const bad[] = {"",	    "host",	 "1.2.3",     "1.2.3.4:",  "1.2.3.4:70000", "1.2.3.4:5x",
-					  "[::1",   "[::1]5061", "[1.2.3.4]:5", "::1:5:",  "[::1]:",	    "1.2.3.4 ",
+	static const char *const bad[] = {"",	      "host",	       "1.2.3",
+					  "1.2.3.4:", "1.2.3.4:70000", "1.2.3.4:5x",
+					  "[::1",     "[::1]5061",     "[1.2.3.4]:5",
+					  "::1:5:",   "[::1]:",	       "1.2.3.4 ",
 					  "[::1]:1:2"};
 	struct addr a;
 	size_t i;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# nexthop.sh -- next hops follow neighbours and routes, from behind the sandbox, without a privilege
+# t_nexthop.sh -- next hops follow neighbours and routes, from behind the sandbox, without a privilege
 #
 #   $P-a  10.99.0.1, fd99::1 --- bridge in $P-b --- gateways 10.99.0.2 fd99::2 ($P-g1), 10.99.0.3 fd99::3 ($P-g2)
 set -eu
