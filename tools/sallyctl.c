@@ -4,6 +4,7 @@
  * (-j). Exit 0: answered; 1: nothing answered or not found; 2: wrong usage. Owns nothing beyond the run. */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static int ctl_usage(int status)
 	      "  calls         calls (core)\n"
 	      "  why ID        one stream, flow or call: its rung and the reason\n"
 	      "  pki init DIR --name CA-NAME | pki issue DIR NAME [--san NAME-OR-ADDRESS]... "
-	      "[--days N] | pki show FILE\n"
+	      "[--days N] [--not-after YYYYMMDDHHMMSSZ] | pki show FILE\n"
 	      "Without -s both daemons' default sockets are asked (/run/sallyport/edge.sock, "
 	      "core.sock).\n",
 	      status ? stderr : stdout);
@@ -125,6 +126,23 @@ static json_t *ctl_ask(const char *path, const char *cmd, const char *arg)
 
 /* ---- tables ----------------------------------------------------------------------------------------------------------------- */
 
+/* Names and agents come from peers: what a terminal would obey (C0, DEL, and C1 as UTF-8) is shown as '?'. */
+static const char *ctl_plain(const char *s, char *buf, size_t n)
+{
+	size_t i;
+
+	for (i = 0; s[i] && i + 1 < n; i++) {
+		unsigned char c = (unsigned char)s[i], before = i ? (unsigned char)s[i - 1] : 0;
+		bool c1 = before == 0xc2 && c >= 0x80 && c < 0xa0;
+
+		buf[i] = c < ' ' || c == 0x7f || c1 ? '?' : s[i];
+		if (c1)
+			buf[i - 1] = '?';
+	}
+	buf[i] = 0;
+	return buf;
+}
+
 /* One cell as text; the result lives until the call after next. */
 static const char *ctl_cell(const json_t *v)
 {
@@ -134,7 +152,7 @@ static const char *ctl_cell(const json_t *v)
 
 	switch (v ? json_typeof(v) : JSON_NULL) {
 	case JSON_STRING:
-		return json_string_value(v);
+		return ctl_plain(json_string_value(v), t, sizeof(texts[0]));
 	case JSON_INTEGER:
 		snprintf(t, sizeof(texts[0]), "%lld", (long long)json_integer_value(v));
 		return t;
@@ -149,7 +167,7 @@ static const char *ctl_cell(const json_t *v)
 		return "-";
 	default:
 		dump = json_dumps(v, JSON_COMPACT);
-		snprintf(t, sizeof(texts[0]), "%s", dump ? dump : "?");
+		ctl_plain(dump ? dump : "?", t, sizeof(texts[0]));
 		free(dump);
 		return t;
 	}
@@ -313,6 +331,7 @@ int main(int argc, char **argv)
 	bool json = false;
 	int c;
 
+	signal(SIGPIPE, SIG_IGN); /* a daemon that goes away is an error to print */
 	if (argc > 1 && !strcmp(argv[1], "pki"))
 		return pki_main(argc - 1, argv + 1);
 	while ((c = getopt(argc, argv, "+js:h")) != -1) {
