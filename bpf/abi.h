@@ -14,6 +14,7 @@
  *   sides       array: 2 x pair + (0 outside, 1 inside) -> struct relay_side. The loader writes it at start.
  *   bans        LPM trie: struct ban_key -> struct ban. User space writes and expires; BPF ignores what is past its time.
  *   reasons     per-CPU array: enum relay_reason -> __u64 packets. BPF writes, user space reads and sums.
+ *   ticks       per-CPU array of one: struct relay_tick. BPF only: the time, asked for once a jiffy.
  *   live        hash: flow id -> struct live_flow. User space only: it is what `bpftool map dump` shows.
  *   tx          devmap hash: ifindex -> ifindex, the redirect targets. The loader writes it at start; not pinned.
  *
@@ -149,6 +150,10 @@ struct relay_conf {
 	__u16 tcp_count;
 	__be16 tcp_port[SP_TCP_PORTS]; /* where a banned prefix may not connect */
 	__u32 pad;
+};
+
+struct relay_tick {
+	__u64 jiffies, now_ns;
 };
 
 struct ban_key {
