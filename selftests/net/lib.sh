@@ -203,7 +203,7 @@ worker_of() { # the worker of daemon edge|core: the keeper's child
 	pgrep -P "$(pid_of "$1")" | head -1
 }
 
-# ---- certificates (openssl: odd ones too; sallyctl pki has a test of its own in t_link_refuse) ---------------------------
+# ---- certificates: the link's by sallyctl pki, as an operator makes them; the others, and all the odd ones, by openssl ----
 
 pki_ca() { # pki_ca NAME
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" \
@@ -233,10 +233,18 @@ pki_issue() { # pki_issue CA FILE NAME [ip]: DNS (and IP) SAN; PKI_EXPIRED=1: en
 	chmod 644 "$dir/$2.key" "$dir/$2.pem" # throw-away keys of a test
 }
 pki_up() {
-	pki_ca link-ca
+	local n d=$RUN/pki/link
+
+	need_prog sallyctl
+	"$B/sallyctl" pki init "$d" --name "link CA" >>"$RUN/log/pki.log"
+	for n in edge core; do
+		"$B/sallyctl" pki issue "$d" "$n.$DOMAIN" >>"$RUN/log/pki.log"
+		ln -s "$d/$n.$DOMAIN.crt" "$RUN/pki/$n.pem"
+		ln -s "$d/$n.$DOMAIN.key" "$RUN/pki/$n.key"
+	done
+	ln -s "$d/ca.crt" "$RUN/pki/link-ca.pem"
+	ln -s "$d/ca.key" "$RUN/pki/link-ca.key"
 	[ -s "$RUN/pki/web-ca.pem" ] || pki_ca web-ca
-	pki_issue link-ca edge "$EDGE_NAME"
-	pki_issue link-ca core "$CORE_NAME"
 	pki_issue web-ca sip "$EDGE_NAME" "$EDGE_OUT"
 	pki_issue web-ca core-sip "$CORE_NAME" "$CORE_LAN"
 	[ -s "$RUN/pki/kamailio.pem" ] || pki_issue web-ca kamailio "kamailio.$DOMAIN" "$KAM"
@@ -405,19 +413,26 @@ core_up() {
 }
 link_is_up() { ctl core status | py 'd["links"][0]["state"] == "up" and d["links"][0]["pool_idle"] > 0'; }
 pair_up() { # certificates, edge, core, and the link between them
-	need_prog sallyport-edge sallyport-core selftests/net/rtptool selftests/net/pcapcheck
+	need_prog sallyport-edge sallyport-core sallyctl selftests/net/rtptool selftests/net/pcapcheck
 	[ -s "$RUN/pki/edge.pem" ] || pki_up
 	edge_up
 	core_up
 	wait_for 10 "the link up" link_is_up
 }
 
-# ctl edge|core COMMAND [ARG]: the daemon's answer, one line of JSON (what sallyctl -j shows).
-ctl() { printf '{"cmd":"%s","arg":"%s"}\n' "$2" "${3:-}" | socat -t 5 - "UNIX-CONNECT:$RUN/$1.sock"; }
-# py EXPRESSION: of d, the JSON on stdin. A bool is the exit status, anything else is printed.
+# ctl edge|core COMMAND [ARG]: the daemon's answer as JSON, under "daemon".
+ctl() {
+	local d=$1
+
+	shift
+	"$B/sallyctl" -j -s "$RUN/$d.sock" "$@"
+}
+# py EXPRESSION: of d, the JSON on stdin (sallyctl's without its outermost key). A bool is the exit status, anything else is printed.
 py() {
 	python3 -c 'import json, sys
 d = json.load(sys.stdin)
+if isinstance(d, dict) and list(d) == ["daemon"]:
+	d = d["daemon"]
 r = eval(sys.argv[1])
 if isinstance(r, bool):
 	sys.exit(0 if r else 1)

@@ -6,7 +6,7 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
-need kamailio nft tcpdump socat ethtool
+need kamailio nft ethtool
 net_up
 kamailio_up
 pair_up

@@ -16,13 +16,25 @@ export EDGE_LIMITS="  unadmitted_seconds: 4
 OTHER=203.0.113.60 # a client that is not banned
 ip -n "$P-inet" addr add "$OTHER/24" dev "$(ns inet ip -o route get "$EDGE_OUT" | sed 's/.* dev \([^ ]*\).*/\1/')"
 export OTHER
+v6() { # v6 NS ADDRESS LIKE: where LIKE is
+	ip -n "$P-$1" addr add "$2/64" nodad dev "$(ip -n "$P-$1" -o addr show to "$3" | sed 's/^[0-9]*: \([^ ]*\).*/\1/')"
+}
+v6 inet 2001:db8:1::50 "$ALICE"
+v6 dmz 2001:db8:1::10 "$EDGE_OUT"
+v6 dmz 2001:db8:2::10 "$EDGE_IN"
+v6 in 2001:db8:2::20 "$CORE_OUT"
+edge_config
+sed -i 's/^  listen: \["\([^"]*:5061\)"\]/  listen: ["\1", "[2001:db8:1::10]:5061"]/
+	s/^  pairs:/&\n    - {outside: "2001:db8:1::10", inside: "2001:db8:2::10", outside_first: 36000, inside_first: 36000, ports: 2000}/' \
+	"$RUN/edge.yaml"
+edge_config() { :; }
 edge_up
 mkfifo "$RUN/cmd"
 sleep 600 >"$RUN/cmd" & # keeps the pipe open between commands
 echo $! >"$RUN/pids/cmd"
 core_start() {
 	start fakecore in sh -c 'exec "$@" <"$0"' "$RUN/cmd" "$B/selftests/net/fakecore" "$CORE_NAME" "$EDGE_NAME" \
-		"$EDGE_IN:7001" "$RUN/pki/core.pem" "$RUN/pki/core.key" "$RUN/pki/link-ca.pem" "$DOMAIN" "$CORE_OUT:2776"
+		"$EDGE_IN:7001" "$RUN/pki/core.pem" "$RUN/pki/core.key" "$RUN/pki/link-ca.pem" "$DOMAIN" "$CORE_OUT:2776" "[2001:db8:2::20]:2776"
 	wait_log 10 fakecore "^up "
 }
 core_start
@@ -107,8 +119,8 @@ def refused(reason):
 class Client:
     n = 0
 
-    def __init__(self, src="203.0.113.50"):
-        s = socket.create_connection(EDGE, 3, (src, 0))
+    def __init__(self, src="203.0.113.50", to=EDGE):
+        s = socket.create_connection(to, 3, (src, 0))
         self.t = ctx.wrap_socket(s, server_hostname=E["EDGE_OUT"])
         self.t.settimeout(4)
 
@@ -143,6 +155,11 @@ def opened():
 
 
 print("== REGISTER goes to the core, its answer comes back; INVITE is refused, admitted, then everything passes")
+c = Client("2001:db8:1::50", ("2001:db8:1::10", 5061))
+c.send(msg("REGISTER"))
+event(r"^open \w+ client=\[2001:db8:1::50\]:\d+ local=\[2001:db8:1::10\]:5061 ")
+event("^data")
+c.t.unwrap()
 a = Client()
 a.send("\r\n\r\n")
 check(a.recv(b"\r\n") == "\r\n", "pong")
@@ -277,6 +294,19 @@ f = {r["flow"]: r for r in admin("flows")}
 check(f["a1"]["latched"] == "203.0.113.50:5004" and f["a1"]["state"] == "established", f["a1"])
 check(f["a1"]["packets_in"] >= 9, f["a1"])
 event(r"^report a1 in=(?!0 )\d+ ", 5)
+tell("alloc a6 2001:db8:1::50")
+al6 = event(r"^allocated a6 error= outside=\[2001:db8:1::10\]:(\d+) inside=\[2001:db8:2::10\]:(\d+)")
+event(r"^punched a6 from=\[2001:db8:2::20\]:2776")
+u6 = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+u6.bind(("2001:db8:1::50", 5004))
+for i in range(10):
+    u6.sendto(rtp, ("2001:db8:1::10", int(al6.group(1))))
+    time.sleep(0.05)
+f6 = [r for r in admin("flows") if r["flow"] == "a6"][0]
+check(f6["packets_in"] >= 9 and f6["latched"] == "[2001:db8:1::50]:5004", f6)
+tell("alloc a7 192.0.2.1")
+event(r"^allocated a7 error=no-route")
+tell("free a6")
 tell("free a2")
 wait(2, "freed", lambda: len(admin("flows")) == 1)
 

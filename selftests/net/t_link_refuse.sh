@@ -5,7 +5,7 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
-need socat openssl
+need openssl
 need_prog sallyport-edge sallyport-core
 net_up
 pki_up

@@ -6,7 +6,7 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
-need kamailio nft tcpdump socat ethtool
+need kamailio nft ethtool
 net_up
 ip -n "$P-in" addr add 172.16.0.21/24 dev i0
 ns in nft -f - <<-X

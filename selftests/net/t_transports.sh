@@ -6,7 +6,7 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
-need kamailio nft dnsmasq socat ethtool
+need kamailio nft dnsmasq ethtool
 net_up
 kamailio_up
 start inside-dns lan dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces --user=root --pid-file= \
