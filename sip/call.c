@@ -37,27 +37,32 @@ static void call_free(struct engine *e, struct call *c)
 	free(c);
 }
 
+/* A call that silence does not end, since it is on hold or has no media, ends when neither media nor its dialog have shown life. */
+static void call_idle(struct engine *e, struct call *c)
+{
+	if (c->plain) {
+		call_end(e, c, "expired");
+	} else if (offer_silent(c)) {
+		dialog_bye(e, c, SIDE_CLIENT);
+		dialog_bye(e, c, SIDE_INSIDE);
+		call_end(e, c, offer_held(c) ? "silence-on-hold" : "idle");
+	} else {
+		timer_set(&e->timers, &c->timer, e->now + CALL_IDLE_MS);
+	}
+}
+
 static void call_timer(struct engine *e, void *owner)
 {
 	struct call *c = owner;
 
-	if (c->state != CALL_ENDED) {
-		if (c->plain) {
-			call_end(e, c, "expired");
-		} else if (offer_silent(c)) {
-			dialog_bye(e, c, SIDE_CLIENT);
-			dialog_bye(e, c, SIDE_INSIDE);
-			call_end(e, c, "silence-on-hold");
-		}
-		return;
-	}
-	if (c->n_txns == 0)
+	if (c->state != CALL_ENDED)
+		call_idle(e, c);
+	else if (c->n_txns == 0)
 		call_free(e, c);
 	else
 		c->over = true;
 }
 
-/* A phone that restarts leaves its subscriptions behind: the oldest makes room. */
 static void call_drop_oldest(struct engine *e, const struct user *u)
 {
 	struct call *old = NULL;
@@ -171,8 +176,14 @@ void call_txn_gone(struct engine *e, struct txn *t)
 	if (!c)
 		return;
 	t->call = NULL;
-	if (c->waiting == t)
+	if (c->waiting == t) {
 		c->waiting = NULL;
+		offer_abort(e, c);
+	}
+	if (t->initial && (c->state == CALL_NEW || c->state == CALL_EARLY) && !c->plain)
+		call_end(
+			e, c,
+			"no-answer"); /* whatever way its INVITE went: a call does not outlive it */
 	if (--c->n_txns == 0 && c->state == CALL_ENDED && c->over)
 		call_free(e, c);
 }
@@ -297,6 +308,8 @@ void call_request(struct engine *e, struct call *c, struct txn *t, const struct 
 		dialog_seen(c, from, m);
 	if (m->method == SIP_M_BYE)
 		call_end(e, c, from == SIDE_CLIENT ? "bye-client" : "bye-inside");
+	if (c->state == CALL_UP)
+		timer_set(&e->timers, &c->timer, e->now + CALL_IDLE_MS);
 	if (c->plain && c->state != CALL_ENDED)
 		timer_set(&e->timers, &c->timer,
 			  e->now + (call_unsubscribed(m) ? CALL_LINGER_MS : DIALOG_LIFE_MS));
@@ -344,6 +357,8 @@ static void call_pass(struct engine *e, struct call *c, struct txn *t, const str
 			c->state = CALL_UP;
 			c->since = e->now;
 			c->to_tag = strndup((const char *)m->to_tag.p, m->to_tag.n);
+			offer_unsilence(c); /* while it rang nothing had to be heard */
+			timer_set(&e->timers, &c->timer, e->now + CALL_IDLE_MS);
 			call_log(e, c, 2, "call-answered", NULL);
 		}
 	} else if (ok) {
@@ -570,10 +585,6 @@ void call_media_failed(struct engine *e, struct call *c, const char *reason)
 
 void call_silent(struct engine *e, struct call *c)
 {
-	if (c->state != CALL_UP || !offer_silent(c))
-		return;
-	if (offer_held(c))
-		timer_set(&e->timers, &c->timer, e->now + HELD_SILENCE_MS);
-	else
+	if (c->state == CALL_UP && offer_silent(c) && !offer_held(c))
 		call_hang_up(e, c, "silence");
 }

@@ -10,10 +10,11 @@
 #include "sip/identity.h"
 #include "sip/sdp.h"
 
-#define CALL_MEDIA_MAX	4
-#define CALL_LINGER_MS	TIMEOUT_MS
-#define DIALOG_LIFE_MS	3900000
-#define HELD_SILENCE_MS 7200000 /* a call on hold that is silent this long has lost both ends */
+#define CALL_MEDIA_MAX 4
+#define CALL_LINGER_MS TIMEOUT_MS
+#define DIALOG_LIFE_MS 3900000
+#define CALL_IDLE_MS \
+	7200000 /* a call on hold, or without media, with no sign of life for so long is dead */
 
 enum call_state { CALL_NEW, CALL_EARLY, CALL_UP, CALL_ENDED };
 enum side { SIDE_CLIENT, SIDE_INSIDE };
@@ -45,7 +46,7 @@ struct call {
 	struct offer *offer;
 	struct txn *waiting; /* whose message waits for media ports */
 	unsigned n_txns;
-	struct timer timer; /* a plain dialog's life; held silence; linger after the end */
+	struct timer timer; /* life of a plain dialog or an idle call; linger after the end */
 	uint64_t since;
 };
 
@@ -123,7 +124,8 @@ bool offer_waits(const struct call *c);		    /* for media ports */
 bool offer_pending(const struct call *c);	    /* taken, not answered */
 bool offer_from(const struct call *c, enum side s); /* the last offer came from @s */
 void offer_close_all(struct engine *e, struct call *c);
-bool offer_held(const struct call *c);	 /* a medium is on hold by its last answer */
+bool offer_held(const struct call *c); /* a medium is on hold by its last answer */
+void offer_unsilence(struct call *c);
 bool offer_silent(const struct call *c); /* all media have been told silent */
 unsigned offer_media(const struct call *c, uint64_t ids[8]);
 const char *offer_suite(const struct call *c);

@@ -506,6 +506,18 @@ bool offer_held(const struct call *c)
 	return false;
 }
 
+void offer_unsilence(struct call *c)
+{
+	unsigned i;
+
+	for (i = 0; i < SDP_MEDIA_MAX; i++)
+		if (c->media[i])
+			c->media[i]->silent = false;
+	for (i = 0; c->offer && i < c->offer->n; i++)
+		if (c->offer->line[i].m)
+			c->offer->line[i].m->silent = false;
+}
+
 bool offer_silent(const struct call *c)
 {
 	unsigned i;

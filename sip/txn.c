@@ -22,6 +22,11 @@ static bool txn_over(enum txn_state s)
 	return s == TXN_NONE || s == TXN_ENDED;
 }
 
+static bool txn_unanswered(const struct txn *t)
+{
+	return t->server == TXN_TRYING || t->server == TXN_PROCEEDING;
+}
+
 static void txn_unlink_stream(const struct engine *e, struct txn *t)
 {
 	struct stream *s = t->counted ? engine_stream(e, t->up.stream) : NULL;
@@ -512,12 +517,12 @@ void txn_client_end(struct engine *e, struct txn *t)
 
 static void txn_up_gone(struct engine *e, struct txn *t)
 {
-	bool pending = t->server == TXN_TRYING || t->server == TXN_PROCEEDING;
+	bool pending = txn_unanswered(t);
 
 	t->up.kind = PEER_NONE;
 	t->server = TXN_ENDED;
 	timer_stop(&e->timers, &t->server_again);
-	if (t->held) {
+	if (t->held || t->held_response.n) {
 		t->held = false;
 		route_failed(e, t, 487, "Request Terminated");
 	} else if (pending && t->method == SIP_M_INVITE) {
@@ -526,12 +531,13 @@ static void txn_up_gone(struct engine *e, struct txn *t)
 	txn_settle(e, t);
 }
 
+/* Also when its answer has come but waits for media ports. */
 static void txn_down_gone(struct engine *e, struct txn *t, unsigned status, const char *reason)
 {
-	bool pending = t->client == TXN_TRYING || t->client == TXN_PROCEEDING;
+	bool pending = t->client == TXN_TRYING || t->client == TXN_PROCEEDING || txn_unanswered(t);
 
 	txn_client_end(e, t);
-	if (pending && t->use != TXN_OWN)
+	if (pending)
 		route_failed(e, t, status, reason);
 	txn_settle(e, t);
 }

@@ -16,8 +16,8 @@
 
 #include "sip/engine.h"
 
-#define KIT_MSGS  2048
-#define KIT_MEDIA 64
+#define KIT_MSGS  4096
+#define KIT_MEDIA 512
 
 struct kit_msg {
 	bool taken;
