@@ -40,12 +40,13 @@ struct engine_server { /* a call server; strings live as long as the engine */
 
 struct engine_config {
 	const char *core_name;
-	const char *inside_host; /* advertised towards the inside: Via, Record-Route, Path; literal or name */
+	const char *
+		inside_host; /* advertised towards the inside: Via, Record-Route, Path; literal or name */
 	uint16_t inside_port;
 	uint16_t inside_tls_port;
 	const struct engine_server *servers;
 	unsigned n_servers;
-	struct span token_key;	 /* >= 32 bytes */
+	struct span token_key; /* >= 32 bytes */
 	uint32_t bindings_max, calls_max, calls_user_max, transactions_max;
 	uint32_t message_max;
 	bool offer_rtcp_mux;
@@ -59,12 +60,18 @@ struct engine_config {
 struct engine_stream { /* a client's stream, from the link's Open */
 	uint64_t id;
 	struct addr client;
-	const char *edge;     /* edge's name; copied */
+	const char *edge;      /* edge's name; copied */
 	const char *edge_host; /* advertised SIP name and port: Record-Route, Via towards clients */
 	uint16_t edge_port;
 };
 
-enum engine_suite { ENGINE_GCM256, ENGINE_GCM128, ENGINE_CM80, ENGINE_CM32, ENGINE_SUITES }; /* = enum srtp_suite */
+enum engine_suite {
+	ENGINE_GCM256,
+	ENGINE_GCM128,
+	ENGINE_CM80,
+	ENGINE_CM32,
+	ENGINE_SUITES
+}; /* = enum srtp_suite */
 
 enum engine_action_kind {
 	ENGINE_SEND_STREAM, /* bytes to client stream .stream */
@@ -75,7 +82,7 @@ enum engine_action_kind {
 	ENGINE_MEDIUM_OPEN,  /* .medium, .stream (whose edge and client address), .with_rtcp */
 	ENGINE_MEDIUM_SET,   /* .medium and .set */
 	ENGINE_MEDIUM_CLOSE,
-	ENGINE_LOG,	     /* .level (log.h order), .event, .text "key=value ..." already escaped */
+	ENGINE_LOG, /* .level (log.h order), .event, .text "key=value ..." already escaped */
 };
 
 struct engine_medium_set { /* mirrors struct media_set of user/media_core.h */
@@ -102,7 +109,8 @@ struct engine_action {
 };
 
 struct engine_inside_src { /* where an inside message came from */
-	unsigned server;      /* the caller matched its address to a configured call server; others never get here */
+	unsigned
+		server; /* the caller matched its address to a configured call server; others never get here */
 	enum engine_transport transport;
 	struct addr from;
 	uint64_t conn; /* inside stream id; 0 for UDP */
@@ -114,8 +122,10 @@ void engine_free(struct engine *e);
 int engine_stream_open(struct engine *e, const struct engine_stream *s);
 void engine_stream_closed(struct engine *e, uint64_t stream, uint64_t now_ms);
 /* One parsed message whose spans live during the call. */
-void engine_stream_recv(struct engine *e, uint64_t stream, const struct sip_msg *m, uint64_t now_ms);
-void engine_inside_recv(struct engine *e, const struct engine_inside_src *src, const struct sip_msg *m, uint64_t now_ms);
+void engine_stream_recv(struct engine *e, uint64_t stream, const struct sip_msg *m,
+			uint64_t now_ms);
+void engine_inside_recv(struct engine *e, const struct engine_inside_src *src,
+			const struct sip_msg *m, uint64_t now_ms);
 /* A send towards the inside failed for good (refused, no address): pending requests there get 503. */
 void engine_inside_failed(struct engine *e, unsigned server, uint64_t now_ms);
 
@@ -123,7 +133,8 @@ void engine_inside_failed(struct engine *e, unsigned server, uint64_t now_ms);
 struct engine_medium_addrs {
 	struct addr outside_rtp, outside_rtcp, inside_rtp, inside_rtcp;
 };
-void engine_medium_opened(struct engine *e, uint64_t medium, const struct engine_medium_addrs *a, uint64_t now_ms);
+void engine_medium_opened(struct engine *e, uint64_t medium, const struct engine_medium_addrs *a,
+			  uint64_t now_ms);
 void engine_medium_failed(struct engine *e, uint64_t medium, const char *reason, uint64_t now_ms);
 /* Both ways silent for the configured time: the call ends with BYE to both. */
 void engine_medium_silent(struct engine *e, uint64_t medium, uint64_t now_ms);
@@ -137,7 +148,8 @@ bool engine_next_action(struct engine *e, struct engine_action *out);
 struct engine_stats {
 	uint64_t streams, admitted, bindings, calls, transactions; /* now */
 	uint64_t requests, responses, registers_ok, registers_refused, calls_total;
-	uint64_t refused_identity, refused_route, refused_plain_rtp, refused_token, refused_full, retransmits, timeouts;
+	uint64_t refused_identity, refused_route, refused_plain_rtp, refused_token, refused_full,
+		retransmits, timeouts;
 };
 const struct engine_stats *engine_stats(const struct engine *e);
 
@@ -154,8 +166,10 @@ struct engine_call_view {
 	uint64_t media[8];
 	const char *suite;
 };
-void engine_each_binding(const struct engine *e, void (*fn)(void *arg, const struct engine_binding_view *v), void *arg);
-void engine_each_call(const struct engine *e, void (*fn)(void *arg, const struct engine_call_view *v), void *arg);
+void engine_each_binding(const struct engine *e,
+			 void (*fn)(void *arg, const struct engine_binding_view *v), void *arg);
+void engine_each_call(const struct engine *e,
+		      void (*fn)(void *arg, const struct engine_call_view *v), void *arg);
 /* Admitted AORs of a stream, comma separated; "" when not admitted. */
 const char *engine_stream_aors(const struct engine *e, uint64_t stream);
 

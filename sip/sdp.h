@@ -15,8 +15,19 @@
 #define SDP_MEDIA_MAX  8
 #define SDP_CRYPTO_MAX 8
 
-enum sdp_why { SDP_OK, SDP_WHY_LINE, SDP_WHY_ORDER, SDP_WHY_VERSION, SDP_WHY_ORIGIN, SDP_WHY_CONNECTION, SDP_WHY_MEDIA,
-	SDP_WHY_TOO_MANY, SDP_WHY_CRYPTO, SDP_WHY_RTCP, SDP_WHYS };
+enum sdp_why {
+	SDP_OK,
+	SDP_WHY_LINE,
+	SDP_WHY_ORDER,
+	SDP_WHY_VERSION,
+	SDP_WHY_ORIGIN,
+	SDP_WHY_CONNECTION,
+	SDP_WHY_MEDIA,
+	SDP_WHY_TOO_MANY,
+	SDP_WHY_CRYPTO,
+	SDP_WHY_RTCP,
+	SDP_WHYS
+};
 const char *sdp_why_text(enum sdp_why w);
 
 enum sdp_proto { SDP_RTP_AVP, SDP_RTP_AVPF, SDP_RTP_SAVP, SDP_RTP_SAVPF, SDP_PROTO_OTHER };
@@ -41,13 +52,13 @@ struct sdp_media {
 	struct addr conn; /* effective address, its own or the session's; port 0 */
 	bool conn_valid;  /* IN IP4/IP6 literal (a name or multicast is not) */
 	bool rtcp_mux;
-	uint16_t rtcp_port; /* a=rtcp, else port + 1; 0 when neither is possible */
+	uint16_t rtcp_port;    /* a=rtcp, else port + 1; 0 when neither is possible */
 	struct addr rtcp_addr; /* a=rtcp with address, else conn; port 0 */
 	enum sdp_direction direction;
 	unsigned n_crypto;
 	struct sdp_crypto crypto[SDP_CRYPTO_MAX];
 	bool has_ice, has_dtls; /* a=candidate/ice-ufrag; a=fingerprint */
-	struct span lines;     /* from m= to the end of the section */
+	struct span lines;	/* from m= to the end of the section */
 };
 
 struct sdp {
@@ -72,19 +83,20 @@ struct sdp_crypto_out { /* a line to write */
 };
 
 struct sdp_media_edit {
-	bool reject;	      /* port 0, bare section: m= with its formats, no attributes but a=mid */
-	struct addr addr;     /* for c= */
+	bool reject;	  /* port 0, bare section: m= with its formats, no attributes but a=mid */
+	struct addr addr; /* for c= */
 	uint16_t port;
-	uint16_t rtcp_port;   /* 0: no a=rtcp line */
-	bool rtcp_mux;	      /* keep/write a=rtcp-mux; false: removed */
-	bool secure;	      /* RTP/SAVP(F), else RTP/AVP(F): the F is kept */
+	uint16_t rtcp_port; /* 0: no a=rtcp line */
+	bool rtcp_mux;	    /* keep/write a=rtcp-mux; false: removed */
+	bool secure;	    /* RTP/SAVP(F), else RTP/AVP(F): the F is kept */
 	const struct sdp_crypto_out *crypto;
-	unsigned n_crypto;    /* a=crypto lines that came are always removed */
+	unsigned n_crypto; /* a=crypto lines that came are always removed */
 };
 
 /* Write @s with @edits (one an m-line, n == s->n_media) into @buf. o='s address and c= become @conn's (first edit's address),
  * ICE, DTLS, crypto and RFC 5939 capability attributes are removed everywhere. a=rtcp is left out where it is port + 1. The address of
  * the first edit that rejects nothing goes to session level. Returns length, -E2BIG, or -EINVAL for a wrong @n. */
-ssize_t sdp_rewrite(const struct sdp *s, const struct sdp_media_edit *edits, unsigned n, void *buf, size_t cap);
+ssize_t sdp_rewrite(const struct sdp *s, const struct sdp_media_edit *edits, unsigned n, void *buf,
+		    size_t cap);
 
 #endif

@@ -13,54 +13,102 @@
 
 #include "user/span.h"
 
-#define SIP_HEADERS_MAX	 128   /* header fields a message */
-#define SIP_MESSAGE_MAX	 32768 /* default of the configurable limit, bytes with body */
+#define SIP_HEADERS_MAX 128   /* header fields a message */
+#define SIP_MESSAGE_MAX 32768 /* default of the configurable limit, bytes with body */
 
 enum sip_why { /* each with sip_why_text() */
-	SIP_OK,
-	SIP_WHY_START_LINE,
-	SIP_WHY_VERSION,
-	SIP_WHY_METHOD,
-	SIP_WHY_STATUS,
-	SIP_WHY_URI,
-	SIP_WHY_BARE_LF,
-	SIP_WHY_HEADER_NAME,
-	SIP_WHY_HEADER_VALUE,
-	SIP_WHY_TOO_MANY_HEADERS,
-	SIP_WHY_TOO_LONG,
-	SIP_WHY_DUPLICATE,
-	SIP_WHY_MISSING,
-	SIP_WHY_CONTENT_LENGTH,
-	SIP_WHY_VIA,
-	SIP_WHY_FROM,
-	SIP_WHY_TO,
-	SIP_WHY_CALL_ID,
-	SIP_WHY_CSEQ,
-	SIP_WHY_MAX_FORWARDS,
-	SIP_WHY_CONTACT,
-	SIP_WHY_ROUTE,
-	SIP_WHY_PARAMETER,
-	SIP_WHY_SDP,
-	SIP_WHYS
+	       SIP_OK,
+	       SIP_WHY_START_LINE,
+	       SIP_WHY_VERSION,
+	       SIP_WHY_METHOD,
+	       SIP_WHY_STATUS,
+	       SIP_WHY_URI,
+	       SIP_WHY_BARE_LF,
+	       SIP_WHY_HEADER_NAME,
+	       SIP_WHY_HEADER_VALUE,
+	       SIP_WHY_TOO_MANY_HEADERS,
+	       SIP_WHY_TOO_LONG,
+	       SIP_WHY_DUPLICATE,
+	       SIP_WHY_MISSING,
+	       SIP_WHY_CONTENT_LENGTH,
+	       SIP_WHY_VIA,
+	       SIP_WHY_FROM,
+	       SIP_WHY_TO,
+	       SIP_WHY_CALL_ID,
+	       SIP_WHY_CSEQ,
+	       SIP_WHY_MAX_FORWARDS,
+	       SIP_WHY_CONTACT,
+	       SIP_WHY_ROUTE,
+	       SIP_WHY_PARAMETER,
+	       SIP_WHY_SDP,
+	       SIP_WHYS
 };
 const char *sip_why_text(enum sip_why why); /* "bare LF", for logs and tools/parse */
 
 enum sip_method {
 	SIP_M_OTHER, /* an extension method: msg.method_text */
-	SIP_M_INVITE, SIP_M_ACK, SIP_M_BYE, SIP_M_CANCEL, SIP_M_REGISTER, SIP_M_OPTIONS, SIP_M_PRACK, SIP_M_SUBSCRIBE,
-	SIP_M_NOTIFY, SIP_M_PUBLISH, SIP_M_INFO, SIP_M_REFER, SIP_M_MESSAGE, SIP_M_UPDATE,
+	SIP_M_INVITE,
+	SIP_M_ACK,
+	SIP_M_BYE,
+	SIP_M_CANCEL,
+	SIP_M_REGISTER,
+	SIP_M_OPTIONS,
+	SIP_M_PRACK,
+	SIP_M_SUBSCRIBE,
+	SIP_M_NOTIFY,
+	SIP_M_PUBLISH,
+	SIP_M_INFO,
+	SIP_M_REFER,
+	SIP_M_MESSAGE,
+	SIP_M_UPDATE,
 	SIP_METHODS
 };
 
 enum sip_hdr { /* header fields known by name (compact forms folded in); the rest is SIP_H_OTHER */
-	SIP_H_OTHER, SIP_H_VIA, SIP_H_FROM, SIP_H_TO, SIP_H_CALL_ID, SIP_H_CSEQ, SIP_H_MAX_FORWARDS, SIP_H_CONTACT,
-	SIP_H_ROUTE, SIP_H_RECORD_ROUTE, SIP_H_PATH, SIP_H_SERVICE_ROUTE, SIP_H_CONTENT_LENGTH, SIP_H_CONTENT_TYPE,
-	SIP_H_CONTENT_ENCODING, SIP_H_EXPIRES, SIP_H_MIN_EXPIRES, SIP_H_AUTHORIZATION, SIP_H_PROXY_AUTHORIZATION,
-	SIP_H_WWW_AUTHENTICATE, SIP_H_PROXY_AUTHENTICATE, SIP_H_REQUIRE, SIP_H_PROXY_REQUIRE, SIP_H_SUPPORTED,
-	SIP_H_UNSUPPORTED, SIP_H_RACK, SIP_H_RSEQ, SIP_H_SESSION_EXPIRES, SIP_H_MIN_SE, SIP_H_REFER_TO, SIP_H_REFERRED_BY,
-	SIP_H_REPLACES, SIP_H_EVENT, SIP_H_SUBSCRIPTION_STATE, SIP_H_P_ASSERTED_IDENTITY, SIP_H_P_PREFERRED_IDENTITY,
-	SIP_H_REMOTE_PARTY_ID, SIP_H_PRIVACY, SIP_H_REASON, SIP_H_RETRY_AFTER, SIP_H_ALLOW, SIP_H_USER_AGENT, SIP_H_WARNING,
-	SIP_HDRS
+	       SIP_H_OTHER,
+	       SIP_H_VIA,
+	       SIP_H_FROM,
+	       SIP_H_TO,
+	       SIP_H_CALL_ID,
+	       SIP_H_CSEQ,
+	       SIP_H_MAX_FORWARDS,
+	       SIP_H_CONTACT,
+	       SIP_H_ROUTE,
+	       SIP_H_RECORD_ROUTE,
+	       SIP_H_PATH,
+	       SIP_H_SERVICE_ROUTE,
+	       SIP_H_CONTENT_LENGTH,
+	       SIP_H_CONTENT_TYPE,
+	       SIP_H_CONTENT_ENCODING,
+	       SIP_H_EXPIRES,
+	       SIP_H_MIN_EXPIRES,
+	       SIP_H_AUTHORIZATION,
+	       SIP_H_PROXY_AUTHORIZATION,
+	       SIP_H_WWW_AUTHENTICATE,
+	       SIP_H_PROXY_AUTHENTICATE,
+	       SIP_H_REQUIRE,
+	       SIP_H_PROXY_REQUIRE,
+	       SIP_H_SUPPORTED,
+	       SIP_H_UNSUPPORTED,
+	       SIP_H_RACK,
+	       SIP_H_RSEQ,
+	       SIP_H_SESSION_EXPIRES,
+	       SIP_H_MIN_SE,
+	       SIP_H_REFER_TO,
+	       SIP_H_REFERRED_BY,
+	       SIP_H_REPLACES,
+	       SIP_H_EVENT,
+	       SIP_H_SUBSCRIPTION_STATE,
+	       SIP_H_P_ASSERTED_IDENTITY,
+	       SIP_H_P_PREFERRED_IDENTITY,
+	       SIP_H_REMOTE_PARTY_ID,
+	       SIP_H_PRIVACY,
+	       SIP_H_REASON,
+	       SIP_H_RETRY_AFTER,
+	       SIP_H_ALLOW,
+	       SIP_H_USER_AGENT,
+	       SIP_H_WARNING,
+	       SIP_HDRS
 };
 
 struct sip_header {
@@ -79,7 +127,7 @@ struct sip_uri { /* sip: and sips: parsed; others: scheme and whole only (RFC 32
 	struct span whole, scheme, user, password, host;
 	struct span params;  /* from their first ';' on, for sip_param_next() */
 	struct span headers; /* behind the '?' */
-	uint16_t port; /* 0: none */
+	uint16_t port;	     /* 0: none */
 	bool is_sip, is_sips;
 	bool host_is_v6; /* host is without its brackets */
 };
@@ -88,7 +136,7 @@ struct sip_addr { /* name-addr or addr-spec with header parameters (From, To, Co
 	struct span whole;   /* this element of a comma list */
 	struct span display; /* with quotes where quoted */
 	struct sip_uri uri;
-	struct span params;  /* behind the URI: ";tag=..." */
+	struct span params; /* behind the URI: ";tag=..." */
 };
 
 struct sip_via {
@@ -127,16 +175,19 @@ struct sip_msg {
  * A datagram never gets more input, so what is incomplete in one is -EBADMSG. *out is filled in place: after a failure it means nothing.
  * -E2BIG is given as soon as it is certain, from Content-Length on. A message of leading CRLFs only is -EAGAIN: the caller
  * handles keepalives first (sip_keepalive). */
-ssize_t sip_msg_parse(struct span in, bool stream, size_t max, struct sip_msg *out, enum sip_why *why);
+ssize_t sip_msg_parse(struct span in, bool stream, size_t max, struct sip_msg *out,
+		      enum sip_why *why);
 
 /* Double-CRLF ping at the start of @in (RFC 5626 3.5.1): bytes to consume (4) and *ping = true; a single CRLF between
  * messages: 2 and *ping = false; 0: neither; -EAGAIN: could still become one. */
 ssize_t sip_keepalive(struct span in, bool *ping);
 
 /* The first header @id at or after index @from, or NULL; *at gets its index (may be NULL). */
-const struct sip_header *sip_header_find(const struct sip_msg *m, enum sip_hdr id, unsigned from, unsigned *at);
+const struct sip_header *sip_header_find(const struct sip_msg *m, enum sip_hdr id, unsigned from,
+					 unsigned *at);
 /* By name, ASCII case-insensitive, for names without an id. */
-const struct sip_header *sip_header_named(const struct sip_msg *m, struct span name, unsigned from, unsigned *at);
+const struct sip_header *sip_header_named(const struct sip_msg *m, struct span name, unsigned from,
+					  unsigned *at);
 /* Whether option tag @tag is in any @id field (Supported, Require, Proxy-Require; comma lists). */
 bool sip_option_has(const struct sip_msg *m, enum sip_hdr id, struct span tag);
 enum sip_hdr sip_hdr_from_name(struct span name);
@@ -149,7 +200,7 @@ int sip_addr_next(struct span *rest, struct sip_addr *out);
 int sip_via_next(struct span *rest, struct sip_via *out);
 int sip_token_next(struct span *rest, struct span *out);
 
-int sip_uri_parse(struct span s, struct sip_uri *out);   /* 0 or -EBADMSG; @s is the URI alone */
+int sip_uri_parse(struct span s, struct sip_uri *out);	 /* 0 or -EBADMSG; @s is the URI alone */
 int sip_addr_parse(struct span s, struct sip_addr *out); /* one element, all of @s */
 /* 1: next of ";a=b;c"; 0: end; -EBADMSG. */
 int sip_param_next(struct span *rest, struct sip_param *out);
@@ -165,7 +216,9 @@ ssize_t sip_unfold(struct span value, char *buf, size_t n);
 int sip_number(struct span s, uint32_t max, uint32_t *out);
 
 /* Digest or Bearer credentials and challenges: scheme, then auth-params. */
-struct sip_auth { struct span scheme, rest; };
+struct sip_auth {
+	struct span scheme, rest;
+};
 int sip_auth_parse(struct span value, struct sip_auth *out);
 /* Value of auth-param @name without its quotes (escapes left in). */
 bool sip_auth_param(const struct sip_auth *a, struct span name, struct span *out);

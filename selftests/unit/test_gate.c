@@ -205,7 +205,7 @@ static void test_gate_reply_fields(void **state)
 		uint8_t copy[GATE_REPLY_MAX];
 		struct sip_msg again;
 		size_t n = sip_answer(span_of(in, strlen(in)), 503, "Later", "Retry-After: 5\r\n",
-				       copy, sizeof(copy));
+				      copy, sizeof(copy));
 
 		assert_true(n > 0);
 		assert_int_equal(sip_msg_parse(span_of(copy, n), true, MAX, &again, &why), n);
