@@ -356,10 +356,23 @@ static int reload(void *arg, struct keeper_plan *plan)
 	return 0;
 }
 
+/* Two descriptors a stream. In a container the hard limit may be all there is. */
+static void nofile_raise(void)
+{
+	struct rlimit now, want = {NOFILE, NOFILE};
+
+	if (setrlimit(RLIMIT_NOFILE, &want) == 0 || getrlimit(RLIMIT_NOFILE, &now))
+		return;
+	now.rlim_cur = now.rlim_max < NOFILE ? now.rlim_max : NOFILE;
+	setrlimit(RLIMIT_NOFILE, &now);
+	if (now.rlim_cur < NOFILE)
+		log_event(LOG_L_WARN, "nofile", "wanted=%d got=%llu", NOFILE,
+			  (unsigned long long)now.rlim_cur);
+}
+
 int edge_keeper(const char *path, struct config_edge *cfg)
 {
 	static struct keeper_plan plan; /* 14 KiB: too large for comfort on a stack */
-	struct rlimit files = {NOFILE, NOFILE};
 	struct start start = {.path = path, .cfg = cfg};
 	char *worker_argv[] = {(char *)"sallyport-edge", (char *)"--worker", (char *)"-c",
 			       (char *)path, NULL};
@@ -370,9 +383,7 @@ int edge_keeper(const char *path, struct config_edge *cfg)
 	plan.worker_argv = worker_argv;
 	plan.reload = reload;
 	plan.arg = &start;
-	if (setrlimit(RLIMIT_NOFILE, &files))
-		log_event(LOG_L_WARN, "nofile", "wanted=%d error=%s", NOFILE,
-			  strerrorname_np(errno));
+	nofile_raise();
 	if (plan_fill(&plan, path, cfg, why, sizeof(why)))
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
 	else

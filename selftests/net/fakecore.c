@@ -1,6 +1,6 @@
 /* selftests/net/fakecore.c -- a core with no SIP in it, for tests of the edge alone.
  *
- * fakecore NAME EDGE-NAME EDGE-ADDRESS CERT KEY CA DOMAIN [UDP-BIND]
+ * fakecore NAME EDGE-NAME EDGE-ADDRESS CERT KEY CA DOMAIN [UDP-BIND...]
  * In: commands on stdin, a line each: admit|revoke|close STREAM, alloc FLOW CLIENT [RTCP-OF], reopen FLOW CLIENT, free FLOW,
  * ban PREFIX LEN SECONDS, send STREAM TEXT (\r and \n as \\r \\n), end STREAM (clean), quit. Ids in hex. Out: a line an event. Bytes of streams are shown
  * with \r \n escaped. Punches every 250 ms until Punched, then every second. */
@@ -33,7 +33,7 @@ static struct link_core *core;
 static struct link_peer *edge;
 static struct stream streams[STREAMS];
 static struct flow flows[FLOWS];
-static int udp = -1;
+static int udp4 = -1, udp6 = -1;
 static const uint8_t key[PUNCH_KEY_LEN] = "0123456789abcdefghi";
 static struct loop_timer timer;
 static char line[8192];
@@ -157,6 +157,11 @@ static void flow_send(struct flow *f, uint64_t rtcp_of, bool reopen)
 	link_send(edge, &m);
 }
 
+static int udp_of(const struct addr *a)
+{
+	return addr_is_v4(a) ? udp4 : udp6;
+}
+
 static void punch_all(void *arg)
 {
 	struct sockaddr_storage ss;
@@ -168,14 +173,14 @@ static void punch_all(void *arg)
 	for (f = flows; f < flows + FLOWS; f++) {
 		struct punch p = {f->id, f->counter + 1};
 
-		if (!f->id || !f->inside.port || udp < 0 ||
+		if (!f->id || !f->inside.port || udp_of(&f->inside) < 0 ||
 		    (f->punched && loop_now_ms(loop) - f->last_ms < 1000))
 			continue;
 		memset(transaction, (int)p.counter, sizeof(transaction));
 		f->counter++;
 		f->last_ms = loop_now_ms(loop);
 		len = addr_to_sockaddr(&f->inside, &ss);
-		if (sendto(udp, buf, punch_build(&p, key, transaction, buf), 0,
+		if (sendto(udp_of(&f->inside), buf, punch_build(&p, key, transaction, buf), 0,
 			   (struct sockaddr *)&ss, len) < 0)
 			printf("punch-error %s\n", strerror(errno));
 	}
@@ -397,12 +402,14 @@ static void udp_open(const char *text)
 	struct sockaddr_storage ss;
 	struct addr a;
 	socklen_t len;
+	int *fd;
 
 	if (addr_parse(span_str(text), &a))
 		exit(2);
+	fd = addr_is_v4(&a) ? &udp4 : &udp6;
 	len = addr_to_sockaddr(&a, &ss);
-	udp = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (udp < 0 || bind(udp, (struct sockaddr *)&ss, len)) {
+	*fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (*fd < 0 || bind(*fd, (struct sockaddr *)&ss, len)) {
 		perror(text);
 		exit(2);
 	}
@@ -435,8 +442,8 @@ int main(int argc, char **argv)
 	if (addr_parse(span_str(argv[3]), &e.address) || loop_new(&lp, &loop) ||
 	    tls_ctx_new(&tp, &p.tls, why))
 		return 2;
-	if (argc > 8)
-		udp_open(argv[8]);
+	for (; argc > 8; argc--)
+		udp_open(argv[argc - 1]);
 	p.loop = loop;
 	p.name = argv[1];
 	p.domains = &domain;

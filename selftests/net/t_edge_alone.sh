@@ -5,7 +5,7 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
-need bpftool ethtool python3 openssl
+need bpftool nft ethtool python3 openssl
 need_prog sallyport-edge selftests/net/fakecore
 net_up
 pki_up
@@ -23,6 +23,8 @@ v6 inet 2001:db8:1::50 "$ALICE"
 v6 dmz 2001:db8:1::10 "$EDGE_OUT"
 v6 dmz 2001:db8:2::10 "$EDGE_IN"
 v6 in 2001:db8:2::20 "$CORE_OUT"
+# The inner firewall of this bed knows IPv4 only: without neighbour discovery there is no IPv6 at all.
+ns in nft insert rule inet inner input iifname i0 icmpv6 type '{ nd-neighbor-solicit, nd-neighbor-advert }' accept
 edge_config
 sed -i 's/^  listen: \["\([^"]*:5061\)"\]/  listen: ["\1", "[2001:db8:1::10]:5061"]/
 	s/^  pairs:/&\n    - {outside: "2001:db8:1::10", inside: "2001:db8:2::10", outside_first: 36000, inside_first: 36000, ports: 2000}/' \
