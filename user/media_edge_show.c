@@ -7,7 +7,8 @@
 
 #include "user/media_edge_impl.h"
 
-#define NEVER 0xffffffffu
+#define NEVER	  0xffffffffu
+#define SHOWN_MAX 10000 /* rows of one answer; the status has the true count */
 
 static uint32_t idle_ms(const struct maps_flow_report *r)
 {
@@ -124,7 +125,7 @@ json_t *media_edge_show(const struct media_edge *m)
 	json_t *a = json_array();
 	const struct flow *f;
 
-	for (f = m->first; f; f = f->next)
+	for (f = m->first; f && json_array_size(a) < SHOWN_MAX; f = f->next)
 		json_array_append_new(a, flow_json(m, f));
 	return a;
 }

@@ -127,6 +127,8 @@ void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds)
 	char text[ADDR_TEXT_MAX];
 	bool first = s->state != STREAM_ADMITTED;
 
+	if (s->close_reason[0]) /* the core has sent it away since */
+		return;
 	s->cap_bytes = max_bytes ? s->bytes_in + max_bytes : 0;
 	loop_timer_cancel(t->p.loop, &s->deadline);
 	s->deadline.fn = cap_over;

@@ -406,3 +406,13 @@ check(r.startswith("SIP/2.0 503 ") and "Retry-After: " in r, r)
 check(1.5 < time.time() - t0 < 2.6, "after 2 s")
 print(f"{n_check} checks")
 PY
+say "== -n, --unload"
+"$B/sallyport-edge" -n -c "$RUN/edge.yaml" >/dev/null || fail "-n of a good file"
+sed 's/^  port: 5061/  port: 0/' "$RUN/edge.yaml" >"$RUN/bad.yaml"
+out=$("$B/sallyport-edge" -n -c "$RUN/bad.yaml" 2>&1) && fail "-n of a bad file"
+[[ $out == "$RUN/bad.yaml:"[0-9]*": "* ]] || fail "no file:line in: $out"
+stop edge
+[ -d "/sys/fs/bpf/sallyport/$INSTANCE" ] || fail "the pins went with the process"
+ns dmz "$B/sallyport-edge" --unload -c "$RUN/edge.yaml" || fail "--unload"
+[ ! -e "/sys/fs/bpf/sallyport/$INSTANCE" ] || fail "--unload left $(ls -R "/sys/fs/bpf/sallyport/$INSTANCE")"
+! ns dmz "$B/sallyport-edge" --unload -c "$RUN/edge.yaml" 2>/dev/null || fail "--unload of nothing"
