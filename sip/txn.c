@@ -27,13 +27,19 @@ static bool txn_unanswered(const struct txn *t)
 	return t->server == TXN_TRYING || t->server == TXN_PROCEEDING;
 }
 
-static void txn_unlink_stream(const struct engine *e, struct txn *t)
+/* Its client has its final answer, or is gone: it may send another. */
+static void txn_uncount(const struct engine *e, struct txn *t)
 {
 	struct stream *s = t->counted ? engine_stream(e, t->up.stream) : NULL;
 
 	if (s)
 		s->n_txns--;
 	t->counted = false;
+}
+
+static void txn_unlink_stream(const struct engine *e, struct txn *t)
+{
+	txn_uncount(e, t);
 	if (!t->stream_prev)
 		return;
 	*t->stream_prev = t->stream_next;
@@ -323,6 +329,7 @@ static void txn_server_final(struct engine *e, struct txn *t, unsigned status)
 	bool udp = txn_unreliable(&t->up);
 	uint32_t life = TIMEOUT_MS;
 
+	txn_uncount(e, t);
 	if (t->method == SIP_M_INVITE && status < 300) {
 		t->server = TXN_ACCEPTED; /* L */
 	} else {
@@ -495,6 +502,18 @@ static bool txn_final(struct engine *e, struct txn *t, const struct sip_msg *m)
 	return true;
 }
 
+/* After its final answer a transaction lives on for seconds only to absorb and repeat: what that does not need goes now. */
+static void txn_trim(struct txn *t)
+{
+	if (t->server < TXN_COMPLETED)
+		return;
+	blob_free(&t->req);
+	if (t->method != SIP_M_INVITE || t->client == TXN_ACCEPTED)
+		blob_free(&t->sent);
+	if (t->method != SIP_M_INVITE && !txn_unreliable(&t->up))
+		blob_free(&t->last);
+}
+
 void txn_response(struct engine *e, struct txn *t, const struct sip_msg *m)
 {
 	bool pass = m->status < 200 ? txn_provisional(e, t, m->status) : txn_final(e, t, m);
@@ -502,6 +521,7 @@ void txn_response(struct engine *e, struct txn *t, const struct sip_msg *m)
 	if (!pass || t->use == TXN_OWN)
 		return;
 	route_response(e, t, m);
+	txn_trim(t);
 	txn_settle(e, t);
 }
 
