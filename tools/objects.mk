@@ -24,12 +24,13 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_admin test_ban test_bpf_ports test_config test_conn test_dns test_engine_call \
+UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
 	test_engine_dialog test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
 	test_keeper test_link test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
 	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal test_tls \
 	test_token test_txn
 test_addr_OBJS := user/addr
+test_body_OBJS := sip/body $(SIP) user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
 test_media_edge_OBJS := user/addr user/link.pb-c user/log user/media_edge user/media_edge_flow user/media_edge_show user/prefix user/punch user/slots
 test_media_edge_LIBS := -ljansson -lcrypto -lprotobuf-c
