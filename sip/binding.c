@@ -312,9 +312,9 @@ void binding_fini(struct engine *e)
 		binding_free(e, table_entry(n, struct binding, node));
 }
 
-uint64_t nonce_key(const struct engine *e, unsigned server, const char *kind, struct span value)
+uint64_t nonce_key(const struct engine *e, unsigned server, const char *whose, struct span value)
 {
-	uint64_t part[3] = {server, engine_hash(e, span_str(kind)), engine_hash(e, value)};
+	uint64_t part[3] = {server, engine_hash(e, span_str(whose)), engine_hash(e, value)};
 	uint64_t key = engine_hash(e, span_of(part, sizeof(part)));
 
 	return key ? key : 1;

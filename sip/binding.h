@@ -59,8 +59,8 @@ void binding_stream_gone(struct engine *e, struct stream *s);
 /* The newest binding of @aor that this stream carries; NULL: not admitted for it. */
 struct binding *binding_of_stream(const struct stream *s, const char *aor);
 
-/* Nonces that call server @server has given out, and Bearer challenges for an AOR: a keyed hash and a time each. */
-uint64_t nonce_key(const struct engine *e, unsigned server, const char *kind, struct span value);
+/* Nonces that call server @server has given an AOR (@whose), and its Bearer challenges ("bearer", the AOR): a keyed hash and a time each. */
+uint64_t nonce_key(const struct engine *e, unsigned server, const char *whose, struct span value);
 void nonce_seen(struct engine *e, uint64_t key);
 bool nonce_known(const struct engine *e, uint64_t key);
 

@@ -138,7 +138,8 @@ static int reg_key(const struct sip_addr *a, char *buf, size_t n)
 
 /* ---- credentials and challenges ---- */
 
-/* Whether @m answers a challenge that @server has given within its life. *present: it has credentials at all. */
+/* Whether @m answers a challenge that @server has given @aor within its life. *present: it has credentials at all. A nonce given to
+ * somebody else tells nothing: a server may challenge one user and take another at the core's word. */
 static bool reg_credentials(const struct engine *e, unsigned server, const char *aor,
 			    const struct sip_msg *m, bool *present, uint64_t *out_key)
 {
@@ -159,7 +160,7 @@ static bool reg_credentials(const struct engine *e, unsigned server, const char 
 			key = nonce_key(e, server, "bearer", span_str(aor));
 		else if (span_ieq(a.scheme, SPAN("Digest")) &&
 			 sip_auth_param(&a, SPAN("nonce"), &nonce))
-			key = nonce_key(e, server, "digest", nonce);
+			key = nonce_key(e, server, aor, nonce);
 		else
 			continue;
 		if (nonce_known(e, key)) {
@@ -201,6 +202,8 @@ void register_challenge(struct engine *e, unsigned server, const struct sip_msg 
 			struct edit *ed, char *buf, size_t n)
 {
 	char aor[AOR_MAX];
+	/* Whose: of a REGISTER From and To are the same. A BYE's From may be anybody's. */
+	bool known = m->method != SIP_M_BYE && sip_uri_aor(&m->from.uri, aor, sizeof(aor)) > 0;
 	unsigned i;
 
 	for (i = 0; i < m->n_headers && ed->n_lines < EDIT_LINES_MAX; i++) {
@@ -212,13 +215,12 @@ void register_challenge(struct engine *e, unsigned server, const struct sip_msg 
 		if ((h->id != SIP_H_WWW_AUTHENTICATE && h->id != SIP_H_PROXY_AUTHENTICATE) ||
 		    sip_auth_parse(h->value, &a))
 			continue;
-		if (span_ieq(a.scheme, SPAN("Bearer")) &&
-		    sip_uri_aor(&m->to.uri, aor, sizeof(aor)) > 0)
+		if (known && span_ieq(a.scheme, SPAN("Bearer")))
 			nonce_seen(e, nonce_key(e, server, "bearer", span_str(aor)));
 		if (!span_ieq(a.scheme, SPAN("Digest")))
 			continue;
-		if (sip_auth_param(&a, SPAN("nonce"), &nonce))
-			nonce_seen(e, nonce_key(e, server, "digest", nonce));
+		if (known && sip_auth_param(&a, SPAN("nonce"), &nonce))
+			nonce_seen(e, nonce_key(e, server, aor, nonce));
 		sip_out_init(&o, buf, n);
 		if (!reg_challenge_edit(h->value, &a, stale, &o)) {
 			ed->drop |= SIP_BIT(
@@ -232,7 +234,8 @@ void register_challenge(struct engine *e, unsigned server, const struct sip_msg 
 }
 
 /* A 200 may carry the nonce of the next request (RFC 7616 3.5). */
-static void reg_nextnonce(struct engine *e, unsigned server, const struct sip_msg *m)
+static void reg_nextnonce(struct engine *e, unsigned server, const char *aor,
+			  const struct sip_msg *m)
 {
 	const struct sip_header *h = sip_header_named(m, SPAN("Authentication-Info"), 0, NULL);
 	struct sip_auth a = {.scheme = SPAN("Digest")};
@@ -242,7 +245,7 @@ static void reg_nextnonce(struct engine *e, unsigned server, const struct sip_ms
 		return;
 	a.rest = h->value;
 	if (sip_auth_param(&a, SPAN("nextnonce"), &nonce))
-		nonce_seen(e, nonce_key(e, server, "digest", nonce));
+		nonce_seen(e, nonce_key(e, server, aor, nonce));
 }
 
 /* ---- the request ---- */
@@ -448,7 +451,7 @@ static void reg_ok(struct engine *e, struct txn *t, struct stream *s, const stru
 	if (!why) {
 		if (t->reg_known)
 			nonce_seen(e, t->reg_nonce);
-		reg_nextnonce(e, t->down.server, m);
+		reg_nextnonce(e, t->down.server, r->aor, m);
 		reg_forget(e, r);
 		e->stats.registers_ok++;
 		route_back(e, t, m, false, SPAN(""));

@@ -113,6 +113,50 @@ static void test_register_admits(void **state)
 	kit_free(k);
 }
 
+/* A nonce that the server gave alice, in a REGISTER or an INVITE of hers, admits nobody else, whom it may take without asking. */
+static void test_register_nonce_of_another(void **state)
+{
+	static const char *const cred[] = {CRED("n1"), CRED("n2"),
+					   "Authorization: Bearer token=\"abc\"\n"};
+	struct kit *k = kit_with_stream();
+	struct kit_msg *m;
+	size_t i;
+
+	(void)state;
+	kit_register(k, 1, "alice");
+	challenge(k, 1, "n1");
+	kit_client(k, 1,
+		   "MESSAGE sip:eve@stand.test SIP/2.0\nVia: SIP/2.0/TLS a:1;branch=z9hG4bKm\n"
+		   "From: <sip:alice@stand.test>;tag=1\nTo: <sip:eve@stand.test>\nCall-ID: m\n"
+		   "CSeq: 1 MESSAGE\nMax-Forwards: 70\n");
+	m = kit_inside_request(k, "MESSAGE");
+	kit_inside(k,
+		   "%sProxy-Authenticate: Digest realm=\"stand.test\", nonce=\"n2\"\n"
+		   "Proxy-Authenticate: Bearer realm=\"stand.test\"\n",
+		   kit_answer(k, m, "407 Proxy Authentication Required", "s"));
+	(void)kit_client_answer(k, 1, 407);
+	kit_stream(k, 2);
+	for (i = 0; i < sizeof(cred) / sizeof(cred[0]); i++) {
+		kit_client(k, 2,
+			   "REGISTER sip:stand.test SIP/2.0\nVia: SIP/2.0/TLS "
+			   "a:1;branch=z9hG4bKe%zu\nFrom: <sip:eve@stand.test>;tag=1\n"
+			   "To: <sip:eve@stand.test>\nCall-ID: e\nCSeq: %zu REGISTER\n"
+			   "Contact: <sip:eve@192.168.1.7>\nMax-Forwards: 70\n%s",
+			   i, i + 1, cred[i]);
+		m = kit_inside_request(k, "REGISTER");
+		kit_inside(k, "%sContact: <sip:eve@192.168.1.7>;expires=600\n",
+			   kit_answer(k, m, "200 OK", "s"));
+		(void)kit_client_answer(k, 2, 403);
+		m = kit_inside_request(k, "REGISTER"); /* taken back */
+		assert_string_equal(kit_hdr(k, m, "Expires"), "0");
+		kit_inside(k, "%s", kit_answer(k, m, "200 OK", "s"));
+	}
+	assert_int_equal(k->admits, 1);
+	assert_string_equal(engine_stream_aors(k->e, 2), "");
+	kit_settled(k);
+	kit_free(k);
+}
+
 /* What must not admit: each row is a request and the server's answer to it. */
 static void test_register_never_admits(void **state)
 {
@@ -483,14 +527,19 @@ static void test_register_full(void **state)
 	kit_stream(k, 1);
 	kit_register(k, 1, "alice");
 	kit_stream(k, 2);
-	kit_client(k, 2,
-		   "REGISTER sip:stand.test SIP/2.0\nVia: SIP/2.0/TLS a:1;branch=z9hG4bKfu\nFrom: "
-		   "<sip:bob@stand.test>;tag=1\n"
-		   "To: <sip:bob@stand.test>\nCall-ID: fu\nCSeq: 1 REGISTER\nMax-Forwards: "
-		   "70\nContact: <sip:bob@192.168.1.3>\n" CRED("n-alice-1"));
-	m = kit_inside_request(k, "REGISTER");
-	kit_inside(k, "%sContact: <sip:bob@192.168.1.3>;expires=60\n",
-		   kit_answer(k, m, "200 OK", "s"));
+	for (i = 0; i < 2; i++) {
+		kit_client(k, 2,
+			   "REGISTER sip:stand.test SIP/2.0\nVia: SIP/2.0/TLS "
+			   "a:1;branch=z9hG4bKfu%u\nFrom: <sip:bob@stand.test>;tag=1\n"
+			   "To: <sip:bob@stand.test>\nCall-ID: fu\nCSeq: 1 "
+			   "REGISTER\nMax-Forwards: 70\nContact: <sip:bob@192.168.1.3>\n%s",
+			   i, i ? CRED("n1") : "");
+		m = kit_inside_request(k, "REGISTER");
+		kit_inside(k, "%s%s", kit_answer(k, m, i ? "200 OK" : "401 Unauthorized", "s"),
+			   i ? "Contact: <sip:bob@192.168.1.3>;expires=60\n" : CHALLENGE("n1"));
+		if (i == 0)
+			(void)kit_client_answer(k, 2, 401);
+	}
 	m = kit_client_answer(k, 2, 503);
 	assert_string_equal(kit_hdr(k, m, "Retry-After"), "60");
 	(void)kit_inside_request(k, "REGISTER"); /* what the server has made is taken back */
@@ -515,6 +564,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_register_forwarded),
 		cmocka_unit_test(test_register_admits),
+		cmocka_unit_test(test_register_nonce_of_another),
 		cmocka_unit_test(test_register_never_admits),
 		cmocka_unit_test(test_register_refused),
 		cmocka_unit_test(test_register_cached_nonce),
