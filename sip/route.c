@@ -7,8 +7,10 @@
 
 #include "sip/call.h"
 
-#define RETRY_AFTER "Retry-After: 10\r\n"
-#define ROUTE_LINE  1024
+#define SESSION_EXPIRES_S 1800
+#define SESSION_REFRESH	  "Session-Expires: 1800;refresher=uac\r\nRequire: timer\r\n"
+#define RETRY_AFTER	  "Retry-After: 10\r\n"
+#define ROUTE_LINE	  1024
 
 static const char *route_transport(enum engine_transport t, bool upper)
 {
@@ -106,6 +108,19 @@ static void route_edit(const struct engine *e, const struct peer *up, const stru
 	ed->max_forwards = m->max_forwards < 0 ? 70 : m->max_forwards - 1;
 }
 
+/* RFC 4028 8.1: a call without Session-Expires gets one, so that a party which knows the extension keeps proving that it lives. */
+static void route_session_timer(struct txn *t, const struct sip_msg *m, char *buf, size_t n)
+{
+	size_t o = strlen(buf);
+
+	if (!t->initial || t->method != SIP_M_INVITE ||
+	    sip_header_find(m, SIP_H_SESSION_EXPIRES, 0, NULL))
+		return;
+	t->timer_added = true;
+	t->timer_uac = sip_option_has(m, SIP_H_SUPPORTED, SPAN("timer"));
+	(void)snprintf(buf + o, n - o, "Session-Expires: %d\r\n", SESSION_EXPIRES_S);
+}
+
 void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, bool new_body,
 		   struct span body)
 {
@@ -121,6 +136,7 @@ void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, boo
 	o = strlen(first);
 	if (t->record_route && t->call)
 		(void)route_record(e, t, first + o, sizeof(first) - o);
+	route_session_timer(t, m, first, sizeof(first));
 	ed.first = first;
 	ed.new_body = new_body;
 	ed.body = body;
@@ -143,6 +159,10 @@ void route_back(struct engine *e, struct txn *t, const struct sip_msg *m, bool n
 
 	ed.new_body = new_body;
 	ed.body = body;
+	/* RFC 4028 8.2: the callee does not know the extension, the caller does: so it refreshes. */
+	if (t->timer_added && t->timer_uac && m->status / 100 == 2 &&
+	    !sip_header_find(m, SIP_H_SESSION_EXPIRES, 0, NULL))
+		ed.first = SESSION_REFRESH;
 	if (t->down.kind == PEER_STREAM) {
 		ed.drop = IDENTITY_DROP;
 		ed.trusted = t->up.kind == PEER_INSIDE ? &e->c.servers[t->up.server] : NULL;

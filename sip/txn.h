@@ -46,7 +46,9 @@ struct txn {
 	bool had_offer;	   /* its body was an offer */
 	bool offered_back; /* an answer of its made an offer */
 	bool record_route;
-	bool held;		   /* the request waits for media ports */
+	bool timer_added,
+		timer_uac; /* RFC 4028: Session-Expires is ours; the caller knows the extension */
+	bool held;	   /* the request waits for media ports */
 	struct blob held_response; /* so does this answer */
 	unsigned skip_routes;
 	bool reg_known,
@@ -60,6 +62,9 @@ struct txn *txn_new_server(struct engine *e, const struct peer *up, const struct
 /* A transaction without server side, for a request of our own: *@id goes into its branch. */
 struct txn *txn_new_own(struct engine *e, enum sip_method method);
 
+/* What a request from @up is matched by, as if its method were @method. Length or -E2BIG. */
+ssize_t txn_name(const struct peer *up, const struct sip_msg *m, enum sip_method method, char *buf,
+		 size_t cap);
 /* The transaction that @m (a request from @up) belongs to as if its method were @method; NULL: none. */
 struct txn *txn_match(const struct engine *e, const struct peer *up, const struct sip_msg *m,
 		      enum sip_method method);

@@ -268,6 +268,39 @@ static void test_dialog_forgotten(void **state)
 	kit_free(k);
 }
 
+/* RFC 4028: Session-Expires is added where absent, and the caller refreshes if only it knows how. */
+static void test_dialog_session_timer(void **state)
+{
+	static const struct {
+		const char *request, *answer, *forwarded, *back, *require;
+	} rows[] = {
+		{"", "", "1800", "", ""},
+		{"Supported: timer\n", "", "1800", "1800;refresher=uac", "timer"},
+		{"Supported: timer\n", "Session-Expires: 900;refresher=uas\n", "1800",
+		 "900;refresher=uas", ""},
+		{"Session-Expires: 600\n", "", "600", "", ""},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct kit *k = kit_alice();
+		struct kit_msg *m;
+
+		kit_client(k, 1, INVITE_OUT "%s" CT_SDP OFFER_CLIENT, rows[i].request);
+		(void)kit_client_answer(k, 1, 100);
+		m = kit_inside_request(k, "INVITE");
+		assert_string_equal(kit_hdr(k, m, "Session-Expires"), rows[i].forwarded);
+		assert_string_equal(kit_hdr_n(k, m, "Session-Expires", 1), "");
+		kit_inside(k, "%s%s" CONTACT_B CT_SDP ANSWER_INSIDE,
+			   kit_answer(k, m, "200 OK", "b1"), rows[i].answer);
+		m = kit_client_answer(k, 1, 200);
+		assert_string_equal(kit_hdr(k, m, "Session-Expires"), rows[i].back);
+		assert_string_equal(kit_hdr(k, m, "Require"), rows[i].require);
+		kit_free(k);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_dialog_both_outside),
 		cmocka_unit_test(test_dialog_subscribe),
 		cmocka_unit_test(test_dialog_forgotten),
+		cmocka_unit_test(test_dialog_session_timer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
