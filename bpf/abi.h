@@ -34,11 +34,12 @@
 #define SP_TX_MAX    64
 #define SP_TCP_PORTS 16
 
-/* Every exit of the program, with its name in status and metrics. The order has a meaning: forwarded, then passed to the
+/* Every exit of the program, with its name in status and metrics. The order has a meaning: forwarded, answered, then passed to the
  * stack (from PASS_NOT_IP), then dropped (from DROP_LENGTH). */
 #define RELAY_REASONS(X)                                                                           \
 	X(FORWARD_IN, "forward_in")		/* client -> core */                               \
 	X(FORWARD_OUT, "forward_out")		/* core -> client */                               \
+	X(TOLD_TOO_BIG, "told_too_big")		/* over the egress MTU; ICMP went back */          \
 	X(PASS_NOT_IP, "pass_not_ip")		/* ARP and whatever else */                        \
 	X(PASS_SHORT, "pass_short")		/* ends inside a header: the stack's to judge */   \
 	X(PASS_HEADER, "pass_header")		/* wrong version or header length */               \
@@ -153,7 +154,7 @@ struct relay_conf {
 };
 
 struct relay_tick {
-	__u64 jiffies, now_ns;
+	__u64 jiffies, now_ns, told_jiffies;
 };
 
 struct ban_key {

@@ -96,19 +96,31 @@ static __always_inline void target_from(struct target *t, const struct spot *spo
 	t->is6 = spot->side->peer_ipv6;
 }
 
+static __always_inline int tellable(const struct packet *p)
+{
+	if (p->l2_len != ETH_HLEN)
+		return 0;
+	return p->is6 ||
+	       (p->ip_header == sizeof(struct iphdr) && p->ip4->frag_off & bpf_htons(IP4_DF));
+}
+
 static __always_inline enum relay_reason forward(struct cursor *c, struct packet *p,
 						 struct egress *out)
 {
 	const struct target *t = &out->t;
 	int across = p->is6 != t->is6;
-	__u32 mtu;
+	__u32 mtu, len;
 
 	out->nh = bpf_map_lookup_elem(&next_hops, &t->next_hop);
 	if (!out->nh || !out->nh->ifindex)
 		return R_DROP_NO_NEXT_HOP;
 	mtu = t->mtu ? t->mtu : out->nh->mtu;
-	if (mtu && (across ? translated_len(p, t) : p->ip_len) > mtu)
+	len = across ? translated_len(p, t) : p->ip_len;
+	if (mtu && len > mtu) {
+		out->tell6 = p->is6;
+		out->tell_mtu = tellable(p) ? mtu - len + p->ip_len : 0;
 		return R_DROP_TOO_BIG;
+	}
 	if ((p->is6 ? p->ip6->hop_limit : p->ip4->ttl) <= 1)
 		return R_DROP_TTL;
 	out->hairpin = out->nh->ifindex == c->ifindex;

@@ -22,9 +22,10 @@ struct target {
 struct egress {
 	struct target t;
 	const struct next_hop *nh;
-	__s32 shift;  /* move of the frame's front: > 0 cuts (tags), < 0 makes room */
-	__u32 ip_len; /* the rest is for translate_end() */
-	__u8 hairpin, translate, tos, ttl;
+	__s32 shift;	/* move of the frame's front: > 0 cuts (tags), < 0 makes room */
+	__u32 ip_len;	/* the rest is for translate_end() */
+	__u32 tell_mtu; /* of a packet that is too big: 0: not to be told */
+	__u8 hairpin, translate, tos, ttl, tell6;
 };
 
 static __always_inline void rewrite_udp(struct packet *p, const struct target *t, __u64 sum)

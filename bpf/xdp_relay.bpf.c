@@ -3,7 +3,7 @@
  *
  * In: frames of each interface that carries a configured media address. Out: XDP_REDIRECT or XDP_TX (forwarded), XDP_PASS,
  * XDP_DROP, each counted under its reason. The work is in relay.bpf.h; here is only what knows xdp_md. */
-#include "bpf/relay.bpf.h"
+#include "bpf/too_big.bpf.h"
 
 static __always_inline void count(enum relay_reason why)
 {
@@ -59,6 +59,15 @@ out:
 	return verdict;
 }
 
+static __always_inline int drop_or_tell(struct xdp_md *ctx, const struct egress *out,
+					enum relay_reason *why)
+{
+	if (*why != R_DROP_TOO_BIG || !too_big_tell(ctx, out))
+		return XDP_DROP;
+	*why = R_TOLD_TOO_BIG;
+	return XDP_TX;
+}
+
 SEC("xdp")
 int xdp_relay(struct xdp_md *ctx)
 {
@@ -73,7 +82,7 @@ int xdp_relay(struct xdp_md *ctx)
 	if (why <= R_FORWARD_OUT)
 		verdict = send_out(ctx, &out, &why);
 	else if (why >= R_DROP_LENGTH)
-		verdict = XDP_DROP;
+		verdict = drop_or_tell(ctx, &out, &why);
 	count(why);
 	return verdict;
 }

@@ -192,3 +192,15 @@ void frame_udp_check(uint8_t *f, size_t udp)
 	check = check ? htons(check) : 0xffff;
 	memcpy(f + udp + 6, &check, 2);
 }
+
+bool frame_icmp_right(const uint8_t *f, size_t n)
+{
+	size_t len4 = (size_t)f[16] << 8 | f[17], len6 = (size_t)f[18] << 8 | f[19];
+
+	if (f[12] == 8) /* 0x0800 */
+		return f[23] == IPPROTO_ICMP && n == 14 + len4 &&
+		       !sum_fold(sum_bytes(0, f + 14, 20)) &&
+		       !sum_fold(sum_bytes(0, f + 34, n - 34));
+	return f[20] == IPPROTO_ICMPV6 && n == 54 + len6 &&
+	       !sum_fold(sum_bytes(IPPROTO_ICMPV6 + (uint32_t)len6, f + 22, n - 22));
+}

@@ -57,6 +57,8 @@ size_t frame_ip_len(const struct spec *s);
 /* Write the right UDP checksum of the untagged frame whose UDP header is at @udp, with its checksum field 0. */
 void frame_udp_check(uint8_t *frame, size_t udp);
 /* Both checksums of an IPv4 or IPv6 UDP frame recomputed over all bytes. @zero: the UDP checksum has to be absent. */
+/* The same for an untagged ICMP or ICMPv6 frame without IP options. */
+bool frame_icmp_right(const uint8_t *frame, size_t n);
 bool frame_checksums_right(const uint8_t *frame, size_t n, bool zero);
 
 #endif

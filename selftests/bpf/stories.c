@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "selftests/bpf/relay.h"
 
@@ -280,9 +281,78 @@ static void story_race(struct rig *r, int fam)
 	check(!bad, "%u of %d races without one winner", bad, RACES);
 }
 
+/* What came back is ICMP @type, @code from our address to the sender, told @mtu, and quotes the packet's beginning. */
+static void told_check(const struct spec *s, const struct rig_result *got, int fam, uint32_t mtu)
+{
+	size_t ip = fam ? 40 : 20, quoted = ip + 8, n = 14 + ip + 8 + quoted;
+	uint8_t sent[FRAME_MAX];
+	uint32_t told;
+
+	frame_build(s, sent);
+	check(got->verdict == XDP_TX && got->n == n, "answer of %zu bytes, wanted %zu", got->n, n);
+	check(!memcmp(got->frame, sent + 6, 6) && !memcmp(got->frame + 6, sent, 6) &&
+		      !memcmp(got->frame + 12, sent + 12, 2),
+	      "ethernet turned round");
+	check(!memcmp(got->frame + (fam ? 22 : 26), s->dst.ip + (fam ? 0 : 12), fam ? 16 : 4) &&
+		      !memcmp(got->frame + (fam ? 38 : 30), s->src.ip + (fam ? 0 : 12),
+			      fam ? 16 : 4),
+	      "addresses turned round");
+	check(got->frame[14 + ip] == (fam ? 2 : 3) && got->frame[15 + ip] == (fam ? 0 : 4),
+	      "type and code");
+	memcpy(&told, got->frame + 14 + ip + 4, 4);
+	check(ntohl(told) == mtu, "told an MTU of %u, wanted %u", ntohl(told), mtu);
+	check(!memcmp(got->frame + 14 + ip + 8, sent + 14, quoted), "quotes the packet");
+	check(frame_icmp_right(got->frame, got->n), "checksums");
+}
+
+/* A kernel of 100 Hz ticks every 10 ms, and one answer a tick is allowed. */
+static void tick_wait(void)
+{
+	const struct timespec nap = {.tv_nsec = 25000000};
+
+	nanosleep(&nap, NULL);
+}
+
+static void story_too_big(struct rig *r, int fam)
+{
+	struct spec in = inward(r, fam, FLOW_NARROW, 5004), out = outward(r, fam, FLOW_NARROW),
+		    other = in;
+	struct rig_result got;
+	unsigned told = 0;
+
+	in.frag = out.frag = 0x4000;
+	memcpy(in.src_mac, "\2\0\0\0\11\1", 6);
+	memcpy(in.dst_mac, "\2\0\0\0\11\2", 6);
+	tick_wait();
+	check(send_one(r, &in, &got) == R_TOLD_TOO_BIG, "told inwards");
+	told_check(&in, &got, fam, RIG_MTU);
+	tick_wait();
+	check(send_one(r, &out, &got) == R_TOLD_TOO_BIG, "told outwards");
+	told_check(&out, &got, fam, RIG_MTU);
+	tick_wait();
+	in.body_len = 1400;
+	check(send_one(r, &in, &got) == R_TOLD_TOO_BIG, "told of a large one");
+	told_check(&in, &got, fam, RIG_MTU);
+	for (int i = 0; i < 2000; i++)
+		told += !rig_fire(r, got.frame, frame_build(&in, got.frame), &got) &&
+			got.verdict == XDP_TX;
+	check(told < 1000, "answers are limited: %u of 2000", told);
+	other.src.port++;
+	expect(r, "nothing is told to other sources", &other, R_DROP_LATCHED);
+	check(!report(r, (uint32_t)fam * RIG_RANGE + FLOW_NARROW).packets_in,
+	      "not counted as carried");
+	in = inward(r, fam + 2, FLOW_NARROW,
+		    5004); /* across families: what fits behind the longer or shorter header */
+	in.frag = 0x4000;
+	in.body_len = 300;
+	tick_wait();
+	check(send_one(r, &in, &got) == R_TOLD_TOO_BIG, "told across families");
+	told_check(&in, &got, fam, fam ? RIG_MTU + 20 : RIG_MTU - 20);
+}
+
 const struct story stories[] = {
 	{"window", story_window}, {"update", story_update},	  {"slot", story_slot},
 	{"ban", story_ban},	  {"interface", story_interface}, {"sums", story_sums},
-	{"race", story_race},
+	{"race", story_race},	  {"too big", story_too_big},
 };
 const unsigned stories_n = sizeof(stories) / sizeof(stories[0]);
