@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* bpf/abi.h -- every type that BPF programs and user space share; the layout of the pinned maps.
  *
- * Fixed-width types, explicit padding, -Wpadded is an error here. A change of any layout raises SP_ABI, and with it the
+ * Fixed-width types, explicit padding, -Wpadded is an error here. A change of any layout, a new reason too, raises SP_ABI and with it the
  * bpffs directory (/sys/fs/bpf/sallyport/<instance>/v<SP_ABI>/).
  *
  * Maps (key -> value; writer; reader; when entries die):
