@@ -50,4 +50,15 @@ r = a.register(headers=["Path: <sip:10.20.0.99;lr>"])
 check(r.status == 200, r.start)
 check("10.20.0.99" not in log_text("kamailio"), "the forged Path came through")
 flows_gone()
+
+step("the core's inside listener hears only the call server")
+n = admin("core", "status")["counters"]["requests"]
+for transport in ("udp", "tcp"):
+    try:
+        u = Ua("bob", "lan", server=("10.20.0.20", 5060), transport=transport)
+        u.request("OPTIONS", f"sip:alice@{DOMAIN}")
+        u.nothing("answer", lambda m: True, 0.7)
+    except (Closed, OSError):
+        pass
+check(admin("core", "status")["counters"]["requests"] == n, "a stranger inside was heard")
 PY
