@@ -61,6 +61,20 @@ static bool txn_from_down(const struct txn *t, const struct peer *from)
 					 : t->down.server == from->server;
 }
 
+/* An answer that is to go on must still have the Via of whom it goes to. */
+static bool txn_next_via(const struct sip_msg *m)
+{
+	const struct sip_header *h;
+	struct span rest;
+	struct sip_via v;
+	unsigned at = 0, n = 0;
+
+	for (; n < 2 && (h = sip_header_find(m, SIP_H_VIA, at, &at)); at++)
+		for (rest = h->value; n < 2 && sip_via_next(&rest, &v) == 1;)
+			n++;
+	return n == 2;
+}
+
 struct txn *txn_match_response(const struct engine *e, const struct peer *from,
 			       const struct sip_msg *m)
 {
@@ -78,7 +92,7 @@ struct txn *txn_match_response(const struct engine *e, const struct peer *from,
 
 		if (t->id == tok.id && t->is_cancel == cancel && t->method == m->method &&
 		    txn_from_down(t, from))
-			return t;
+			return t->use == TXN_OWN || txn_next_via(m) ? t : NULL;
 	}
 	return NULL;
 }

@@ -25,7 +25,7 @@ PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
-	test_engine_dialog test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
+	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
 	test_keeper test_link test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
 	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal test_tls \
 	test_token test_txn
@@ -69,12 +69,13 @@ selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ := fuzz_gate fuzz_link fuzz_media fuzz_sdp fuzz_sip fuzz_uri
+FUZZ := fuzz_engine fuzz_gate fuzz_link fuzz_media fuzz_sdp fuzz_sip fuzz_uri
 fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 fuzz_media_SRCS := $(SRTP:%=%.c) user/punch.c
 fuzz_media_LIBS := $(SRTP_LIBS)
 SIP_SRCS := $(SIP:=.c) user/addr.c
+fuzz_engine_SRCS := $(SIP_SRCS) $(ENGINE:%=%.c)
 fuzz_gate_SRCS := $(SIP_SRCS) user/gate.c
 fuzz_sdp_SRCS := $(SIP_SRCS)
 fuzz_sip_SRCS := $(SIP_SRCS)
@@ -95,6 +96,8 @@ test_engine_offer_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/uni
 test_engine_offer_LIBS := -lcrypto
 test_engine_dialog_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_dialog_LIBS := -lcrypto
+test_engine_hostile_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
+test_engine_hostile_LIBS := -lcrypto
 test_engine_register_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_register_LIBS := -lcrypto
 test_engine_identity_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
