@@ -211,7 +211,7 @@ static enum side call_side(const struct peer *p)
 	return p->kind == PEER_STREAM ? SIDE_CLIENT : SIDE_INSIDE;
 }
 
-static bool call_bears_sdp(enum sip_method m)
+bool call_bears_sdp(enum sip_method m)
 {
 	return m == SIP_M_INVITE || m == SIP_M_UPDATE || m == SIP_M_PRACK;
 }
@@ -313,7 +313,7 @@ void call_request(struct engine *e, struct call *c, struct txn *t, const struct 
 	if (c->plain && c->state != CALL_ENDED)
 		timer_set(&e->timers, &c->timer,
 			  e->now + (call_unsubscribed(m) ? CALL_LINGER_MS : DIALOG_LIFE_MS));
-	has = call_bears_sdp(m->method) && !c->plain ? body_sdp(m, &sdp) : 0;
+	has = call_bears_sdp(m->method) ? body_sdp(m, &sdp) : 0;
 	if (has == 1) {
 		call_request_sdp(e, c, t, m, sdp);
 	} else if (has == 0) {

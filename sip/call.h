@@ -61,6 +61,8 @@ struct call_from {
 struct call *call_new(struct engine *e, const struct call_from *f, const struct sip_msg *m,
 		      unsigned *status);
 struct call *call_find(const struct engine *e, uint64_t id);
+/* Whether requests of @m or their answers hold session descriptions of a call. */
+bool call_bears_sdp(enum sip_method m);
 /* Request @m of @t, made by @from: session descriptions, BYE; then it goes on. */
 void call_request(struct engine *e, struct call *c, struct txn *t, const struct sip_msg *m);
 void call_response(struct engine *e, struct txn *t, const struct sip_msg *m);

@@ -3,14 +3,38 @@
 
 #include <errno.h>
 
+/* A compact form under its full name, those of RFC 3515, 3841, 4474 and 6665 included, which have no id here. */
+static struct span forward_full_name(struct span name)
+{
+	static const struct {
+		char compact;
+		const char *full;
+	} others[] = {
+		{'a', "Accept-Contact"}, {'d', "Request-Disposition"},
+		{'j', "Reject-Contact"}, {'n', "Identity-Info"},
+		{'s', "Subject"},	 {'u', "Allow-Events"},
+		{'y', "Identity"},
+	};
+	enum sip_hdr id = sip_hdr_from_name(name);
+	size_t i;
+
+	if (id != SIP_H_OTHER)
+		return span_str(sip_hdr_name(id));
+	for (i = 0; name.n == 1 && i < sizeof(others) / sizeof(others[0]); i++)
+		if ((char)span_lower(name.p[0]) == others[i].compact)
+			return span_str(others[i].full);
+	return name;
+}
+
 static bool forward_trusted(const struct engine_server *s, struct span name)
 {
 	unsigned i;
 
-	if (!s)
+	if (!s || s->n_trusted_headers == 0)
 		return false;
+	name = forward_full_name(name);
 	for (i = 0; i < s->n_trusted_headers; i++)
-		if (span_ieq(name, span_str(s->trusted_headers[i])))
+		if (span_ieq(name, forward_full_name(span_str(s->trusted_headers[i]))))
 			return true;
 	return false;
 }
@@ -107,6 +131,8 @@ static void forward_fields(struct sip_out *o, const struct sip_msg *m, const str
 	for (i = 0; i < m->n_headers; i++) {
 		const struct sip_header *h = &m->headers[i];
 
+		if (h->id == SIP_H_VIA && ed->way_back)
+			continue;
 		if (h->id == SIP_H_VIA && !via) {
 			via = true;
 			if (!m->request) {
@@ -142,6 +168,24 @@ ssize_t forward_request(const struct sip_msg *m, const struct edit *ed, void *bu
 	return sip_out_body(&o, ed->new_body ? ed->body : m->body);
 }
 
+/* The Via fields of request @req as it went on, without ours, and the Record-Route of @sent. */
+static void forward_way_back(struct sip_out *o, const struct sip_msg *req,
+			     const struct sip_msg *sent, const struct addr *received)
+{
+	const struct sip_header *h;
+	unsigned at = 0;
+
+	for (; (h = sip_header_find(req, SIP_H_VIA, at, &at)); at++) {
+		if (received)
+			forward_first_via(o, h, &req->via, received);
+		else
+			sip_out_span(o, h->line);
+		received = NULL;
+	}
+	for (at = 0; sent && (h = sip_header_find(sent, SIP_H_RECORD_ROUTE, at, &at)); at++)
+		sip_out_span(o, h->line);
+}
+
 ssize_t forward_response(const struct sip_msg *m, const struct edit *ed, void *buf, size_t cap)
 {
 	struct sip_out o;
@@ -149,6 +193,8 @@ ssize_t forward_response(const struct sip_msg *m, const struct edit *ed, void *b
 	sip_out_init(&o, buf, cap);
 	sip_out_span(&o, m->start_line);
 	sip_out_text(&o, "\r\n%s", ed->first ? ed->first : "");
+	if (ed->way_back)
+		forward_way_back(&o, ed->way_back, ed->records, ed->received);
 	forward_fields(&o, m, ed);
 	return sip_out_body(&o, ed->new_body ? ed->body : m->body);
 }

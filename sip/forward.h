@@ -28,6 +28,9 @@ struct edit {
 	const struct sip_addr
 		*routes; /* a request: the Route that is left (drop has SIP_H_ROUTE) */
 	unsigned n_routes;
+	/* A response: the request whose Via it gets, and the one whose Record-Route (drop has it), instead of what it says itself; NULL:
+	 * its own. */
+	const struct sip_msg *way_back, *records;
 };
 
 #define EDIT_INIT ((struct edit){.max_forwards = -1})

@@ -150,10 +150,33 @@ void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, boo
 		txn_send(e, t, span_of(e->out, (size_t)n));
 }
 
+/* What a client may not say in an answer: who it is, and which way the answer and the dialog's later requests go inside (call servers
+ * follow the Via and the Record-Route of what they get). A challenge would have the inside phone prove its password to the client;
+ * only NOTIFY of a call server has reasons to be challenged. False: the request is no longer there, as it was answered. */
+static bool route_client_answer(const struct engine *e, const struct txn *t,
+				const struct sip_msg *m, struct edit *ed, struct sip_msg *req,
+				struct sip_msg *sent)
+{
+	enum sip_why why;
+
+	if (sip_msg_parse(blob_span(&t->req), false, t->req.n, req, &why) <= 0 ||
+	    sip_msg_parse(blob_span(&t->sent), false, t->sent.n, sent, &why) <= 0)
+		return false;
+	ed->drop = IDENTITY_DROP | SIP_BIT(SIP_H_RECORD_ROUTE);
+	if (t->method != SIP_M_NOTIFY)
+		ed->drop |= SIP_BIT(SIP_H_WWW_AUTHENTICATE) | SIP_BIT(SIP_H_PROXY_AUTHENTICATE);
+	ed->trusted = t->up.kind == PEER_INSIDE ? &e->c.servers[t->up.server] : NULL;
+	ed->received = txn_source(e, &t->up);
+	ed->way_back = req;
+	ed->records = m->status < 300 ? sent : NULL;
+	return true;
+}
+
 void route_back(struct engine *e, struct txn *t, const struct sip_msg *m, bool new_body,
 		struct span body)
 {
 	struct edit ed = EDIT_INIT;
+	struct sip_msg req, sent;
 	char values[4096];
 	ssize_t n;
 
@@ -163,12 +186,10 @@ void route_back(struct engine *e, struct txn *t, const struct sip_msg *m, bool n
 	if (t->timer_added && t->timer_uac && m->status / 100 == 2 &&
 	    !sip_header_find(m, SIP_H_SESSION_EXPIRES, 0, NULL))
 		ed.first = SESSION_REFRESH;
-	if (t->down.kind == PEER_STREAM) {
-		ed.drop = IDENTITY_DROP;
-		ed.trusted = t->up.kind == PEER_INSIDE ? &e->c.servers[t->up.server] : NULL;
-	} else if (m->status == 401 || m->status == 407) {
+	if (t->down.kind == PEER_STREAM && !route_client_answer(e, t, m, &ed, &req, &sent))
+		return;
+	if (t->down.kind != PEER_STREAM && (m->status == 401 || m->status == 407))
 		register_challenge(e, t->down.server, m, t->reg_stale, &ed, values, sizeof(values));
-	}
 	if (t->use == TXN_REGISTER)
 		ed.drop |= SIP_BIT(
 			SIP_H_SERVICE_ROUTE); /* requests go to the user's call server anyway */
@@ -242,6 +263,12 @@ static void route_start(struct engine *e, const struct peer *up, const struct pe
 	unsigned status = 503;
 	bool fresh = !c && route_makes_dialog(m->method);
 
+	/* A description in a dialog that has no media of ours would pass as it came. */
+	if ((c && c->plain && call_bears_sdp(m->method)) ||
+	    (!c && !fresh && m->body.n && call_bears_sdp(m->method))) {
+		txn_stateless(e, up, m, 481, "Call/Transaction Does Not Exist", NULL);
+		return;
+	}
 	if (fresh) {
 		c = call_new(e, f, m, &status);
 		if (!c) {
@@ -311,7 +338,7 @@ static bool route_common(struct engine *e, const struct peer *up, const struct s
 		t = txn_match(e, up, m, SIP_M_INVITE);
 		if (t && t->server == TXN_COMPLETED)
 			txn_acked(e, t);
-		return (t && t->server != TXN_ACCEPTED) ||
+		return m->max_forwards == 0 || (t && t->server != TXN_ACCEPTED) ||
 		       (m->to_tag.n > 4 && memcmp(m->to_tag.p, "spl-", 4) == 0);
 	}
 	t = txn_match(e, up, m, m->method);
@@ -320,7 +347,11 @@ static bool route_common(struct engine *e, const struct peer *up, const struct s
 		return true;
 	}
 	e->stats.requests++;
-	if (m->max_forwards == 0 && m->method != SIP_M_OPTIONS) {
+	if (m->max_forwards == 0 && m->method == SIP_M_OPTIONS) { /* RFC 3261 11 */
+		txn_stateless(e, up, m, 200, "OK", "Accept: application/sdp\r\n");
+		return true;
+	}
+	if (m->max_forwards == 0) {
 		route_refuse(e, up, m, 483, "Too Many Hops", "max-forwards");
 		return true;
 	}
@@ -336,10 +367,9 @@ static bool route_common(struct engine *e, const struct peer *up, const struct s
 
 static bool route_options_to_us(struct engine *e, const struct stream *s, const struct sip_msg *m)
 {
-	return m->method == SIP_M_OPTIONS &&
-	       (m->max_forwards == 0 || (m->ruri.user.n == 0 && m->to_tag.n == 0 &&
-					 (engine_server_of(e, m->ruri.host) >= 0 ||
-					  span_ieq(m->ruri.host, span_str(s->edge_host)))));
+	return m->method == SIP_M_OPTIONS && m->ruri.user.n == 0 && m->to_tag.n == 0 &&
+	       (engine_server_of(e, m->ruri.host) >= 0 ||
+		span_ieq(m->ruri.host, span_str(s->edge_host)));
 }
 
 static const char *route_in_dialog_why(const struct stream *s, const struct call *c,
@@ -382,7 +412,9 @@ static void route_client_dialog(struct engine *e, struct stream *s, const struct
 			     why);
 		return;
 	}
-	c->stream = s->id;
+	/* ACK and BYE are believed for their token alone: that is not enough to get the dialog's requests. */
+	if (binding_of_stream(s, c->user->aor))
+		c->stream = s->id;
 	down = engine_peer_server(e, c->server);
 	if (m->method == SIP_M_ACK) {
 		bool new_body = false;

@@ -1,0 +1,200 @@
+/* selftests/unit/test_engine_hostile.c -- admitted clients that try to reach, learn or hold what is not theirs.
+ * In: literal messages. Out: what the inside gets of them, counters, and that nothing is left. */
+#include "selftests/unit/call_kit.h"
+
+/* Call servers follow Via and Record-Route of an answer: a client has no say in them. */
+static void test_hostile_answer_way_back(void **state)
+{
+	struct kit *k = kit_alice();
+	struct kit_msg *m;
+	char via[300], to[300];
+
+	(void)state;
+	kit_inside(k,
+		   INVITE_IN
+		   "Via: SIP/2.0/UDP 10.0.0.77;branch=z9hG4bKphone\n" CT_SDP ANSWER_INSIDE,
+		   kit_path);
+	(void)kit_inside_answer(k, 100);
+	m = kit_client_request(k, 1, "INVITE");
+	(void)snprintf(via, sizeof(via), "%s", kit_hdr(k, m, "Via"));
+	(void)snprintf(to, sizeof(to), "%s", kit_hdr(k, m, "To"));
+	kit_client(k, 1,
+		   "SIP/2.0 200 OK\nVia: %s, SIP/2.0/UDP 10.9.9.9;branch=z9hG4bKx1\nv: SIP/2.0/UDP "
+		   "10.9.9.8;branch=z9hG4bKy\nRecord-Route: <sip:10.9.9.7;lr>\n"
+		   "From: <sip:bob@stand.test>;tag=b1\nTo: %s;tag=a1\nCall-ID: c1\nCSeq: 7 "
+		   "INVITE\n" CONTACT_A CT_SDP ANSWER_CLIENT,
+		   via, to);
+	m = kit_inside_answer(k, 200);
+	assert_null(strstr(m->text, "10.9.9."));
+	assert_string_equal(kit_hdr_n(k, m, "Via", 0),
+			    "SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKx1;received=10.0.0.5");
+	assert_string_equal(kit_hdr_n(k, m, "Via", 1), "SIP/2.0/UDP 10.0.0.77;branch=z9hG4bKphone");
+	assert_string_equal(kit_hdr_n(k, m, "Via", 2), "");
+	assert_non_null(strstr(kit_hdr_n(k, m, "Record-Route", 0), "@edge.example.net:5061"));
+	assert_non_null(strstr(kit_hdr_n(k, m, "Record-Route", 1), "@10.0.0.2:5070"));
+	assert_string_equal(kit_hdr_n(k, m, "Record-Route", 2), "<sip:10.0.0.5;lr>");
+	assert_string_equal(kit_hdr_n(k, m, "Record-Route", 3), "");
+	kit_nothing(k);
+	kit_free(k);
+}
+
+/* A challenge would have the inside phone compute a digest of its password for the client. */
+static void test_hostile_answer_challenge(void **state)
+{
+	static const char *const challenge =
+		"WWW-Authenticate: Digest realm=\"stand.test\", nonce=\"1\"\n"
+		"Proxy-Authenticate: Digest realm=\"stand.test\", nonce=\"1\"\n";
+	struct up u = up_call(true);
+	struct kit *k = u.k;
+	struct kit_msg *m;
+
+	(void)state;
+	up_inside(&u, "BYE", 90, "");
+	m = kit_client_request(k, 1, "BYE");
+	kit_client(k, 1, "%s%s", kit_answer(k, m, "407 Proxy Authentication Required", NULL),
+		   challenge);
+	m = kit_inside_answer(k, 407);
+	assert_string_equal(kit_hdr(k, m, "Proxy-Authenticate"), "");
+	assert_string_equal(kit_hdr(k, m, "WWW-Authenticate"), "");
+	/* A phone asks who tells it to restart. */
+	kit_inside(
+		k,
+		"NOTIFY sip:alice@192.168.1.9 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKn\n"
+		"Route: %s\nFrom: <sip:stand.test>;tag=1\nTo: <sip:alice@stand.test>\n"
+		"Call-ID: n\nCSeq: 1 NOTIFY\nEvent: check-sync\nMax-Forwards: 70\n",
+		kit_path);
+	m = kit_client_request(k, 1, "NOTIFY");
+	kit_client(k, 1, "%s%s", kit_answer(k, m, "401 Unauthorized", "a"), challenge);
+	m = kit_inside_answer(k, 401);
+	assert_string_not_equal(kit_hdr(k, m, "WWW-Authenticate"), "");
+	kit_settled(k);
+	kit_free(k);
+}
+
+/* A header that the call server trusts does not pass in its compact form either, nor is it known by that in the configuration. */
+static void test_hostile_compact_trusted(void **state)
+{
+	static const char *const names[] = {"Referred-By", "y", "Subject", "X-Mine"};
+	static const char *const domains[] = {"stand.test"};
+	const struct engine_server server = {"kam", ENGINE_UDP, domains, 1, names, 4};
+	struct kit *k = kit_new();
+	struct kit_msg *m;
+
+	(void)state;
+	k->c.servers = &server;
+	k->c.n_servers = 1;
+	kit_restart(k);
+	kit_stream(k, 1);
+	kit_register(k, 1, "alice");
+	kit_client(k, 1,
+		   "MESSAGE sip:bob@stand.test SIP/2.0\nVia: SIP/2.0/TLS a:1;branch=z9hG4bKm\n"
+		   "From: <sip:alice@stand.test>;tag=1\nTo: <sip:bob@stand.test>\nCall-ID: m\n"
+		   "CSeq: 1 MESSAGE\nMax-Forwards: 70\nb: <sip:boss@stand.test>\nIDENTITY : 1\n"
+		   "S\t:\n one\n two\nx-mine: 1\nu: kept\n");
+	m = kit_inside_request(k, "MESSAGE");
+	assert_string_equal(kit_hdr(k, m, "b"), "");
+	assert_string_equal(kit_hdr(k, m, "Identity"), "");
+	assert_string_equal(kit_hdr(k, m, "s"), "");
+	assert_string_equal(kit_hdr(k, m, "X-Mine"), "");
+	assert_string_equal(kit_hdr(k, m, "u"), "kept");
+	kit_free(k);
+}
+
+/* No description passes in a dialog that has no media, nor outside any. */
+static void test_hostile_sdp_elsewhere(void **state)
+{
+	static const char *const methods[] = {"INVITE", "UPDATE", "PRACK"};
+	static const char *const plain = CT_SDP SDP_HEAD("10.9.9.9") "m=audio 4000 RTP/AVP 0\n";
+	struct up u = {.k = kit_alice()};
+	struct kit *k = u.k;
+	struct kit_msg *m;
+	unsigned i;
+
+	(void)state;
+	kit_client(k, 1,
+		   "SUBSCRIBE sip:bob@stand.test SIP/2.0\nVia: SIP/2.0/TLS a:1;branch=z9hG4bKs\n"
+		   "From: <sip:alice@stand.test>;tag=a1\nTo: <sip:bob@stand.test>\nCall-ID: c1\n"
+		   "CSeq: 1 SUBSCRIBE\nEvent: presence\nMax-Forwards: 70\n" CONTACT_A);
+	m = kit_inside_request(k, "SUBSCRIBE");
+	up_routes(&u, m);
+	kit_inside(k, "%s" CONTACT_B, kit_answer(k, m, "200 OK", "b1"));
+	(void)kit_client_answer(k, 1, 200);
+	u.out = true;
+	for (i = 0; i < 3; i++) {
+		up_client(&u, 1, methods[i], 2 + i, plain);
+		(void)kit_client_answer(k, 1, 481);
+		up_inside(&u, methods[i], 2 + i, plain);
+		(void)kit_inside_answer(k, 481);
+		if (i == 0)
+			continue;
+		kit_client(k, 1,
+			   "%s sip:bob@stand.test SIP/2.0\nVia: SIP/2.0/TLS a:1;branch=z9hG4bKt%u\n"
+			   "From: <sip:alice@stand.test>;tag=a1\nTo: <sip:bob@stand.test>\n"
+			   "Call-ID: c2\nCSeq: 1 %s\nMax-Forwards: 70\n" CONTACT_A "%s",
+			   methods[i], i, methods[i], plain);
+		(void)kit_client_answer(k, 1, 481);
+	}
+	kit_nothing(k);
+	assert_int_equal(k->n_media, 0);
+	kit_free(k);
+}
+
+/* A hop count of 0 goes no further, whatever the method. */
+static void test_hostile_max_forwards(void **state)
+{
+	struct up u = up_call(true);
+	struct kit *k = u.k;
+
+	(void)state;
+	kit_client(k, 1,
+		   "ACK sip:bob@10.0.0.77:5060 SIP/2.0\nVia: SIP/2.0/TLS a:1;branch=z9hG4bKak\n"
+		   "Route: %s\nRoute: %s\nFrom: <sip:alice@stand.test>;tag=a1\n"
+		   "To: <sip:bob@stand.test>;tag=b1\nCall-ID: c1\nCSeq: 1 ACK\nMax-Forwards: 0\n",
+		   u.route_a, u.route_b);
+	kit_nothing(k);
+	kit_inside(k,
+		   "OPTIONS sip:alice@192.168.1.9 SIP/2.0\nVia: SIP/2.0/UDP "
+		   "10.0.0.5;branch=z9hG4bKo\nRoute: %s\nFrom: <sip:stand.test>;tag=1\nTo: "
+		   "<sip:alice@stand.test>\nCall-ID: o\nCSeq: 1 OPTIONS\nMax-Forwards: 0\n",
+		   kit_path);
+	(void)kit_inside_answer(k, 200);
+	kit_nothing(k);
+	up_end(&u);
+}
+
+/* A stream that shows the dialog's token, but is not admitted for its user, may hang up; it does not get the dialog's requests. */
+static void test_hostile_token_of_another(void **state)
+{
+	struct up u = up_call(true);
+	struct kit *k = u.k;
+
+	(void)state;
+	kit_stream(k, 7);
+	up_client(&u, 7, "ACK", 1, "");
+	(void)kit_inside_request(k, "ACK");
+	engine_stream_closed(k->e, 1, k->now);
+	kit_drain(k);
+	up_inside(&u, "INFO", 20, "");
+	(void)kit_inside_answer(k, 480);
+	kit_nothing(k);
+	up_client(&u, 7, "INFO", 2, "");
+	(void)kit_client_answer(k, 7, 403);
+	up_client(&u, 7, "BYE", 3, "");
+	(void)kit_inside_request(k, "BYE");
+	assert_int_equal(kit_media_live(k), 0);
+	kit_free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hostile_answer_way_back),
+		cmocka_unit_test(test_hostile_answer_challenge),
+		cmocka_unit_test(test_hostile_compact_trusted),
+		cmocka_unit_test(test_hostile_sdp_elsewhere),
+		cmocka_unit_test(test_hostile_max_forwards),
+		cmocka_unit_test(test_hostile_token_of_another),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
