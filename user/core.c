@@ -125,6 +125,15 @@ static void core_medium_set(struct core *c, const struct engine_action *a)
 			  (unsigned long long)a->medium, strerror(-err));
 }
 
+/* Whether a failed send tells that the call server is away, so that all that waits for it should fail now. A full queue or socket, or
+ * one datagram too large, tells only of this message: it is lost, and repeated or timed out by its transaction. The same goes for
+ * responses, which go to where their request came from. */
+static bool core_server_away(const struct engine_action *a, int err)
+{
+	return !a->inside_conn && !a->to.port && err != -EAGAIN && err != -ENOBUFS &&
+	       err != -EMSGSIZE && err != -ENOMEM;
+}
+
 static void core_send_inside(struct core *c, const struct engine_action *a)
 {
 	int err = inside_send(c->inside, a->server, a->transport, a->to.port ? &a->to : NULL,
@@ -135,7 +144,7 @@ static void core_send_inside(struct core *c, const struct engine_action *a)
 	c->inside_errors++;
 	log_event(LOG_L_WARN, "inside-send", "server=%s error=\"%s\"",
 		  c->cfg->call_servers[a->server].name, strerror(-err));
-	if (!a->inside_conn) /* a response that cannot be delivered is the client transaction's time-out */
+	if (core_server_away(a, err))
 		c->failed_servers |= 1ull << a->server;
 }
 
