@@ -342,6 +342,12 @@ capture_end() { stop "cap-$1" INT; }
 # Settings that a test may change before the daemons start (environment): EDGE_LIMITS and CORE_LIMITS (YAML lines, two
 # spaces in), SILENCE (s), LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT.
 edge_config() {
+	local listen6='' pair6=''
+
+	if [ -n "${EDGE_OUT6:-}" ]; then
+		listen6=", \"[$EDGE_OUT6]:5061\""
+		pair6="    - {outside: \"$EDGE_OUT6\", inside: $EDGE_IN, outside_first: 36000, inside_first: 38000, ports: 2000}"
+	fi
 	cat >"$RUN/edge.yaml" <<-X
 	name: $EDGE_NAME
 	instance: $INSTANCE
@@ -355,13 +361,14 @@ edge_config() {
 	    - name: $CORE_NAME
 	      domains: [$DOMAIN]
 	sip:
-	  listen: ["$EDGE_OUT:5061"]
+	  listen: ["$EDGE_OUT:5061"$listen6]
 	  host: $EDGE_NAME
 	  port: 5061
 	  tls: {certificate: "$RUN/pki/sip.pem", key: "$RUN/pki/sip.key"}
 	media:
 	  pairs:
 	    - {outside: $EDGE_OUT, inside: $EDGE_IN, outside_first: 36000, inside_first: 36000, ports: 2000}
+	$pair6
 	${EDGE_LIMITS:+limits:
 	$EDGE_LIMITS}
 	X

@@ -36,7 +36,8 @@ struct source { /* one SSRC that we hear */
 struct tool {
 	int fd;
 	bool send, have_rx, have_tx;
-	struct sockaddr_in to;
+	struct sockaddr_storage to;
+	socklen_t to_n;
 	srtp_t tx, rx;
 	unsigned seconds, tone, linger_ms, pt;
 	uint16_t seq;
@@ -88,7 +89,7 @@ static void send_one(struct tool *t)
 	t->stamp += SAMPLES;
 	if (t->have_tx && srtp_protect(t->tx, p, &n) != srtp_err_status_ok)
 		die("srtp_protect failed");
-	if (sendto(t->fd, p, (size_t)n, 0, (struct sockaddr *)&t->to, sizeof(t->to)) == n)
+	if (sendto(t->fd, p, (size_t)n, 0, (struct sockaddr *)&t->to, t->to_n) == n)
 		t->sent++;
 	else
 		t->send_errors++;
@@ -245,12 +246,13 @@ static void options(struct tool *t, int argc, char **argv)
 		{"tone", 1, NULL, 'z'},	 {"linger", 1, NULL, 'g'}, {"pt", 1, NULL, 'p'},
 		{NULL, 0, NULL, 0},
 	};
-	struct sockaddr_in local = {.sin_family = AF_INET};
+	struct sockaddr_storage local = {.ss_family = AF_INET};
+	socklen_t local_n = sizeof(struct sockaddr_in);
 	int c, size = 1 << 20;
 
 	while ((c = getopt_long(argc, argv, "", o, NULL)) != -1) {
-		if ((c == 'l' && kit_addr(optarg, &local)) ||
-		    (c == 't' && kit_addr(optarg, &t->to)) || c == '?')
+		if ((c == 'l' && kit_addr(optarg, &local, &local_n)) ||
+		    (c == 't' && kit_addr(optarg, &t->to, &t->to_n)) || c == '?')
 			die("usage: --local A:P [--to A:P] --seconds N [--tone HZ] [--linger MS] "
 			    "[--pt N]");
 		t->send |= c == 't';
@@ -263,8 +265,8 @@ static void options(struct tool *t, int argc, char **argv)
 		if (c == 'p')
 			t->pt = (unsigned)atoi(optarg) & 127;
 	}
-	t->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (t->fd < 0 || bind(t->fd, (struct sockaddr *)&local, sizeof(local)))
+	t->fd = socket(local.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (t->fd < 0 || bind(t->fd, (struct sockaddr *)&local, local_n))
 		die("cannot bind the local address");
 	setsockopt(t->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 }

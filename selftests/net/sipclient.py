@@ -144,6 +144,10 @@ def tag_of(value):
 
 # ---- transport ---------------------------------------------------------------------------------------------------------
 
+def bracket(ip):
+    return f"[{ip}]" if ":" in ip else ip
+
+
 class Conn:
     """One socket to a SIP server. Stream framing is by Content-Length; CRLF pongs are counted."""
 
@@ -151,7 +155,7 @@ class Conn:
         self.transport, self.server, self.buf, self.pongs = transport, server, b"", 0
         with in_ns(ns):
             kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-            self.s = socket.socket(socket.AF_INET, kind)
+            self.s = socket.socket(socket.AF_INET6 if ":" in local[0] else socket.AF_INET, kind)
         self.s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.s.bind(local)
         self.s.settimeout(5)
@@ -163,6 +167,7 @@ class Conn:
                 c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
             self.s = c.wrap_socket(self.s, server_hostname=server_name or f"edge.{DOMAIN}")
         self.local = self.s.getsockname()
+        self.host = f"{bracket(self.local[0])}:{self.local[1]}"
 
     def send(self, data):
         try:
@@ -280,11 +285,11 @@ class Ua:
     @property
     def contact(self):
         t = "" if self.transport == "udp" else f";transport={self.transport}"
-        return f"<sip:{self.user}@{self.conn.local[0]}:{self.conn.local[1]}{t}{self.contact_params}>"
+        return f"<sip:{self.user}@{self.conn.host}{t}{self.contact_params}>"
 
     def via(self):
         self.last_branch = "z9hG4bK" + uuid.uuid4().hex[:20]
-        return (f"Via: SIP/2.0/{self.transport.upper()} {self.conn.local[0]}:{self.conn.local[1]};rport"
+        return (f"Via: SIP/2.0/{self.transport.upper()} {self.conn.host};rport"
                 f";branch={self.last_branch}")
 
     def send(self, lines, body=b"", ctype="application/sdp"):
@@ -490,8 +495,9 @@ def new_key(suite):
 
 def make_sdp(ip, port, crypto=(), direction=None, version=1, proto=None, extra=()):
     """crypto: [(suite, key)], none for plain RTP."""
+    fam = "IP6" if ":" in ip else "IP4"
     proto = proto or ("RTP/SAVP" if crypto else "RTP/AVP")
-    lines = ["v=0", f"o=- 4711 {version} IN IP4 {ip}", "s=-", f"c=IN IP4 {ip}", "t=0 0", f"m=audio {port} {proto} 0",
+    lines = ["v=0", f"o=- 4711 {version} IN {fam} {ip}", "s=-", f"c=IN {fam} {ip}", "t=0 0", f"m=audio {port} {proto} 0",
              "a=rtpmap:0 PCMU/8000", "a=ptime:20"]
     lines += [f"a=crypto:{i} {s} inline:{k}" for i, (s, k) in enumerate(crypto, 1)]
     lines += [f"a={direction}"] if direction else []
@@ -504,7 +510,7 @@ class Sdp:
     def __init__(self, body):
         t = body.decode()
         self.text = t
-        self.ip = re.findall(r"^c=IN IP4 (\S+)", t, re.M)[-1]
+        self.ip = re.findall(r"^c=IN IP[46] (\S+)", t, re.M)[-1]
         m = re.search(r"^m=(\w+) (\d+) (\S+)", t, re.M)
         self.port, self.proto = int(m.group(2)), m.group(3)
         self.crypto = re.findall(r"^a=crypto:(\d+) (\S+) inline:([A-Za-z0-9+/=]+)", t, re.M)
@@ -516,7 +522,7 @@ class Sdp:
 
     @property
     def addr(self):
-        return f"{self.ip}:{self.port}"
+        return f"{bracket(self.ip)}:{self.port}"
 
 
 def srtp_answer(ip, port, offer, tx, **kw):
@@ -569,7 +575,7 @@ class Call:
 
     def media(self, seconds, out_hz=600, in_hz=1200):
         """Both ends send and listen; returns (outside Rtp, inside Rtp)."""
-        return (Rtp(self.out.ns, f"{self.out.ip}:{self.out_port}", self.out_sdp.addr, seconds, out_hz, self.tx, self.rx),
+        return (Rtp(self.out.ns, f"{bracket(self.out.ip)}:{self.out_port}", self.out_sdp.addr, seconds, out_hz, self.tx, self.rx),
                 Rtp("lan", f"{self.inside.ip}:{self.in_port}", self.in_sdp.addr, seconds, in_hz))
 
 

@@ -1,9 +1,9 @@
 /* selftests/net/srtpkit.c -- see srtpkit.h. */
 #include "selftests/net/srtpkit.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,17 +85,22 @@ int kit_session(const struct kit_key *k, bool inbound, srtp_t *out)
 	return srtp_create(out, &p) == srtp_err_status_ok ? 0 : -EIO;
 }
 
-int kit_addr(const char *text, struct sockaddr_in *out)
+int kit_addr(const char *text, struct sockaddr_storage *out, socklen_t *out_n)
 {
-	char host[64];
-	unsigned port;
+	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+				 .ai_socktype = SOCK_DGRAM},
+			*ai;
+	char host[64], port[8];
 
-	if (sscanf(text, "%63[0-9.]:%u", host, &port) != 2 || port > 65535)
+	if (sscanf(text, "[%63[0-9a-fA-F:.]]:%7[0-9]", host, port) != 2 &&
+	    sscanf(text, "%63[0-9.]:%7[0-9]", host, port) != 2)
 		return -EINVAL;
-	memset(out, 0, sizeof(*out));
-	out->sin_family = AF_INET;
-	out->sin_port = htons((uint16_t)port);
-	return inet_pton(AF_INET, host, &out->sin_addr) == 1 ? 0 : -EINVAL;
+	if (getaddrinfo(host, port, &hints, &ai))
+		return -EINVAL;
+	memcpy(out, ai->ai_addr, ai->ai_addrlen);
+	*out_n = ai->ai_addrlen;
+	freeaddrinfo(ai);
+	return 0;
 }
 
 size_t kit_rtp_header(const uint8_t *p, size_t n)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #define KIT_KEY_MAX 46
 #define KIT_TONES   15 /* 300, 400 .. 1700 Hz */
@@ -25,7 +26,8 @@ int kit_key_parse(const char *suite, const char *base64, struct kit_key *out);
 /* A session for any SSRC in one direction. 0 or -EIO. */
 int kit_session(const struct kit_key *k, bool inbound, srtp_t *out);
 
-int kit_addr(const char *text, struct sockaddr_in *out); /* "a.b.c.d:port" */
+/* "a.b.c.d:port" or "[v6]:port". 0 or -EINVAL. */
+int kit_addr(const char *text, struct sockaddr_storage *out, socklen_t *out_n);
 
 /* Bytes of RTP header (with CSRC and extension), 0 if it is none. */
 size_t kit_rtp_header(const uint8_t *p, size_t n);
