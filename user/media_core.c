@@ -394,6 +394,9 @@ int media_core_set(struct media_core *m, uint64_t medium, const struct media_set
 		return r;
 	remote_set(&d->leg[0], &s->remote_rtp);
 	remote_set(&d->leg[1], &s->remote_rtcp);
+	/* A new description, a new silence: an answer after long ringing gets its time, and one that nothing follows is told. */
+	d->last_ms = loop_now_ms(m->p.loop);
+	d->told = false;
 	if (s->reopen)
 		mc_allocate(d, true);
 	return 0;

@@ -60,7 +60,7 @@ struct medium {
 	bool opened, keyed;
 	struct media_set set;
 	struct srtp_session *open, *seal;
-	uint64_t last_ms; /* last good packet, or opening */
+	uint64_t last_ms; /* last good packet, opening or setting */
 	uint64_t told_ms; /* the last_ms that silent() was told of */
 	bool told, any;
 	struct loop_timer timer; /* allocation, then silence */

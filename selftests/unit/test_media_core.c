@@ -674,16 +674,22 @@ static void test_media_silence(void **state)
 	assert_int_equal(w.silent, 1); /* never a packet */
 	run(&w, 450);
 	assert_int_equal(w.silent, 1); /* once */
+	/* A new description counts from its own time, and its silence is told again. */
+	assert_int_equal(media_core_set(w.m, 1, &w.set), 0);
+	run(&w, 120);
+	assert_int_equal(w.silent, 1);
+	run(&w, 280);
+	assert_int_equal(w.silent, 2);
 	to_inside(&w, 0, &core, false, 1);
 	run(&w, 150);
 	to_client(&w, 0, false, 1); /* either direction counts */
 	run(&w, 150);
-	assert_int_equal(w.silent, 1);
-	run(&w, 300);
 	assert_int_equal(w.silent, 2);
+	run(&w, 300);
+	assert_int_equal(w.silent, 3);
 	media_core_close(w.m, 1);
 	run(&w, 300);
-	assert_int_equal(w.silent, 2);
+	assert_int_equal(w.silent, 3);
 	world_free(&w);
 }
 
