@@ -292,7 +292,7 @@ static void test_engine_random(void **state)
 
 	(void)state;
 	for (seed = 1; seed <= WALKS; seed++) {
-		print_message("walk %u\r", seed);
+		print_message("walk %u\n", seed);
 		walk(seed);
 	}
 }
