@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sip/call.h"
+
 #define NONCE_WAYS 8
 #define NONCE_MIN  4096
 
@@ -285,6 +287,8 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 			   (unsigned long long)s->id,
 			   engine_esc(span_str(in->aor), esc, sizeof(esc)),
 			   engine_esc(span_str(s->edge), edge, sizeof(edge)), in->expires_s);
+	if (b->user->calls && binding_stream(b) == s)
+		call_client_moved(e, b->id, s);
 	binding_admit(e, s, b);
 	return 0;
 }

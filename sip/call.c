@@ -204,6 +204,18 @@ struct stream *call_stream(const struct engine *e, const struct call *c)
 	return s ? s : engine_stream(e, c->stream);
 }
 
+void call_client_moved(struct engine *e, uint64_t id, const struct stream *s)
+{
+	struct tnode *n = NULL;
+
+	while ((n = table_walk(&e->calls, n))) {
+		struct call *c = table_entry(n, struct call, node);
+
+		if (c->binding == id && c->state == CALL_UP && !c->plain)
+			offer_moved(e, c, &s->client);
+	}
+}
+
 /* ---- requests ---- */
 
 static enum side call_side(const struct peer *p)

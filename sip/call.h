@@ -72,6 +72,8 @@ int call_ack(struct engine *e, struct call *c, enum side from, const struct sip_
 	     bool *new_body, struct span *body);
 /* The client's stream: its binding's newest, else the last one used. NULL: none is open. */
 struct stream *call_stream(const struct engine *e, const struct call *c);
+/* @s has become the newest stream of binding @id: its calls' media may move there. */
+void call_client_moved(struct engine *e, uint64_t id, const struct stream *s);
 /* Close media, log, keep the record a while for late messages. */
 void call_end(struct engine *e, struct call *c, const char *reason);
 void call_txn_attach(struct call *c, struct txn *t);
@@ -127,6 +129,8 @@ bool offer_pending(const struct call *c);	    /* taken, not answered */
 bool offer_from(const struct call *c, enum side s); /* the last offer came from @s */
 void offer_close_all(struct engine *e, struct call *c);
 bool offer_held(const struct call *c); /* a medium is on hold by its last answer */
+/* The client signals from @client now: its media may come from there. */
+void offer_moved(struct engine *e, struct call *c, const struct addr *client);
 void offer_unsilence(struct call *c);
 bool offer_silent(const struct call *c); /* all media have been told silent */
 unsigned offer_media(const struct call *c, uint64_t ids[8]);

@@ -90,6 +90,7 @@ struct engine_medium_set { /* mirrors struct media_set of user/media_core.h */
 	enum engine_suite open_suite, seal_suite;
 	uint8_t open_key[46], seal_key[46];
 	struct addr remote_rtp, remote_rtcp;
+	struct addr client; /* where its signalling comes from now: the only source that may latch */
 	bool reopen;
 };
 

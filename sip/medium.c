@@ -50,12 +50,15 @@ void medium_close(struct engine *e, struct medium *m)
 void medium_set(struct engine *e, struct medium *m, const struct engine_medium_set *set)
 {
 	struct engine_action *a = engine_action(e, ENGINE_MEDIUM_SET, SPAN(""));
+	const struct stream *s = call_stream(e, m->call);
 
 	m->silent = false;
 	if (!a)
 		return;
 	a->medium = m->id;
 	a->set = *set;
+	if (s)
+		a->set.client = s->client;
 }
 
 /* ---- media events ---- */

@@ -506,6 +506,22 @@ bool offer_held(const struct call *c)
 	return false;
 }
 
+void offer_moved(struct engine *e, struct call *c, const struct addr *client)
+{
+	unsigned i;
+
+	for (i = 0; i < SDP_MEDIA_MAX; i++) {
+		struct medium *m = c->media[i];
+
+		if (!m || !m->in_force || addr_ip_eq(&m->client_src, client))
+			continue;
+		m->client_src = *client;
+		m->cur.reopen = true;
+		medium_set(e, m, &m->cur);
+		m->cur.reopen = false;
+	}
+}
+
 void offer_unsilence(struct call *c)
 {
 	unsigned i;

@@ -111,6 +111,7 @@ static void core_medium_set(struct core *c, const struct engine_action *a)
 		.seal_suite = (enum srtp_suite)a->set.seal_suite,
 		.remote_rtp = a->set.remote_rtp,
 		.remote_rtcp = a->set.remote_rtcp,
+		.client = a->set.client,
 		.reopen = a->set.reopen,
 	};
 	int err;

@@ -397,8 +397,12 @@ int media_core_set(struct media_core *m, uint64_t medium, const struct media_set
 	/* A new description, a new silence: an answer after long ringing gets its time, and one that nothing follows is told. */
 	d->last_ms = loop_now_ms(m->p.loop);
 	d->told = false;
-	if (s->reopen)
+	if (s->client.port && !addr_ip_eq(&s->client, &d->client)) {
+		d->client = s->client;
+		mc_allocate(d, true); /* a client that came back from elsewhere */
+	} else if (s->reopen) {
 		mc_allocate(d, true);
+	}
 	return 0;
 }
 

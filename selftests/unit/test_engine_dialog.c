@@ -38,6 +38,10 @@ static void test_dialog_new_stream(void **state)
 	(void)state;
 	kit_stream_from(k, 2, "192.0.2.44:5555");
 	kit_register(k, 2, "alice");
+	/* The window opens for the new address at once: its media will come from there. */
+	assert_int_equal(k->media[0].sets, 2);
+	assert_true(k->media[0].set.reopen);
+	assert_int_equal(k->media[0].set.client.port, 5555);
 	up_inside(&u, "INFO", 8, "");
 	m = kit_client_request(k, 2, "INFO");
 	kit_client(k, 2, "%s", kit_answer(k, m, "200 OK", NULL));
@@ -47,7 +51,8 @@ static void test_dialog_new_stream(void **state)
 	m = kit_inside_request(k, "INVITE");
 	kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_INSIDE, kit_answer(k, m, "200 OK", NULL));
 	(void)kit_client_answer(k, 2, 200);
-	assert_true(k->media[0].set.reopen); /* the signalling address changed */
+	assert_int_equal(k->media[0].sets, 3);
+	assert_false(k->media[0].set.reopen); /* it was opened already */
 	up_client(&u, 2, "ACK", 3, "");
 	(void)kit_inside_request(k, "ACK");
 	up_client(&u, 2, "BYE", 4, "");
