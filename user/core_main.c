@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "user/account.h"
 #include "user/config.h"
 #include "user/core.h"
 #include "user/keeper.h"
@@ -121,7 +122,7 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 	if (!err && cfg->sip.tls_listen)
 		err = keeper_listen_tcp(p, "sip.tls", cfg->sip.tls_listen, why, why_n);
 	if (!err)
-		err = keeper_listen_unix(p, "admin", cfg->admin, cfg->user, why, why_n);
+		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
 	if (!err)
 		err = keeper_state(p, why, why_n);
 	return err;

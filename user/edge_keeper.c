@@ -3,13 +3,12 @@
  * In: the configuration's paths and addresses. Out: a plan of descriptors, run by keeper.c. The plan lives as long as the process. Parses
  * configuration and PEM files, nothing from a peer. */
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "user/account.h"
 #include "user/bpf_load.h"
 #include "user/edge.h"
 #include "user/keeper.h"
@@ -162,19 +161,6 @@ static int bpf_all(struct keeper_plan *p, const struct config_edge *cfg, char *w
 	return err;
 }
 
-/* The admin socket is for the group of the worker's account. */
-static int admin_open(struct keeper_plan *p, const struct config_edge *cfg, char *why, size_t why_n)
-{
-	const struct passwd *pw = getpwnam(cfg->user);
-	const struct group *g = pw ? getgrgid(pw->pw_gid) : NULL;
-
-	if (!g) {
-		snprintf(why, why_n, "user: no account \"%.32s\" with a group", cfg->user);
-		return -ENOENT;
-	}
-	return keeper_listen_unix(p, "admin", cfg->admin, g->gr_name, why, why_n);
-}
-
 /* Everything that needs root or must outlive a worker. */
 static int plan_fill(struct keeper_plan *p, const char *path, const struct config_edge *cfg,
 		     char *why, size_t why_n)
@@ -204,7 +190,7 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 	if (!err)
 		err = punch_all(p, cfg, why, why_n);
 	if (!err)
-		err = admin_open(p, cfg, why, why_n);
+		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
 	if (!err)
 		err = keeper_state(p, why, why_n);
 	return err ? err : bpf_all(p, cfg, why, why_n);
