@@ -285,6 +285,8 @@ static void reload(struct keeper *k)
 		return;
 	}
 	log_event(LOG_L_INFO, "reload", "worker=replaced");
+	/* From here on there is a service to keep: a new worker that gives up at once is tried again, not taken for a bad start. */
+	k->survived = true;
 	if (k->worker > 0) {
 		k->replacing = true;
 		stop_worker(k);

@@ -4,7 +4,8 @@
  * -> forks and executes its own binary with --worker; descriptors are inherited and named in SALLYPORT_FDS
  * ("name=fd,name=fd,...") -> waits. A worker that dies is replaced at once; after 5 deaths within 10 s at most once a second. SIGTERM ends worker and
  * keeper; SIGHUP: the configuration is parsed and, if good, a new worker replaces the old one (whole or not at all).
- * Owner rules: the keeper owns the descriptors for its whole life; a worker has duplicates. The keeper parses its configuration
+ * Owner rules: the keeper owns the descriptors for its whole life; a worker has duplicates. Of files it keeps what they held when
+ * they were opened: what is written into them later counts from the next SIGHUP on. The keeper parses its configuration
  * and nothing from a peer; after set-up it keeps only CAP_SETUID and CAP_SETGID: it starts the worker as the service's user, and
  * signals it through a child that takes that uid first, so that CAP_KILL is not needed. SIGTERM first, SIGKILL after 5 s. A first worker
  * that exits with a failure within a second of its start ends the keeper with that status: the start failed, and is seen to.

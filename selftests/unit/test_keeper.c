@@ -49,10 +49,15 @@ static int worker(const char *mode)
 
 	if (strcmp(mode, "fail") == 0)
 		return 3;
+	if (keeper_read("config", &text, &n))
+		return 4;
+	if (strcmp(mode, "fickle") == 0 && *text == '?') {
+		free(text);
+		return 3;
+	}
 	if (strcmp(mode, "stubborn") == 0)
 		signal(SIGTERM, SIG_IGN);
-	if (keeper_read("config", &text, &n) ||
-	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) ||
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) ||
 	    pread(keeper_fd("state"), magic, sizeof(magic), 0) != (ssize_t)sizeof(magic))
 		return 4;
 	if (sandbox_enter(why, sizeof(why)))
@@ -360,6 +365,48 @@ static void test_keeper_reloads_whole_or_not(void **state)
 	stop(&k);
 }
 
+/* An edit in place is not taken by a worker that only had to be started again. */
+static void test_keeper_restart_reads_what_was_opened(void **state)
+{
+	struct kept k;
+
+	(void)state;
+	need_root();
+	write_config("one");
+	start(&k, "live");
+	assert_true(next_report(&k, 5000));
+	write_config("half of an ed");
+	kill(k.worker, SIGKILL);
+	assert_true(next_report(&k, 5000));
+	assert_non_null(strstr(k.line, " one 3 "));
+	write_config("edited");
+	kill(k.keeper, SIGHUP);
+	assert_true(next_report(&k, 5000));
+	assert_non_null(strstr(k.line, " edited 6 "));
+	stop(&k);
+}
+
+/* A reload whose worker gives up at once (the check could not see why) must not end a service that ran. */
+static void test_keeper_survives_bad_reload(void **state)
+{
+	struct kept k;
+
+	(void)state;
+	need_root();
+	write_config("one");
+	start(&k, "fickle");
+	assert_true(next_report(&k, 5000));
+	write_config("?");
+	kill(k.keeper, SIGHUP);
+	assert_true(gone(k.worker, 5000));
+	assert_false(next_report(&k, 500)); /* nothing to wait on but time */
+	write_config("mended");
+	kill(k.keeper, SIGHUP);
+	assert_true(next_report(&k, 5000));
+	assert_non_null(strstr(k.line, " mended 6 "));
+	stop(&k);
+}
+
 static void test_keeper_kills_stubborn(void **state)
 {
 	struct kept k;
@@ -575,6 +622,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_keeper_replaces_killed),
 		cmocka_unit_test(test_keeper_limits_restarts),
 		cmocka_unit_test(test_keeper_reloads_whole_or_not),
+		cmocka_unit_test(test_keeper_restart_reads_what_was_opened),
+		cmocka_unit_test(test_keeper_survives_bad_reload),
 		cmocka_unit_test(test_keeper_kills_stubborn),
 		cmocka_unit_test(test_keeper_tells_failed_start),
 		cmocka_unit_test(test_keeper_death_ends_worker),
