@@ -99,6 +99,8 @@ bool dialog_routes_ok(const struct call *c, enum side to, const struct routes *r
 bool dialog_target_ok(const struct call *c, enum side to, const struct sip_uri *ruri);
 /* From names @side's party as the dialog knows it. */
 bool dialog_from_ok(const struct call *c, enum side side, const struct sip_msg *m);
+/* An answered call's request has the tags of its dialog: a BYE that its far end will not take must not take the media away. */
+bool dialog_tags_ok(const struct call *c, enum side from, const struct sip_msg *m);
 /* BYE of our own to @to. */
 void dialog_bye(struct engine *e, struct call *c, enum side to);
 /* Take back a 2xx that cannot stand: ACK and BYE to who sent @m. */

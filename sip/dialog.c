@@ -80,12 +80,13 @@ static void dialog_set_routes(const struct engine *e, const struct call *c, stru
 		}
 	}
 	for (i = 0; i < n; i++) {
-		struct span w = r[m->request ? i : n - 1 - i].whole;
+		/* Unfolded: a line break inside one would end it for who reads them back. */
+		ssize_t len =
+			sip_unfold(r[m->request ? i : n - 1 - i].whole, text + o, URI_MAX - o);
 
-		if (o + w.n + 1 > URI_MAX)
+		if (len < 0)
 			return;
-		memcpy(text + o, w.p, w.n);
-		o += w.n;
+		o += (size_t)len;
 		text[o++] = '\n';
 	}
 	text[o] = 0;
@@ -184,6 +185,24 @@ bool dialog_from_ok(const struct call *c, enum side side, const struct sip_msg *
 	struct sip_addr a;
 
 	return uri && sip_addr_parse(span_str(uri), &a) == 0 && sip_uri_equal(&a.uri, &m->from.uri);
+}
+
+/* @uri: a From or To value. What is not known cannot be wrong. */
+static bool dialog_tag_is(const char *uri, struct span tag)
+{
+	struct sip_param p;
+	struct sip_addr a;
+
+	if (!uri || sip_addr_parse(span_str(uri), &a))
+		return true;
+	return sip_param_find(a.params, SPAN("tag"), &p) ? span_eq(p.value, tag) : tag.n == 0;
+}
+
+bool dialog_tags_ok(const struct call *c, enum side from, const struct sip_msg *m)
+{
+	return c->state != CALL_UP || c->plain ||
+	       (dialog_tag_is(c->leg[from].uri, m->from_tag) &&
+		dialog_tag_is(c->leg[!from].uri, m->to_tag));
 }
 
 /* ---- requests of our own ---- */

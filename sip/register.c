@@ -389,6 +389,8 @@ static void reg_take_back(struct engine *e, const struct txn *t, const struct re
 	n = sip_out_body(&o, SPAN(""));
 	if (n > 0)
 		txn_send(e, own, span_of(e->out, (size_t)n));
+	else
+		txn_client_end(e, own);
 }
 
 static void reg_forget(struct engine *e, const struct reg *r)

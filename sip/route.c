@@ -130,6 +130,10 @@ void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, boo
 	ssize_t n;
 	size_t o;
 
+	if (t->down.kind == PEER_STREAM && !engine_stream(e, t->down.stream)) {
+		route_failed(e, t, 430, "Flow Failed"); /* left while we waited for ports */
+		return;
+	}
 	(void)identity_routes(e, t->up.kind == PEER_STREAM ? engine_stream(e, t->up.stream) : NULL,
 			      m, &ri);
 	route_via(e, &t->down, t->id, first, ROUTE_LINE);
@@ -412,6 +416,10 @@ static void route_client_dialog(struct engine *e, struct stream *s, const struct
 			     why);
 		return;
 	}
+	if (!dialog_tags_ok(c, SIDE_CLIENT, m)) {
+		txn_stateless(e, up, m, 481, "Call/Transaction Does Not Exist", NULL);
+		return;
+	}
 	/* ACK and BYE are believed for their token alone: that is not enough to get the dialog's requests. */
 	if (binding_of_stream(s, c->user->aor))
 		c->stream = s->id;
@@ -521,7 +529,8 @@ static void route_inside_dialog(struct engine *e, const struct peer *up, const s
 		route_refuse(e, up, m, 403, "Forbidden", "server");
 		return;
 	}
-	if (c && c->state == CALL_ENDED && m->method != SIP_M_BYE && m->method != SIP_M_ACK) {
+	if (c && ((c->state == CALL_ENDED && m->method != SIP_M_BYE && m->method != SIP_M_ACK) ||
+		  !dialog_tags_ok(c, SIDE_INSIDE, m))) {
 		txn_stateless(e, up, m, 481, "Call/Transaction Does Not Exist", NULL);
 		return;
 	}

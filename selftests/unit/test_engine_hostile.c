@@ -185,6 +185,81 @@ static void test_hostile_token_of_another(void **state)
 	kit_free(k);
 }
 
+/* A BYE with another dialog's tags does not end this one, whose far end would not take it and stay. */
+static void test_hostile_bye_tags(void **state)
+{
+	static const char *const tags[][2] = {{"a1", "b2"}, {"a2", "b1"}, {"b1", "a1"}};
+	struct up u = up_call(true);
+	struct kit *k = u.k;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		kit_client(k, 1,
+			   "BYE sip:bob@10.0.0.77:5060 SIP/2.0\nVia: SIP/2.0/TLS "
+			   "a:1;branch=z9hG4bKb%zu\nRoute: %s\nRoute: %s\n"
+			   "From: <sip:alice@stand.test>;tag=%s\nTo: <sip:bob@stand.test>;tag=%s\n"
+			   "Call-ID: c1\nCSeq: 2 BYE\nMax-Forwards: 70\n",
+			   i, u.route_a, u.route_b, tags[i][0], tags[i][1]);
+		(void)kit_client_answer(k, 1, 481);
+		kit_inside(k,
+			   "BYE sip:alice@192.168.1.9:5061;transport=tls SIP/2.0\nVia: "
+			   "SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKc%zu\nRoute: %s\nRoute: %s\n"
+			   "From: <sip:bob@stand.test>;tag=%s\nTo: <sip:alice@stand.test>;tag=%s\n"
+			   "Call-ID: c1\nCSeq: 80 BYE\nMax-Forwards: 69\n",
+			   i, u.route_b, u.route_a, tags[i][1], tags[i][0]);
+		(void)kit_inside_answer(k, 481);
+	}
+	kit_nothing(k);
+	assert_int_equal(kit_media_live(k), 1);
+	up_end(&u);
+}
+
+/* The client leaves while its INVITE waits for ports: the caller learns it at once, not after 32 s. */
+static void test_hostile_gone_before_ports(void **state)
+{
+	struct kit *k = kit_alice();
+
+	(void)state;
+	k->hold_media = true;
+	kit_inside(k, INVITE_IN CT_SDP ANSWER_INSIDE, kit_path);
+	(void)kit_inside_answer(k, 100);
+	engine_stream_closed(k->e, 1, k->now);
+	engine_medium_opened(k->e, k->media[0].id, &k->media[0].a, k->now);
+	kit_drain(k);
+	(void)kit_inside_answer(k, 480);
+	kit_nothing(k);
+	kit_settled(k);
+	kit_free(k);
+}
+
+/* Folds in a client's Record-Route do not become lines of what we write by it. */
+static void test_hostile_folded_route(void **state)
+{
+	struct kit *k = kit_alice();
+	struct kit_msg *m;
+
+	(void)state;
+	kit_client(k, 1,
+		   INVITE_OUT "Record-Route: \"p\"\n <sip:192.168.1.1;lr>\n ;x=1, "
+			      "<sip:192.168.1.2;lr>\n" CT_SDP OFFER_CLIENT);
+	(void)kit_client_answer(k, 1, 100);
+	m = kit_inside_request(k, "INVITE");
+	kit_inside(k,
+		   "SIP/2.0 200 OK\nVia: %s\nVia: %s\nFrom: <sip:alice@stand.test>;tag=a1\n"
+		   "To: <sip:bob@stand.test>;tag=b1\nCall-ID: c1\nCSeq: 1 INVITE\n" CONTACT_B CT_SDP
+			   ANSWER_INSIDE,
+		   kit_hdr_n(k, m, "Via", 0), kit_hdr_n(k, m, "Via", 1));
+	(void)kit_client_answer(k, 1, 200);
+	engine_medium_silent(k->e, k->media[0].id, k->now);
+	kit_drain(k);
+	m = kit_client_request(k, 1, "BYE");
+	assert_string_equal(kit_hdr_n(k, m, "Route", 0), "\"p\" <sip:192.168.1.1;lr> ;x=1");
+	assert_string_equal(kit_hdr_n(k, m, "Route", 1), "<sip:192.168.1.2;lr>");
+	assert_string_equal(kit_hdr_n(k, m, "Route", 2), "");
+	kit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +269,9 @@ int main(void)
 		cmocka_unit_test(test_hostile_sdp_elsewhere),
 		cmocka_unit_test(test_hostile_max_forwards),
 		cmocka_unit_test(test_hostile_token_of_another),
+		cmocka_unit_test(test_hostile_bye_tags),
+		cmocka_unit_test(test_hostile_gone_before_ports),
+		cmocka_unit_test(test_hostile_folded_route),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
