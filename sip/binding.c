@@ -185,6 +185,7 @@ static void binding_free(struct engine *e, struct binding *b)
 	table_del(&e->bindings, &b->node);
 	for (i = 0; i < b->n_streams; i++)
 		stream_drop_binding(e, b->streams[i], b);
+	b->user->bindings--;
 	user_put(e, b->user);
 	free(b->key);
 	free(b->contact);
@@ -222,9 +223,10 @@ static void binding_expired(struct engine *e, void *owner)
 
 static struct binding *binding_new(struct engine *e, uint64_t id, const struct binding_new *in)
 {
+	const struct user *u = user_find(e, in->aor);
 	struct binding *b;
 
-	if (e->bindings.n >= e->c.bindings_max) {
+	if (e->bindings.n >= e->c.bindings_max || (u && u->bindings >= USER_BINDINGS_MAX)) {
 		e->stats.refused_full++;
 		return NULL;
 	}
@@ -247,6 +249,7 @@ static struct binding *binding_new(struct engine *e, uint64_t id, const struct b
 		free(b);
 		return NULL;
 	}
+	b->user->bindings++;
 	table_add(&e->bindings, &b->node, id);
 	e->stats.bindings = e->bindings.n;
 	return b;

@@ -9,12 +9,14 @@
 #include "sip/engine_int.h"
 
 #define BINDING_STREAMS_MAX 4 /* newest last; an older one falls out */
+#define USER_BINDINGS_MAX   32
 #define NONCE_LIFE_MS	    3600000
 
 struct user { /* an address of record with something to it */
 	struct tnode node;
 	char aor[AOR_MAX];
-	unsigned refs;		 /* bindings and calls */
+	unsigned refs; /* bindings and calls */
+	unsigned bindings;
 	unsigned calls, dialogs; /* live ones */
 };
 

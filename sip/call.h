@@ -10,9 +10,10 @@
 #include "sip/identity.h"
 #include "sip/sdp.h"
 
-#define CALL_MEDIA_MAX 4
-#define CALL_LINGER_MS TIMEOUT_MS
-#define DIALOG_LIFE_MS 3900000
+#define CALL_MEDIA_MAX	  4
+#define CALL_LINGER_MS	  TIMEOUT_MS
+#define CALL_REFUSALS_MAX 32
+#define DIALOG_LIFE_MS	  3900000
 #define CALL_IDLE_MS \
 	7200000 /* a call on hold, or without media, with no sign of life for so long is dead */
 
@@ -40,7 +41,8 @@ struct call {
 	bool outbound; /* the client called */
 	bool over;     /* only transactions keep it */
 	char *call_id;
-	char *to_tag; /* of the final answer: others are other branches */
+	char *to_tag;	  /* of the final answer: others are other branches */
+	unsigned refused; /* answers taken back: each costs a BYE of our own */
 	struct leg leg[2];
 	struct medium *media[SDP_MEDIA_MAX]; /* the session in force, by m-line */
 	struct offer *offer;

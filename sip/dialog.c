@@ -272,6 +272,12 @@ void dialog_refuse_answer(struct engine *e, struct call *c, struct txn *t, const
 	struct peer down;
 	ssize_t n;
 
+	/* Whose 2xx say a new tag each time would fill the table of transactions with our BYEs. */
+	if (c->refused == CALL_REFUSALS_MAX) {
+		e->stats.refused_full++;
+		return;
+	}
+	c->refused++;
 	/* The answer may be another branch's: its tag, target and routes for these two requests only. */
 	c->leg[to] = (struct leg){.cseq = keep.cseq};
 	if (t->initial)

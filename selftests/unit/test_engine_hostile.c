@@ -260,6 +260,71 @@ static void test_hostile_folded_route(void **state)
 	kit_free(k);
 }
 
+/* A called client that answers for ever, each time as another branch, gets so many ACKs and BYEs and no more. */
+static void test_hostile_answers_without_end(void **state)
+{
+	struct kit *k = kit_alice();
+	struct kit_msg *m, *i;
+	unsigned n, byes = 0;
+	char tag[16];
+
+	(void)state;
+	kit_inside(k, INVITE_IN CT_SDP ANSWER_INSIDE, kit_path);
+	(void)kit_inside_answer(k, 100);
+	i = kit_client_request(k, 1, "INVITE");
+	for (n = 0; n < 200; n++) {
+		(void)snprintf(tag, sizeof(tag), "t%u", n);
+		kit_client(k, 1, "%s" CONTACT_A CT_SDP ANSWER_CLIENT,
+			   kit_answer(k, i, "200 OK", tag));
+	}
+	(void)kit_inside_answer(k, 200);
+	while ((m = kit_to_client(k, 1)))
+		byes += span_eq(m->m.method_text, SPAN("BYE"));
+	assert_int_equal(byes, 32);
+	assert_true(engine_stats(k->e)->transactions < 40);
+	assert_int_equal(engine_stats(k->e)->refused_full, 200 - 1 - 32);
+	kit_nothing(k);
+	kit_free(k);
+}
+
+/* One user's instances do not fill the table of bindings. */
+static void test_hostile_instances(void **state)
+{
+	struct kit *k = kit_alice();
+	struct kit_msg *m;
+	unsigned n, full = 0;
+
+	(void)state;
+	for (n = 1; n < 60; n++) {
+		kit_stream(k, 1 + n);
+		kit_client(k, 1 + n,
+			   "REGISTER sip:stand.test SIP/2.0\nVia: SIP/2.0/TLS "
+			   "a:1;branch=z9hG4bKi%u\nFrom: <sip:alice@stand.test>;tag=1\n"
+			   "To: <sip:alice@stand.test>\nCall-ID: i%u\nCSeq: 1 REGISTER\n"
+			   "Contact: <sip:a@192.168.1.9>;+sip.instance=\"<urn:x:%u>\"\n"
+			   "Max-Forwards: 70\nAuthorization: Digest username=\"alice\", "
+			   "realm=\"stand.test\", nonce=\"n-alice-1\", uri=\"sip:stand.test\", "
+			   "response=\"x\"\n",
+			   n, n, n);
+		m = kit_inside_request(k, "REGISTER");
+		kit_inside(k, "%sContact: <sip:a@192.168.1.9>;expires=60\n",
+			   kit_answer(k, m, "200 OK", "s"));
+		m = kit_to_client(k, 1 + n);
+		full += m->m.status == 503;
+		if (m->m.status != 503)
+			continue;
+		m = kit_inside_request(k, "REGISTER"); /* taken back */
+		kit_inside(k, "%s", kit_answer(k, m, "200 OK", "s"));
+	}
+	kit_nothing(k);
+	assert_int_equal(engine_stats(k->e)->bindings, 32);
+	assert_int_equal(full, 59 + 1 - 32);
+	kit_time(k, 700000);
+	assert_int_equal(engine_stats(k->e)->bindings, 0);
+	kit_settled(k);
+	kit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +335,8 @@ int main(void)
 		cmocka_unit_test(test_hostile_max_forwards),
 		cmocka_unit_test(test_hostile_token_of_another),
 		cmocka_unit_test(test_hostile_bye_tags),
+		cmocka_unit_test(test_hostile_answers_without_end),
+		cmocka_unit_test(test_hostile_instances),
 		cmocka_unit_test(test_hostile_gone_before_ports),
 		cmocka_unit_test(test_hostile_folded_route),
 	};
