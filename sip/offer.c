@@ -8,26 +8,19 @@
 
 #include "sip/body.h"
 #include "sip/medium.h"
+#include "sip/sdes.h"
 
-#define KEY_MAX 46
-
-static const struct offer_suite { /* in our order of preference, by enum engine_suite */
-	const char *name;
-	size_t key_len;
-} offer_suites[ENGINE_SUITES] = {
-	{"AEAD_AES_256_GCM", 44},
-	{"AEAD_AES_128_GCM", 28},
-	{"AES_CM_128_HMAC_SHA1_80", 30},
-	{"AES_CM_128_HMAC_SHA1_32", 30},
-};
+#define OFFER_BRANCHES 8
 
 struct offer_line {
 	bool use, fresh, accepted, mux, hold;
+	bool later;	  /* the last answer is not in force yet: offer_finish() puts it there */
+	uint64_t applied; /* hash of the answer in force */
 	struct medium *m;
 	uint32_t tag; /* the client's offered line that we take */
 	enum engine_suite suite;
-	uint8_t key[KEY_MAX];
-	uint8_t ours[ENGINE_SUITES][KEY_MAX];
+	uint8_t key[SDES_KEY_MAX];
+	uint8_t ours[ENGINE_SUITES][SDES_KEY_MAX];
 	struct addr remote_rtp, remote_rtcp, client;
 	struct engine_medium_set set; /* by the last answer */
 };
@@ -36,58 +29,27 @@ struct offer {
 	enum { OFFER_NONE, OFFER_OPEN, OFFER_ANSWERED, OFFER_DONE } state;
 	enum side from;
 	unsigned n;
-	uint64_t answer;    /* hash of the last answer: a repeated one sets nothing */
-	uint8_t secret[32]; /* each answerer's keys come from it and the answer's tag */
+	uint8_t secret[32]; /* answerers' keys come from it */
+	unsigned n_seen,
+		current; /* answerers whose keys have been in force, by hash of their tags; whose are now */
+	uint64_t seen[OFFER_BRANCHES];
+	uint8_t epoch[OFFER_BRANCHES];
 	struct offer_line line[SDP_MEDIA_MAX];
+};
+
+struct answer { /* one answer to it */
+	struct offer *o;
+	struct span tag;
+	bool final, applies; /* applies: its keys go into force */
+	unsigned epoch;
+	uint64_t hash;
 };
 
 /* ---- reading lines ---- */
 
-static bool offer_params_ok(struct span params)
-{
-	while (params.n) {
-		size_t i = 0;
-		struct span one;
-
-		while (i < params.n && params.p[i] != ' ')
-			i++;
-		one = span_cut(params, 0, i);
-		params = span_cut(params, i + 1, params.n);
-		/* RFC 4568 6.3: WSH is a hint; an unknown one with "-" in front may be ignored; all others change the stream. */
-		if (one.n && one.p[0] != '-' && !(one.n > 4 && memcmp(one.p, "WSH=", 4) == 0))
-			return false;
-	}
-	return true;
-}
-
-static bool offer_crypto_ok(const struct sdp_crypto *cr, enum engine_suite suite,
-			    uint8_t key[KEY_MAX])
-{
-	const struct offer_suite *su = &offer_suites[suite];
-
-	return span_eq(cr->suite, span_str(su->name)) && !cr->has_mki &&
-	       offer_params_ok(cr->params) &&
-	       token_base64(cr->key_b64, key, KEY_MAX) == (ssize_t)su->key_len;
-}
-
 static bool offer_is_av(const struct sdp_media *sm)
 {
 	return span_ieq(sm->type, SPAN("audio")) || span_ieq(sm->type, SPAN("video"));
-}
-
-/* Our order decides, not the client's. */
-static bool offer_pick(const struct sdp_media *sm, struct offer_line *l)
-{
-	unsigned s, i;
-
-	for (s = 0; s < ENGINE_SUITES; s++)
-		for (i = 0; i < sm->n_crypto; i++)
-			if (offer_crypto_ok(&sm->crypto[i], (enum engine_suite)s, l->key)) {
-				l->tag = sm->crypto[i].tag;
-				l->suite = (enum engine_suite)s;
-				return true;
-			}
-	return false;
 }
 
 static struct addr offer_client_addr(const struct sdp_media *sm)
@@ -115,7 +77,7 @@ static bool offer_line_usable(enum side from, const struct sdp_media *sm, struct
 		return false;
 	if (from == SIDE_CLIENT)
 		return (sm->proto == SDP_RTP_SAVP || sm->proto == SDP_RTP_SAVPF) &&
-		       offer_pick(sm, l);
+		       sdes_pick(sm, &l->tag, &l->suite, l->key);
 	return (sm->proto == SDP_RTP_AVP || sm->proto == SDP_RTP_AVPF) && sm->conn_valid;
 }
 
@@ -126,10 +88,10 @@ static void offer_keys(struct engine *e, struct offer_line *l)
 	unsigned s;
 
 	for (s = 0; s < ENGINE_SUITES; s++)
-		e->c.random(e->c.arg, l->ours[s], offer_suites[s].key_len);
+		e->c.random(e->c.arg, l->ours[s], sdes_key_len((enum engine_suite)s));
 	/* A session that goes on keeps its key, so that a client that answers as before need not change anything. */
 	if (l->m && l->m->in_force)
-		memcpy(l->ours[l->m->cur.seal_suite], l->m->cur.seal_key, KEY_MAX);
+		memcpy(l->ours[l->m->cur.seal_suite], l->m->cur.seal_key, SDES_KEY_MAX);
 }
 
 static bool offer_anchor(struct engine *e, struct call *c, enum side from,
@@ -257,11 +219,6 @@ static struct span offer_rewrite(struct engine *e, const struct sip_msg *m, cons
 		     : SPAN("");
 }
 
-static struct sdp_crypto_out offer_crypto(uint32_t tag, enum engine_suite s, const uint8_t *key)
-{
-	return (struct sdp_crypto_out){tag, offer_suites[s].name, key, offer_suites[s].key_len};
-}
-
 struct span offer_write(struct engine *e, struct call *c, const struct sip_msg *m, struct span text)
 {
 	enum side to = c->offer->from == SIDE_CLIENT ? SIDE_INSIDE : SIDE_CLIENT;
@@ -283,7 +240,7 @@ struct span offer_write(struct engine *e, struct call *c, const struct sip_msg *
 			continue;
 		ed.edit[i].rtcp_mux = e->c.offer_rtcp_mux;
 		for (k = 0; k < ENGINE_SUITES; k++)
-			ed.crypto[i][k] = offer_crypto(k + 1, (enum engine_suite)k, l->ours[k]);
+			ed.crypto[i][k] = sdes_line(k + 1, (enum engine_suite)k, l->ours[k]);
 		ed.edit[i].crypto = ed.crypto[i];
 		ed.edit[i].n_crypto = ENGINE_SUITES;
 	}
@@ -292,38 +249,39 @@ struct span offer_write(struct engine *e, struct call *c, const struct sip_msg *
 
 /* ---- the answer ---- */
 
-/* Our key of line @i towards the client for the answer tagged @tag: several branches may answer, each gets its own, and the same
+/* Our key of line @i towards the client: several branches may answer, each gets its own, and the same
  * one again in a repeated answer, whatever came between. */
-static void offer_answer_key(struct engine *e, const struct offer *o, unsigned i, struct span tag,
-			     uint8_t key[KEY_MAX])
+static void offer_answer_key(struct engine *e, unsigned i, const struct answer *an,
+			     enum engine_suite suite, uint8_t key[SDES_KEY_MAX])
 {
-	uint8_t in[2 + 256] = {(uint8_t)i}, out[64];
-	size_t n = tag.n > 256 ? 256 : tag.n;
+	uint8_t in[3 + 256] = {(uint8_t)i, (uint8_t)an->epoch}, out[64];
+	size_t n = an->tag.n > 256 ? 256 : an->tag.n;
 
-	memcpy(in + 2, tag.p, n);
-	for (in[1] = 0; in[1] < 2; in[1]++)
-		e->c.hmac(e->c.arg, span_of(o->secret, sizeof(o->secret)), span_of(in, n + 2),
-			  out + 32 * in[1]);
-	memcpy(key, out, KEY_MAX);
+	memcpy(in + 3, an->tag.p, n);
+	for (in[2] = 0; in[2] < 2; in[2]++)
+		e->c.hmac(e->c.arg, span_of(an->o->secret, sizeof(an->o->secret)),
+			  span_of(in, n + 3), out + 32 * in[2]);
+	memset(key, 0, SDES_KEY_MAX);
+	memcpy(key, out, sdes_key_len(suite));
 	explicit_bzero(out, sizeof(out));
 }
 
 /* Fill l->set from one answered line. False: it does not fit the offer. */
-static bool offer_accept_inside(struct engine *e, struct offer *o, unsigned i,
-				const struct sdp_media *sm, struct span tag)
+static bool offer_accept_inside(struct engine *e, const struct answer *an, unsigned i,
+				const struct sdp_media *sm)
 {
-	struct offer_line *l = &o->line[i];
+	struct offer_line *l = &an->o->line[i];
 	const struct engine_medium_set *cur = &l->m->cur;
 
 	if ((sm->proto != SDP_RTP_AVP && sm->proto != SDP_RTP_AVPF) || !sm->conn_valid)
 		return false;
 	if (l->m->in_force && cur->open_suite == l->suite &&
-	    memcmp(cur->open_key, l->key, offer_suites[l->suite].key_len) == 0)
+	    memcmp(cur->open_key, l->key, sdes_key_len(l->suite)) == 0)
 		memcpy(l->ours[l->suite], cur->seal_key,
-		       KEY_MAX); /* the client's line is unchanged: so is ours */
+		       SDES_KEY_MAX); /* the client's line is unchanged: so is ours */
 	else
-		offer_answer_key(e, o, i, tag, l->ours[l->suite]);
-	memcpy(l->set.open_key, l->key, KEY_MAX);
+		offer_answer_key(e, i, an, l->suite, l->ours[l->suite]);
+	memcpy(l->set.open_key, l->key, SDES_KEY_MAX);
 	offer_remote(sm, &l->set.remote_rtp, &l->set.remote_rtcp);
 	return true;
 }
@@ -334,7 +292,7 @@ static bool offer_accept_client(struct offer_line *l, const struct sdp_media *sm
 
 	if ((sm->proto != SDP_RTP_SAVP && sm->proto != SDP_RTP_SAVPF) || tag < 1 ||
 	    tag > ENGINE_SUITES ||
-	    !offer_crypto_ok(&sm->crypto[0], (enum engine_suite)(tag - 1), l->set.open_key))
+	    !sdes_read(&sm->crypto[0], (enum engine_suite)(tag - 1), l->set.open_key))
 		return false;
 	l->suite = (enum engine_suite)(tag - 1);
 	l->client = offer_client_addr(sm);
@@ -353,53 +311,82 @@ static void offer_apply(struct engine *e, struct call *c, struct offer_line *l)
 	medium_set(e, m, &l->set);
 }
 
-static bool offer_answer_line(struct engine *e, struct call *c, unsigned i,
-			      const struct sdp_media *sm, struct span tag, bool again)
+static bool offer_answer_line(struct engine *e, struct call *c, const struct answer *an, unsigned i,
+			      const struct sdp_media *sm)
 {
-	struct offer_line *l = &c->offer->line[i];
+	struct offer_line *l = &an->o->line[i];
 
 	l->accepted = false;
 	if (!l->use || !l->m || sm->port == 0)
 		return true;
-	if (!(c->offer->from == SIDE_CLIENT ? offer_accept_inside(e, c->offer, i, sm, tag)
-					    : offer_accept_client(l, sm)))
+	if (!(an->o->from == SIDE_CLIENT ? offer_accept_inside(e, an, i, sm)
+					 : offer_accept_client(l, sm)))
 		return false;
 	l->accepted = true;
 	l->set.have_keys = true;
 	l->set.open_suite = l->set.seal_suite = l->suite;
-	memcpy(l->set.seal_key, l->ours[l->suite], KEY_MAX);
+	memcpy(l->set.seal_key, l->ours[l->suite], SDES_KEY_MAX);
 	l->m->hold = l->hold || sm->direction != SDP_SENDRECV || addr_is_any(&sm->conn);
-	if (!again)
+	l->later = l->m->in_force &&
+		   !an->final; /* a re-INVITE may still fail, and no key may come back in force */
+	if (an->applies && !l->later && l->applied != an->hash) {
+		l->applied = an->hash;
 		offer_apply(e, c, l);
+	}
 	return true;
 }
 
-static uint64_t offer_hash(const struct engine *e, struct span tag, struct span text)
+/* Media serve one answerer at a time. A new one takes over; one that came and went gets them back only by its final answer, and then
+ * under a new key: a session that starts again with an old key would use its key stream twice. */
+static bool offer_applies(struct offer *o, uint64_t who, bool final, unsigned *epoch)
 {
-	uint64_t part[2] = {engine_hash(e, tag), engine_hash(e, text)};
+	unsigned i;
 
-	return engine_hash(e, span_of(part, sizeof(part)));
+	for (i = 0; i < o->n_seen && o->seen[i] != who; i++)
+		;
+	*epoch = i < o->n_seen ? o->epoch[i] : 0;
+	if (i == OFFER_BRANCHES)
+		return final;
+	if (i == o->n_seen)
+		o->seen[o->n_seen++] = who;
+	else if (i != o->current && !final)
+		return false;
+	else if (i != o->current)
+		*epoch = ++o->epoch[i];
+	o->current = i;
+	return true;
+}
+
+static struct answer offer_answer_new(const struct engine *e, struct offer *o,
+				      const struct sip_msg *m, struct span text)
+{
+	struct answer an = {.o = o,
+			    .final = m->request || m->status >= 200,
+			    .tag = m->request ? m->from_tag : m->to_tag};
+	uint64_t part[2] = {engine_hash(e, an.tag), engine_hash(e, text)};
+
+	an.hash = engine_hash(e, span_of(part, sizeof(part)));
+	an.applies = offer_applies(o, part[0], an.final, &an.epoch);
+	return an;
 }
 
 enum offer_result offer_answer(struct engine *e, struct call *c, enum side from,
 			       const struct sip_msg *m, struct span text, struct span *out)
 {
 	struct offer *o = c->offer;
-	struct span tag = m->request ? m->from_tag : m->to_tag;
-	uint64_t hash = offer_hash(e, tag, text);
 	struct offer_edits ed = {0};
+	struct answer an;
 	enum sdp_why why;
 	struct sdp s;
-	bool again;
 	unsigned i;
 
 	if (sdp_parse(text, &s, &why) || s.n_media != o->n)
 		return OFFER_BAD;
-	again = o->state != OFFER_OPEN && o->answer == hash;
+	an = offer_answer_new(e, o, m, text);
 	for (i = 0; i < s.n_media; i++) {
 		struct offer_line *l = &o->line[i];
 
-		if (!offer_answer_line(e, c, i, &s.media[i], tag, again))
+		if (!offer_answer_line(e, c, &an, i, &s.media[i]))
 			return OFFER_BAD;
 		ed.edit[i].reject = !l->accepted;
 		if (!l->accepted)
@@ -409,13 +396,12 @@ enum offer_result offer_answer(struct engine *e, struct call *c, enum side from,
 		if (from != SIDE_INSIDE)
 			continue;
 		ed.edit[i].rtcp_mux = l->mux && !l->m->with_rtcp;
-		ed.crypto[i][0] = offer_crypto(l->tag, l->suite, l->ours[l->suite]);
+		ed.crypto[i][0] = sdes_line(l->tag, l->suite, l->ours[l->suite]);
 		ed.edit[i].crypto = ed.crypto[i];
 		ed.edit[i].n_crypto = 1;
 	}
 	if (o->state == OFFER_OPEN)
 		o->state = OFFER_ANSWERED;
-	o->answer = hash;
 	*out = offer_rewrite(e, m, &s, &ed);
 	return out->n ? OFFER_READY : OFFER_BAD;
 }
@@ -435,6 +421,9 @@ void offer_finish(struct engine *e, struct call *c)
 		struct medium *m = i < o->n && l->m ? l->m : c->media[i];
 
 		if (m && l->accepted) {
+			if (l->later)
+				offer_apply(e, c, l);
+			l->later = false;
 			c->media[i] = m;
 			m->cur = l->set;
 			m->in_force = true;
@@ -462,8 +451,6 @@ void offer_abort(struct engine *e, struct call *c)
 
 		if (l->m && l->fresh)
 			medium_close(e, l->m);
-		else if (l->m && l->accepted && c->state != CALL_ENDED)
-			medium_set(e, l->m, &l->m->cur); /* an early answer had changed it */
 		l->m = NULL;
 	}
 	o->state = OFFER_NONE;
@@ -563,6 +550,6 @@ const char *offer_suite(const struct call *c)
 
 	for (i = 0; i < SDP_MEDIA_MAX; i++)
 		if (c->media[i] && c->media[i]->in_force)
-			return offer_suites[c->media[i]->cur.seal_suite].name;
+			return sdes_name(c->media[i]->cur.seal_suite);
 	return "";
 }

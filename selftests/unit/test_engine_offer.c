@@ -202,6 +202,8 @@ static void test_offer_early_media(void **state)
 	assert_string_not_equal(key[0], key[1]);
 	assert_int_equal(k->n_media, 1);
 	assert_int_equal(k->media[0].closes, 0);
+	/* f1, f2 came into force, f1's repetition set nothing anew, nor did f2's 200: no key comes back. */
+	assert_int_equal(k->media[0].sets, 2);
 	/* The other branch answers too: it is sent away here. */
 	kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_INSIDE, kit_answer(k, m, "200 OK", "f1"));
 	r = kit_inside_request(k, "ACK");
@@ -212,6 +214,60 @@ static void test_offer_early_media(void **state)
 	kit_nothing(k);
 	assert_int_equal(kit_media_live(k), 1);
 	kit_free(k);
+}
+
+/* A branch that came and went answers for good: it gets the media back, but never under a key that was in force before. */
+static void test_offer_branch_returns(void **state)
+{
+	struct kit *k = kit_alice();
+	struct engine_medium_set first;
+	struct kit_msg *m;
+
+	(void)state;
+	kit_client(k, 1, INVITE_OUT CT_SDP OFFER_CLIENT);
+	(void)kit_client_answer(k, 1, 100);
+	m = kit_inside_request(k, "INVITE");
+	kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_INSIDE,
+		   kit_answer(k, m, "183 Session Progress", "f1"));
+	first = k->media[0].set;
+	kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_INSIDE,
+		   kit_answer(k, m, "183 Session Progress", "f2"));
+	assert_memory_not_equal(first.seal_key, k->media[0].set.seal_key, 30);
+	kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_INSIDE, kit_answer(k, m, "200 OK", "f1"));
+	assert_int_equal(k->media[0].sets, 3);
+	assert_memory_not_equal(first.seal_key, k->media[0].set.seal_key, 30);
+	kit_free(k);
+}
+
+/* An answer in a provisional response to a re-INVITE changes nothing that would have to be put back when it fails. */
+static void test_offer_reinvite_early(void **state)
+{
+	struct up u = up_call(true);
+	struct kit *k = u.k;
+	struct kit_msg *m;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		up_client(&u, 1, "INVITE", 2 + i,
+			  CONTACT_A CT_SDP OFFER_AT("4444", "sendrecv",
+						    "EAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd"));
+		(void)kit_client_answer(k, 1, 100);
+		m = kit_inside_request(k, "INVITE");
+		kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_INSIDE,
+			   kit_answer(k, m, "183 Session Progress", NULL));
+		(void)kit_client_answer(k, 1, 183);
+		assert_int_equal(k->media[0].sets, 1);
+		/* First it fails, then it stands, with the answer's description in the 183 only. */
+		kit_inside(k, "%s" CONTACT_B, kit_answer(k, m, i ? "200 OK" : "500 No", NULL));
+		(void)kit_client_answer(k, 1, i ? 200 : 500);
+		assert_int_equal(k->media[0].sets, 1 + i);
+		if (i == 0)
+			(void)kit_inside_request(k, "ACK");
+	}
+	assert_true(k->media[0].set.reopen);
+	assert_int_equal(k->media[0].set.open_key[0], 0x10);
+	up_end(&u);
 }
 
 static void test_offer_less_out(void **state)
@@ -493,6 +549,8 @@ int main(void)
 		cmocka_unit_test(test_offer_inside_offer_refused),
 		cmocka_unit_test(test_offer_more_lines),
 		cmocka_unit_test(test_offer_early_media),
+		cmocka_unit_test(test_offer_branch_returns),
+		cmocka_unit_test(test_offer_reinvite_early),
 		cmocka_unit_test(test_offer_less_out),
 		cmocka_unit_test(test_offer_less_in),
 		cmocka_unit_test(test_offer_bad_answer),
