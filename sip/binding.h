@@ -1,7 +1,9 @@
 /* sip/binding.h -- who is registered from where: users, bindings, the streams that reach them, and nonces seen.
  *
- * In: confirmed registrations, closed streams, time. Out: the newest live stream of a binding; whether a stream's user is admitted;
- * ENGINE_ADMIT and ENGINE_REVOKE. A binding is user + instance + reg-id (RFC 5626), else user + normalised Contact; its id is an HMAC of
+ * In: confirmed registrations, closed streams, time. Out: the newest live stream of a binding; whether a stream's
+ * user is admitted;
+ * ENGINE_ADMIT and ENGINE_REVOKE. A binding is user + instance + reg-id (RFC 5626), else user + normalised Contact;
+ * its id is an HMAC of
  * that, so it is the same after a restart. Bounded by bindings_max; nonces by a fixed table. */
 #ifndef SALLYPORT_SIP_BINDING_H
 #define SALLYPORT_SIP_BINDING_H
@@ -61,7 +63,8 @@ void binding_stream_gone(struct engine *e, struct stream *s);
 /* The newest binding of @aor that this stream carries; NULL: not admitted for it. */
 struct binding *binding_of_stream(const struct stream *s, const char *aor);
 
-/* Nonces that call server @server has given an AOR (@whose), and its Bearer challenges ("bearer", the AOR): a keyed hash and a time each. */
+/* Nonces that call server @server has given an AOR (@whose), and its Bearer challenges ("bearer", the AOR): a keyed
+ * hash and a time each. */
 uint64_t nonce_key(const struct engine *e, unsigned server, const char *whose, struct span value);
 void nonce_seen(struct engine *e, uint64_t key);
 bool nonce_known(const struct engine *e, uint64_t key);

@@ -1,4 +1,5 @@
-/* sip/body.c -- see body.h. In: a message's body. Out: spans of it, or a new body in the caller's buffer. Owns nothing. */
+/* sip/body.c -- see body.h. In: a message's body. Out: spans of it, or a new body in the caller's buffer. Owns
+ * nothing. */
 #include "sip/body.h"
 
 #include <errno.h>
@@ -6,7 +7,8 @@
 
 #include "sip/scan.h"
 
-/* "type/subtype" at the front of @v, white space round the slash allowed (RFC 3261 25.1 SLASH); an empty @sub matches any. */
+/* "type/subtype" at the front of @v, white space round the slash allowed (RFC 3261 25.1 SLASH); an empty @sub
+ * matches any. */
 static bool body_type_is(struct span v, struct span type, struct span sub)
 {
 	struct span s = scan_trim(v), t, u;
@@ -47,7 +49,8 @@ static void body_part_field(struct span name, struct span value, struct body_par
 	}
 }
 
-/* One part's header lines: is it a session description as it stands? 1 yes, 0 no, -EBADMSG what another reader could take for one:
+/* One part's header lines: is it a session description as it stands? 1 yes, 0 no, -EBADMSG what another reader could
+ * take for one:
  * in an encoding, in parts of its own, behind a line that is no field (a folded one too). */
 static int body_part_is_sdp(struct span head)
 {
@@ -86,7 +89,8 @@ static int body_boundary(struct span type, char *mark, size_t n)
 	return 0;
 }
 
-/* Behind a boundary: 1 a part follows at *at, 0 it was the last one, -EBADMSG neither: "--mark" as the beginning of a longer line is
+/* Behind a boundary: 1 a part follows at *at, 0 it was the last one, -EBADMSG neither: "--mark" as the beginning of
+ * a longer line is
  * a boundary to some readers and text to others. */
 static int body_mark_ends(struct span b, size_t *at)
 {
@@ -103,7 +107,8 @@ static int body_mark_ends(struct span b, size_t *at)
 	return s.n >= 2 && s.p[0] == '\r' && s.p[1] == '\n' ? 1 : -EBADMSG;
 }
 
-/* The part between @at (the CRLF behind its boundary) and @end: 1 a description, in *out; 0 something else; -EBADMSG. */
+/* The part between @at (the CRLF behind its boundary) and @end: 1 a description, in *out; 0 something else;
+ * -EBADMSG. */
 static int body_part(struct span b, size_t at, size_t end, struct span *out)
 {
 	ssize_t head = body_seek(b, SPAN("\r\n\r\n"), at);
@@ -117,7 +122,8 @@ static int body_part(struct span b, size_t at, size_t end, struct span *out)
 	return is;
 }
 
-/* The next boundary at or behind @at; -1: none. One that begins a line only for who takes a bare LF for its end is none of ours, but is
+/* The next boundary at or behind @at; -1: none. One that begins a line only for who takes a bare LF for its end is
+ * none of ours, but is
  * one to some readers: -EBADMSG. */
 static ssize_t body_mark_next(struct span b, const char *mark, size_t at)
 {

@@ -1,6 +1,7 @@
 /* sip/call.c -- see call.h: life of a call and what passes in its dialog.
  *
- * In: requests and answers from route.c, media events from offer.c. Out: rewritten messages, ends. Owns struct call, which lives on for
+ * In: requests and answers from route.c, media events from offer.c. Out: rewritten messages, ends. Owns struct call,
+ * which lives on for
  * CALL_LINGER_MS after its end, for late messages, and as long as a transaction names it. */
 #include "sip/call.h"
 
@@ -37,7 +38,8 @@ static void call_free(struct engine *e, struct call *c)
 	free(c);
 }
 
-/* A call that silence does not end, since it is on hold or has no media, ends when neither media nor its dialog have shown life. */
+/* A call that silence does not end, since it is on hold or has no media, ends when neither media nor its dialog have
+ * shown life. */
 static void call_idle(struct engine *e, struct call *c)
 {
 	if (c->plain) {

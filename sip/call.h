@@ -1,8 +1,12 @@
-/* sip/call.h -- calls: one pass of a session through the core, its two legs, its media; other dialogs that we record-route.
+/* sip/call.h -- calls: one pass of a session through the core, its two legs, its media; other dialogs that we
+ * record-route.
  *
- * In: requests and answers of the dialog (from route.c), media events, silence. Out: rewritten messages through route.c, media actions,
- * BYEs of our own. A call is found by its random id in our token, never by Call-ID. Split: call.c life and SIP side, dialog.c what is
- * recorded of both legs and requests of our own, offer.c offer/answer and media. Bounded by calls_max and calls_user_max. */
+ * In: requests and answers of the dialog (from route.c), media events, silence. Out: rewritten messages through
+ * route.c, media actions,
+ * BYEs of our own. A call is found by its random id in our token, never by Call-ID. Split: call.c life and SIP side,
+ * dialog.c what is
+ * recorded of both legs and requests of our own, offer.c offer/answer and media. Bounded by calls_max and
+ * calls_user_max. */
 #ifndef SALLYPORT_SIP_CALL_H
 #define SALLYPORT_SIP_CALL_H
 
@@ -96,12 +100,14 @@ void dialog_from_response(const struct engine *e, struct call *c, enum side from
 			  const struct sip_msg *m);
 void dialog_refresh(struct call *c, enum side from, const struct sip_msg *m);
 void dialog_seen(struct call *c, enum side from, const struct sip_msg *m);
-/* Whether an in-dialog request's Route (what is left) and Request-URI are what the dialog of @to's leg has recorded. */
+/* Whether an in-dialog request's Route (what is left) and Request-URI are what the dialog of @to's leg has recorded.
+ * */
 bool dialog_routes_ok(const struct call *c, enum side to, const struct routes *ri);
 bool dialog_target_ok(const struct call *c, enum side to, const struct sip_uri *ruri);
 /* From names @side's party as the dialog knows it. */
 bool dialog_from_ok(const struct call *c, enum side side, const struct sip_msg *m);
-/* An answered call's request has the tags of its dialog: a BYE that its far end will not take must not take the media away. */
+/* An answered call's request has the tags of its dialog: a BYE that its far end will not take must not take the
+ * media away. */
 bool dialog_tags_ok(const struct call *c, enum side from, const struct sip_msg *m);
 /* BYE of our own to @to. */
 void dialog_bye(struct engine *e, struct call *c, enum side to);

@@ -1,20 +1,26 @@
-/* sip/engine.h -- the core's SIP: a transaction-stateful, record-routing proxy with admission, identity, bindings and calls.
+/* sip/engine.h -- the core's SIP: a transaction-stateful, record-routing proxy with admission, identity, bindings
+ * and calls.
  * Sans-I/O: input is a message, an event or a time; output is a queue of actions.
  *
  * Data flow:
  *   stream bytes (framed by the caller with sip_msg_parse) -> engine_stream_recv() \
- *   datagram or inside stream message             -> engine_inside_recv() -> [identity, tokens, transaction, SDP, call]
+ *   datagram or inside stream message             -> engine_inside_recv() -> [identity, tokens, transaction, SDP,
+ * call]
  *   media answers                                 -> engine_media_*()    /        |
  *   time                                          -> engine_tick()                v
  *                                      engine_next_action(): send, admit, open/set/close medium, close stream, log
  *
- * Owner rules: the engine owns transactions, bindings, calls and their ids; it copies what it keeps from messages. Spans in an
- * action live until the next call into the engine. The caller owns transports: a stream id is the caller's (unique for ever), an inside
+ * Owner rules: the engine owns transactions, bindings, calls and their ids; it copies what it keeps from messages.
+ * Spans in an
+ * action live until the next call into the engine. The caller owns transports: a stream id is the caller's (unique
+ * for ever), an inside
  * destination is call server + transport + address. Every table is bounded by struct engine_config; a full one is 503
  * with Retry-After and a counter.
  *
- * Split of files: engine.c (dispatch, config, actions), txn.c (RFC 3261 17, RFC 6026), token.c (MACs), binding.c (registrations,
- * admission, nonces), identity.c (From, Route, headers removed), call.c (calls, media, offer/answer), each with its header. */
+ * Split of files: engine.c (dispatch, config, actions), txn.c (RFC 3261 17, RFC 6026), token.c (MACs), binding.c
+ * (registrations,
+ * admission, nonces), identity.c (From, Route, headers removed), call.c (calls, media, offer/answer), each with its
+ * header. */
 #ifndef SALLYPORT_ENGINE_H
 #define SALLYPORT_ENGINE_H
 
@@ -52,7 +58,8 @@ struct engine_config {
 	bool offer_rtcp_mux;
 	/* Cryptographic random bytes; tests give a fixed sequence. */
 	void (*random)(void *arg, void *buf, size_t n);
-	/* HMAC-SHA256 of the token key over the parts, for tokens and nonces; the caller binds it to the crypto library. */
+	/* HMAC-SHA256 of the token key over the parts, for tokens and nonces; the caller binds it to the crypto
+	 * library. */
 	void (*hmac)(void *arg, struct span key, struct span data, uint8_t out[32]);
 	void *arg;
 };
@@ -90,7 +97,8 @@ struct engine_medium_set { /* mirrors struct media_set of user/media_core.h */
 	enum engine_suite open_suite, seal_suite;
 	uint8_t open_key[46], seal_key[46];
 	struct addr remote_rtp, remote_rtcp;
-	struct addr client; /* where its signalling comes from now: the only source that may latch */
+	struct addr
+		client; /* where its signalling comes from now: the only source that may latch */
 	bool reopen;
 };
 
@@ -130,7 +138,8 @@ void engine_inside_recv(struct engine *e, const struct engine_inside_src *src,
 /* A send towards the inside failed for good (refused, no address): pending requests there get 503. */
 void engine_inside_failed(struct engine *e, unsigned server, uint64_t now_ms);
 
-/* Answers to ENGINE_MEDIUM_OPEN. addresses: outside ones go into SDP towards the client, inside ones towards the call server. */
+/* Answers to ENGINE_MEDIUM_OPEN. addresses: outside ones go into SDP towards the client, inside ones towards the
+ * call server. */
 struct engine_medium_addrs {
 	struct addr outside_rtp, outside_rtcp, inside_rtp, inside_rtcp;
 };

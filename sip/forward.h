@@ -1,6 +1,7 @@
 /* sip/forward.h -- messages on their way through: copied field by field, a few replaced.
  *
- * In: a parsed message and a struct edit. Out: bytes in the caller's buffer, or -E2BIG. What no edit names is copied byte for
+ * In: a parsed message and a struct edit. Out: bytes in the caller's buffer, or -E2BIG. What no edit names is copied
+ * byte for
  * byte and in order. No allocation, no state. */
 #ifndef SALLYPORT_SIP_FORWARD_H
 #define SALLYPORT_SIP_FORWARD_H
@@ -28,7 +29,8 @@ struct edit {
 	const struct sip_addr
 		*routes; /* a request: the Route that is left (drop has SIP_H_ROUTE) */
 	unsigned n_routes;
-	/* A response: the request whose Via it gets, and the one whose Record-Route (drop has it), instead of what it says itself; NULL:
+	/* A response: the request whose Via it gets, and the one whose Record-Route (drop has it), instead of what
+	 * it says itself; NULL:
 	 * its own. */
 	const struct sip_msg *way_back, *records;
 };
@@ -39,12 +41,14 @@ ssize_t forward_request(const struct sip_msg *m, const struct edit *ed, void *bu
 /* The topmost Via element is taken off. */
 ssize_t forward_response(const struct sip_msg *m, const struct edit *ed, void *buf, size_t cap);
 
-/* An answer of our own to @req. @tag: To tag if it has none; NULL: none is added (100). @more: fields with CRLF or NULL. */
+/* An answer of our own to @req. @tag: To tag if it has none; NULL: none is added (100). @more: fields with CRLF or
+ * NULL. */
 ssize_t forward_answer(const struct sip_msg *req, const struct addr *received, unsigned status,
 		       const char *reason, const char *tag, const char *more, void *buf,
 		       size_t cap);
 
-/* Hop-by-hop ACK or CANCEL for the request in @sent (as we sent it). @to: the To field's value of the answer for ACK, else empty. */
+/* Hop-by-hop ACK or CANCEL for the request in @sent (as we sent it). @to: the To field's value of the answer for
+ * ACK, else empty. */
 ssize_t forward_hop(const struct sip_msg *sent, const char *method, struct span to, void *buf,
 		    size_t cap);
 

@@ -1,6 +1,7 @@
 /* sip/identity.h -- what a client may say about itself and where it may send: From, P-Preferred-Identity, Route.
  *
- * In: a request and the stream it came on. Out: the binding it speaks for; its Route taken apart into ours and what is left. No state. */
+ * In: a request and the stream it came on. Out: the binding it speaks for; its Route taken apart into ours and what
+ * is left. No state. */
 #ifndef SALLYPORT_SIP_IDENTITY_H
 #define SALLYPORT_SIP_IDENTITY_H
 
@@ -21,7 +22,8 @@ struct routes {
 	struct token token;
 };
 
-/* Take the Route of @m apart. @s: the client's stream, NULL: from inside. 0; -EPERM: names us with a token that is not ours
+/* Take the Route of @m apart. @s: the client's stream, NULL: from inside. 0; -EPERM: names us with a token that is
+ * not ours
  * (out->forged is set, whatever the result); -E2BIG: too many. */
 int identity_routes(const struct engine *e, const struct stream *s, const struct sip_msg *m,
 		    struct routes *out);

@@ -1,6 +1,7 @@
 /* sip/register.c -- REGISTER: what a client may register, which 200 admits it, and taking back what must not stand.
  *
- * In: REGISTER requests of clients and their answers. Out: forwarded REGISTERs with our Path, binding_confirm(), 403 in place of a 200
+ * In: REGISTER requests of clients and their answers. Out: forwarded REGISTERs with our Path, binding_confirm(), 403
+ * in place of a 200
  * that does not admit, and a de-REGISTER of our own behind it. Owns nothing. */
 #include "sip/route.h"
 
@@ -47,7 +48,8 @@ static uint32_t reg_contact_expires(const struct sip_addr *a, uint32_t dflt)
 	return sip_number(p.value, UINT32_MAX, &v) == 0 ? v : dflt;
 }
 
-/* NULL, or why it is refused: one live Contact a REGISTER, as RFC 5626 4.2 wants; any number of ended ones up to a limit. */
+/* NULL, or why it is refused: one live Contact a REGISTER, as RFC 5626 4.2 wants; any number of ended ones up to a
+ * limit. */
 static const char *reg_read_contacts(const struct sip_msg *m, struct reg *r)
 {
 	uint32_t dflt = reg_header_expires(m);
@@ -138,7 +140,8 @@ static int reg_key(const struct sip_addr *a, char *buf, size_t n)
 
 /* ---- credentials and challenges ---- */
 
-/* Whether @m answers a challenge that @server has given @aor within its life. *present: it has credentials at all. A nonce given to
+/* Whether @m answers a challenge that @server has given @aor within its life. *present: it has credentials at all. A
+ * nonce given to
  * somebody else tells nothing: a server may challenge one user and take another at the core's word. */
 static bool reg_credentials(const struct engine *e, unsigned server, const char *aor,
 			    const struct sip_msg *m, bool *present, uint64_t *out_key)
@@ -171,7 +174,8 @@ static bool reg_credentials(const struct engine *e, unsigned server, const char 
 	return false;
 }
 
-/* @value of a Digest challenge without auth-int in its qop (bodies are rewritten on the way) and with stale=true if wanted. */
+/* @value of a Digest challenge without auth-int in its qop (bodies are rewritten on the way) and with stale=true if
+ * wanted. */
 static bool reg_challenge_edit(struct span value, const struct sip_auth *a, bool stale,
 			       struct sip_out *o)
 {
@@ -359,7 +363,8 @@ static uint32_t reg_confirmed(const struct reg *r, const struct sip_msg *m)
 	return 0;
 }
 
-/* The request of @t once more with Expires 0 and the next CSeq: takes back the binding that an unchallenged 200 has made. */
+/* The request of @t once more with Expires 0 and the next CSeq: takes back the binding that an unchallenged 200 has
+ * made. */
 static void reg_take_back(struct engine *e, const struct txn *t, const struct reg *r,
 			  const struct sip_msg *m)
 {

@@ -1,4 +1,5 @@
-/* sip/route.c -- see route.h. In: parsed messages of clients and of call servers. Out: transactions, refusals. Owns nothing. */
+/* sip/route.c -- see route.h. In: parsed messages of clients and of call servers. Out: transactions, refusals. Owns
+ * nothing. */
 #include "sip/route.h"
 
 #include <errno.h>
@@ -108,7 +109,8 @@ static void route_edit(const struct engine *e, const struct peer *up, const stru
 	ed->max_forwards = m->max_forwards < 0 ? 70 : m->max_forwards - 1;
 }
 
-/* RFC 4028 8.1: a call without Session-Expires gets one, so that a party which knows the extension keeps proving that it lives. */
+/* RFC 4028 8.1: a call without Session-Expires gets one, so that a party which knows the extension keeps proving
+ * that it lives. */
 static void route_session_timer(struct txn *t, const struct sip_msg *m, char *buf, size_t n)
 {
 	size_t o = strlen(buf);
@@ -154,9 +156,12 @@ void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, boo
 		txn_send(e, t, span_of(e->out, (size_t)n));
 }
 
-/* What a client may not say in an answer: who it is, and which way the answer and the dialog's later requests go inside (call servers
- * follow the Via and the Record-Route of what they get). A challenge would have the inside phone prove its password to the client;
- * only NOTIFY of a call server has reasons to be challenged. False: the request is no longer there, as it was answered. */
+/* What a client may not say in an answer: who it is, and which way the answer and the dialog's later requests go
+ * inside (call servers
+ * follow the Via and the Record-Route of what they get). A challenge would have the inside phone prove its password
+ * to the client;
+ * only NOTIFY of a call server has reasons to be challenged. False: the request is no longer there, as it was
+ * answered. */
 static bool route_client_answer(const struct engine *e, const struct txn *t,
 				const struct sip_msg *m, struct edit *ed, struct sip_msg *req,
 				struct sip_msg *sent)

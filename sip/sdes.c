@@ -35,7 +35,8 @@ static bool sdes_params_ok(struct span params)
 			i++;
 		one = span_cut(params, 0, i);
 		params = span_cut(params, i + 1, params.n);
-		/* RFC 4568 6.3: WSH is a hint; an unknown one with "-" in front may be ignored; all others change the stream. */
+		/* RFC 4568 6.3: WSH is a hint; an unknown one with "-" in front may be ignored; all others change
+		 * the stream. */
 		if (one.n && one.p[0] != '-' && !(one.n > 4 && memcmp(one.p, "WSH=", 4) == 0))
 			return false;
 	}

@@ -1,5 +1,7 @@
-/* sip/txn.c -- see txn.h. In: messages of one transaction and its timers. Out: messages, route_response(), route_failed().
- * Owns struct txn. An ended transaction is freed by its timer in the next engine_tick(), so that nobody up the call chain holds a
+/* sip/txn.c -- see txn.h. In: messages of one transaction and its timers. Out: messages, route_response(),
+ * route_failed().
+ * Owns struct txn. An ended transaction is freed by its timer in the next engine_tick(), so that nobody up the call
+ * chain holds a
  * freed one. */
 #include "sip/txn.h"
 
@@ -423,7 +425,8 @@ static bool txn_final(struct engine *e, struct txn *t, const struct sip_msg *m)
 	return true;
 }
 
-/* After its final answer a transaction lives on for seconds only to absorb and repeat: what that does not need goes now. */
+/* After its final answer a transaction lives on for seconds only to absorb and repeat: what that does not need goes
+ * now. */
 static void txn_trim(struct txn *t)
 {
 	if (t->server < TXN_COMPLETED)
@@ -502,7 +505,8 @@ void txn_server_gone(struct engine *e, unsigned server)
 {
 	struct tnode *n = NULL;
 
-	/* Ended ones are freed by engine_tick() only, so the walk stays valid. If route_failed() makes the table grow, the
+	/* Ended ones are freed by engine_tick() only, so the walk stays valid. If route_failed() makes the table
+	 * grow, the
 	 * walk may miss one; its own timer ends that. */
 	while ((n = table_walk(&e->txns_branch, n))) {
 		struct txn *t = table_entry(n, struct txn, by_branch);

@@ -1,7 +1,10 @@
-/* sip/txn.h -- transactions (RFC 3261 section 17, RFC 6026): one proxied request with its server side and its client side.
+/* sip/txn.h -- transactions (RFC 3261 section 17, RFC 6026): one proxied request with its server side and its client
+ * side.
  *
- * In: requests and responses that route.c hands on, times. Out: messages in the action queue; route_response() for what has to be
- * passed upstream, route_failed() when no final answer will come. A transaction lives until both sides have ended; it copies the
+ * In: requests and responses that route.c hands on, times. Out: messages in the action queue; route_response() for
+ * what has to be
+ * passed upstream, route_failed() when no final answer will come. A transaction lives until both sides have ended;
+ * it copies the
  * request it was made of. Bounded by transactions_max. */
 #ifndef SALLYPORT_SIP_TXN_H
 #define SALLYPORT_SIP_TXN_H
@@ -86,7 +89,8 @@ void txn_respond(struct engine *e, struct txn *t, unsigned status, struct span d
 /* The same for an answer of our own. @more: fields with CRLF or NULL. */
 void txn_reply(struct engine *e, struct txn *t, unsigned status, const char *reason,
 	       const char *more);
-/* ACK a final answer that is refused downstream although it is 2xx: see dialog.c. Give up the client side without a word. */
+/* ACK a final answer that is refused downstream although it is 2xx: see dialog.c. Give up the client side without a
+ * word. */
 void txn_client_end(struct engine *e, struct txn *t);
 
 void txn_stream_gone(struct engine *e, struct stream *s);

@@ -1,6 +1,7 @@
 /* selftests/unit/call_kit.h -- calls for the tests of the engine: descriptions, INVITEs, a call that is up.
  *
- * In: the engine kit. Out: struct up, with which a test sends requests of either end. alice is the client (stream 1), bob is inside. */
+ * In: the engine kit. Out: struct up, with which a test sends requests of either end. alice is the client (stream
+ * 1), bob is inside. */
 #ifndef SALLYPORT_CALL_KIT_H
 #define SALLYPORT_CALL_KIT_H
 

@@ -1,4 +1,5 @@
-/* selftests/unit/engine_kit.c -- see engine_kit.h. In: literal messages. Out: what the engine does, kept for the test. */
+/* selftests/unit/engine_kit.c -- see engine_kit.h. In: literal messages. Out: what the engine does, kept for the
+ * test. */
 #include "selftests/unit/engine_kit.h"
 
 #include <openssl/hmac.h>

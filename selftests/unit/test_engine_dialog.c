@@ -1,4 +1,5 @@
-/* selftests/unit/test_engine_dialog.c -- dialogs through the engine: reconnecting, what a client may not do in one, two passes of one call, subscriptions.
+/* selftests/unit/test_engine_dialog.c -- dialogs through the engine: reconnecting, what a client may not do in one,
+ * two passes of one call, subscriptions.
  * In: literal messages of both sides. Out: what the other side gets, media actions, and that nothing is left. */
 #include "selftests/unit/call_kit.h"
 
@@ -251,7 +252,8 @@ static void test_dialog_subscribe(void **state)
 	kit_free(k);
 }
 
-/* From inside: an in-dialog request of a call that nobody knows any more still reaches the client; an INVITE does not. */
+/* From inside: an in-dialog request of a call that nobody knows any more still reaches the client; an INVITE does
+ * not. */
 static void test_dialog_forgotten(void **state)
 {
 	struct up u = up_call(false);

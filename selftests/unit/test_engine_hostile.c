@@ -71,7 +71,8 @@ static void test_hostile_answer_challenge(void **state)
 	kit_free(k);
 }
 
-/* A header that the call server trusts does not pass in its compact form either, nor is it known by that in the configuration. */
+/* A header that the call server trusts does not pass in its compact form either, nor is it known by that in the
+ * configuration. */
 static void test_hostile_compact_trusted(void **state)
 {
 	static const char *const names[] = {"Referred-By", "y", "Subject", "X-Mine"};
@@ -162,7 +163,8 @@ static void test_hostile_max_forwards(void **state)
 	up_end(&u);
 }
 
-/* A stream that shows the dialog's token, but is not admitted for its user, may hang up; it does not get the dialog's requests. */
+/* A stream that shows the dialog's token, but is not admitted for its user, may hang up; it does not get the
+ * dialog's requests. */
 static void test_hostile_token_of_another(void **state)
 {
 	struct up u = up_call(true);

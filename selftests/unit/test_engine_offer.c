@@ -1,4 +1,5 @@
-/* selftests/unit/test_engine_offer.c -- offer/answer through the engine: what is refused, suites and keys, early media, offers in answers, re-INVITE.
+/* selftests/unit/test_engine_offer.c -- offer/answer through the engine: what is refused, suites and keys, early
+ * media, offers in answers, re-INVITE.
  * In: literal messages of both sides. Out: what the other side gets, media actions, and that nothing is left. */
 #include "selftests/unit/call_kit.h"
 
@@ -216,7 +217,8 @@ static void test_offer_early_media(void **state)
 	kit_free(k);
 }
 
-/* A branch that came and went answers for good: it gets the media back, but never under a key that was in force before. */
+/* A branch that came and went answers for good: it gets the media back, but never under a key that was in force
+ * before. */
 static void test_offer_branch_returns(void **state)
 {
 	struct kit *k = kit_alice();

@@ -1,4 +1,5 @@
-/* selftests/unit/test_engine_register.c -- REGISTER through the engine: what is forwarded, what admits, what is taken back.
+/* selftests/unit/test_engine_register.c -- REGISTER through the engine: what is forwarded, what admits, what is
+ * taken back.
  * In: literal messages. Out: admissions, forwarded messages, bindings. */
 #include "selftests/unit/engine_kit.h"
 
@@ -113,7 +114,8 @@ static void test_register_admits(void **state)
 	kit_free(k);
 }
 
-/* A nonce that the server gave alice, in a REGISTER or an INVITE of hers, admits nobody else, whom it may take without asking. */
+/* A nonce that the server gave alice, in a REGISTER or an INVITE of hers, admits nobody else, whom it may take
+ * without asking. */
 static void test_register_nonce_of_another(void **state)
 {
 	static const char *const cred[] = {CRED("n1"), CRED("n2"),
@@ -280,7 +282,8 @@ static void test_register_refused(void **state)
 	}
 }
 
-/* A phone that reconnects with its cached nonce is admitted by one round trip; one that the core does not know gets stale=true. */
+/* A phone that reconnects with its cached nonce is admitted by one round trip; one that the core does not know gets
+ * stale=true. */
 static void test_register_cached_nonce(void **state)
 {
 	struct kit *k = kit_with_stream();
