@@ -1,6 +1,5 @@
 /* sip/binding.c -- see binding.h. In: registrations that register.c found confirmed. Out: admission. Owns users,
- * bindings and the
- * nonce table. */
+ * bindings and the nonce table. */
 #include "sip/binding.h"
 
 #include <errno.h>

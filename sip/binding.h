@@ -1,10 +1,9 @@
 /* sip/binding.h -- who is registered from where: users, bindings, the streams that reach them, and nonces seen.
  *
- * In: confirmed registrations, closed streams, time. Out: the newest live stream of a binding; whether a stream's
- * user is admitted;
- * ENGINE_ADMIT and ENGINE_REVOKE. A binding is user + instance + reg-id (RFC 5626), else user + normalised Contact;
- * its id is an HMAC of
- * that, so it is the same after a restart. Bounded by bindings_max; nonces by a fixed table. */
+ * In: confirmed registrations, closed streams, time. Out: the newest live stream of a binding; whether a stream's user
+ * is admitted; ENGINE_ADMIT and ENGINE_REVOKE. A binding is user + instance + reg-id (RFC 5626), else user +
+ * normalised Contact; its id is an HMAC of that, so it is the same after a restart. Bounded by bindings_max; nonces by
+ * a fixed table. */
 #ifndef SALLYPORT_SIP_BINDING_H
 #define SALLYPORT_SIP_BINDING_H
 

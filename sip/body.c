@@ -50,8 +50,7 @@ static void body_part_field(struct span name, struct span value, struct body_par
 }
 
 /* One part's header lines: is it a session description as it stands? 1 yes, 0 no, -EBADMSG what another reader could
- * take for one:
- * in an encoding, in parts of its own, behind a line that is no field (a folded one too). */
+ * take for one: in an encoding, in parts of its own, behind a line that is no field (a folded one too). */
 static int body_part_is_sdp(struct span head)
 {
 	struct body_part part = {};
@@ -89,9 +88,8 @@ static int body_boundary(struct span type, char *mark, size_t n)
 	return 0;
 }
 
-/* Behind a boundary: 1 a part follows at *at, 0 it was the last one, -EBADMSG neither: "--mark" as the beginning of
- * a longer line is
- * a boundary to some readers and text to others. */
+/* Behind a boundary: 1 a part follows at *at, 0 it was the last one, -EBADMSG neither: "--mark" as the beginning of a
+ * longer line is a boundary to some readers and text to others. */
 static int body_mark_ends(struct span b, size_t *at)
 {
 	struct span s = span_cut(b, *at, b.n);
@@ -123,8 +121,7 @@ static int body_part(struct span b, size_t at, size_t end, struct span *out)
 }
 
 /* The next boundary at or behind @at; -1: none. One that begins a line only for who takes a bare LF for its end is
- * none of ours, but is
- * one to some readers: -EBADMSG. */
+ * none of ours, but is one to some readers: -EBADMSG. */
 static ssize_t body_mark_next(struct span b, const char *mark, size_t at)
 {
 	ssize_t lf = body_seek(b, span_str(mark + 1), at);

@@ -7,8 +7,7 @@
 #include "sip/sip.h"
 
 /* 1: *out is the description; 0: there is none; -EBADMSG: encoded, of no stated type, two of them, or parts that do
- * not hold
- * together, so that it cannot be known what passes. */
+ * not hold together, so that it cannot be known what passes. */
 int body_sdp(const struct sip_msg *m, struct span *out);
 /* The body of @m with @sdp where @old was (@old is a span of it). Empty when it does not fit @buf. */
 struct span body_replace(const struct sip_msg *m, struct span old, struct span sdp, void *buf,

@@ -1,8 +1,7 @@
 /* sip/call.c -- see call.h: life of a call and what passes in its dialog.
  *
  * In: requests and answers from route.c, media events from offer.c. Out: rewritten messages, ends. Owns struct call,
- * which lives on for
- * CALL_LINGER_MS after its end, for late messages, and as long as a transaction names it. */
+ * which lives on for CALL_LINGER_MS after its end, for late messages, and as long as a transaction names it. */
 #include "sip/call.h"
 
 #include <errno.h>

@@ -2,11 +2,9 @@
  * record-route.
  *
  * In: requests and answers of the dialog (from route.c), media events, silence. Out: rewritten messages through
- * route.c, media actions,
- * BYEs of our own. A call is found by its random id in our token, never by Call-ID. Split: call.c life and SIP side,
- * dialog.c what is
- * recorded of both legs and requests of our own, offer.c offer/answer and media. Bounded by calls_max and
- * calls_user_max. */
+ * route.c, media actions, BYEs of our own. A call is found by its random id in our token, never by Call-ID. Split:
+ * call.c life and SIP side, dialog.c what is recorded of both legs and requests of our own, offer.c offer/answer and
+ * media. Bounded by calls_max and calls_user_max. */
 #ifndef SALLYPORT_SIP_CALL_H
 #define SALLYPORT_SIP_CALL_H
 

@@ -1,8 +1,7 @@
 /* sip/dialog.c -- what a call records of its two legs, and requests of our own made from it.
  *
  * In: messages that made or refreshed the dialog. Out: checks of in-dialog requests; ACK and BYE. The call owns the
- * strings; each is at
- * most URI_MAX, and a longer one counts as not known. */
+ * strings; each is at most URI_MAX, and a longer one counts as not known. */
 #include "sip/call.h"
 
 #include <stdio.h>

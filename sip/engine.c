@@ -1,8 +1,7 @@
 /* sip/engine.c -- life of the engine: configuration, streams, the queue of actions, time, views.
  *
  * In: the caller's events. Out: the action queue. Messages are handed to route.c; media events to call.c. Owns the
- * tables and
- * the scratch buffers; objects in the tables are owned by the file that made them. */
+ * tables and the scratch buffers; objects in the tables are owned by the file that made them. */
 #include "sip/engine_int.h"
 
 #include <errno.h>

@@ -1,26 +1,22 @@
-/* sip/engine.h -- the core's SIP: a transaction-stateful, record-routing proxy with admission, identity, bindings
- * and calls.
+/* sip/engine.h -- the core's SIP: a transaction-stateful, record-routing proxy with admission, identity, bindings, calls.
  * Sans-I/O: input is a message, an event or a time; output is a queue of actions.
  *
  * Data flow:
- *   stream bytes (framed by the caller with sip_msg_parse) -> engine_stream_recv() \
- *   datagram or inside stream message             -> engine_inside_recv() -> [identity, tokens, transaction, SDP,
- * call]
- *   media answers                                 -> engine_media_*()    /        |
- *   time                                          -> engine_tick()                v
- *                                      engine_next_action(): send, admit, open/set/close medium, close stream, log
+ *   stream bytes (framed by the caller)  -> engine_stream_recv() \
+ *   datagram or inside stream message    -> engine_inside_recv() -> identity, tokens, transaction, SDP, call
+ *   media answers                        -> engine_medium_*()    /        |
+ *   time                                 -> engine_tick()                 v
+ *                     engine_next_action(): send, admit, open/set/close medium, close stream, log
  *
- * Owner rules: the engine owns transactions, bindings, calls and their ids; it copies what it keeps from messages.
- * Spans in an
- * action live until the next call into the engine. The caller owns transports: a stream id is the caller's (unique
- * for ever), an inside
- * destination is call server + transport + address. Every table is bounded by struct engine_config; a full one is 503
- * with Retry-After and a counter.
+ * Owner rules: the engine owns transactions, bindings, calls and their ids; it copies what it keeps from messages. Spans
+ * in an action live until the next action is taken. The caller owns transports: a stream id is the caller's (unique for
+ * ever), an inside destination is call server + transport + address. Every table is bounded by struct engine_config; a
+ * full one is 503 with Retry-After and a counter.
  *
- * Split of files: engine.c (dispatch, config, actions), txn.c (RFC 3261 17, RFC 6026), token.c (MACs), binding.c
- * (registrations,
- * admission, nonces), identity.c (From, Route, headers removed), call.c (calls, media, offer/answer), each with its
- * header. */
+ * Split of files: engine.c life, streams, actions; route.c what becomes of a message; register.c and binding.c
+ * registrations and admission; identity.c From and Route; txn.c, txn_match.c transactions; call.c, dialog.c, offer.c,
+ * medium.c, sdes.c, body.c calls; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
+ * timer.c. */
 #ifndef SALLYPORT_ENGINE_H
 #define SALLYPORT_ENGINE_H
 
@@ -97,8 +93,7 @@ struct engine_medium_set { /* mirrors struct media_set of user/media_core.h */
 	enum engine_suite open_suite, seal_suite;
 	uint8_t open_key[46], seal_key[46];
 	struct addr remote_rtp, remote_rtcp;
-	struct addr
-		client; /* where its signalling comes from now: the only source that may latch */
+	struct addr client; /* where its signalling comes from: it alone may latch */
 	bool reopen;
 };
 

@@ -1,8 +1,7 @@
 /* sip/engine_int.h -- what the engine's files share: the engine itself, streams, actions, logs, scratch buffers.
  *
  * In: nothing from outside sip/. Out: helpers of engine.c. The engine owns every object reached from struct engine;
- * each is in one
- * table that finds it and is freed by the file that made it. */
+ * each is in one table that finds it and is freed by the file that made it. */
 #ifndef SALLYPORT_SIP_ENGINE_INT_H
 #define SALLYPORT_SIP_ENGINE_INT_H
 

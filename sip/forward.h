@@ -1,8 +1,7 @@
 /* sip/forward.h -- messages on their way through: copied field by field, a few replaced.
  *
  * In: a parsed message and a struct edit. Out: bytes in the caller's buffer, or -E2BIG. What no edit names is copied
- * byte for
- * byte and in order. No allocation, no state. */
+ * byte for byte and in order. No allocation, no state. */
 #ifndef SALLYPORT_SIP_FORWARD_H
 #define SALLYPORT_SIP_FORWARD_H
 
@@ -29,9 +28,8 @@ struct edit {
 	const struct sip_addr
 		*routes; /* a request: the Route that is left (drop has SIP_H_ROUTE) */
 	unsigned n_routes;
-	/* A response: the request whose Via it gets, and the one whose Record-Route (drop has it), instead of what
-	 * it says itself; NULL:
-	 * its own. */
+	/* A response: the request whose Via it gets, and the one whose Record-Route (drop has it), instead of what it
+	 * says itself; NULL: its own. */
 	const struct sip_msg *way_back, *records;
 };
 

@@ -22,9 +22,8 @@ struct routes {
 	struct token token;
 };
 
-/* Take the Route of @m apart. @s: the client's stream, NULL: from inside. 0; -EPERM: names us with a token that is
- * not ours
- * (out->forged is set, whatever the result); -E2BIG: too many. */
+/* Take the Route of @m apart. @s: the client's stream, NULL: from inside. 0; -EPERM: names us with a token that is not
+ * ours (out->forged is set, whatever the result); -E2BIG: too many. */
 int identity_routes(const struct engine *e, const struct stream *s, const struct sip_msg *m,
 		    struct routes *out);
 

@@ -1,6 +1,5 @@
 /* sip/medium.c -- see medium.h. In: what offer.c decides, the caller's media events. Out: ENGINE_MEDIUM_* actions,
- * events for the
- * call. Owns struct medium from open to close. */
+ * events for the call. Owns struct medium from open to close. */
 #include "sip/medium.h"
 
 #include <stdlib.h>

@@ -1,8 +1,7 @@
 /* sip/medium.h -- one m-line's media: ports on the edge and inside, keys in force.
  *
  * In: opens, sets and closes by offer.c. Out: one ENGINE_MEDIUM_OPEN and one ENGINE_MEDIUM_CLOSE each,
- * ENGINE_MEDIUM_SET between. A
- * medium belongs to the offer that opened it until that is finished, then to the call. */
+ * ENGINE_MEDIUM_SET between. A medium belongs to the offer that opened it until that is finished, then to the call. */
 #ifndef SALLYPORT_SIP_MEDIUM_H
 #define SALLYPORT_SIP_MEDIUM_H
 

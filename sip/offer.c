@@ -1,10 +1,9 @@
 /* sip/offer.c -- offer/answer (RFC 3264) across the two legs of a call, SDES keys (RFC 4568), and the media of a
  * call.
  *
- * In: session descriptions in the order they pass, media events. Out: descriptions for the other side,
- * ENGINE_MEDIUM_* actions. A
- * medium belongs to the offer that opened it until that is finished, then to the call; each is closed once, whatever
- * happens. */
+ * In: session descriptions in the order they pass, media events. Out: descriptions for the other side, ENGINE_MEDIUM_*
+ * actions. A medium belongs to the offer that opened it until that is finished, then to the call; each is closed once,
+ * whatever happens. */
 #include "sip/call.h"
 
 #include <stdlib.h>
@@ -340,8 +339,7 @@ static bool offer_answer_line(struct engine *e, struct call *c, const struct ans
 }
 
 /* Media serve one answerer at a time. A new one takes over; one that came and went gets them back only by its final
- * answer, and then
- * under a new key: a session that starts again with an old key would use its key stream twice. */
+ * answer, and then under a new key: a session that starts again with an old key would use its key stream twice. */
 static bool offer_applies(struct offer *o, uint64_t who, bool final, unsigned *epoch)
 {
 	unsigned i;

@@ -1,8 +1,7 @@
 /* sip/register.c -- REGISTER: what a client may register, which 200 admits it, and taking back what must not stand.
  *
  * In: REGISTER requests of clients and their answers. Out: forwarded REGISTERs with our Path, binding_confirm(), 403
- * in place of a 200
- * that does not admit, and a de-REGISTER of our own behind it. Owns nothing. */
+ * in place of a 200 that does not admit, and a de-REGISTER of our own behind it. Owns nothing. */
 #include "sip/route.h"
 
 #include <errno.h>
@@ -141,8 +140,7 @@ static int reg_key(const struct sip_addr *a, char *buf, size_t n)
 /* ---- credentials and challenges ---- */
 
 /* Whether @m answers a challenge that @server has given @aor within its life. *present: it has credentials at all. A
- * nonce given to
- * somebody else tells nothing: a server may challenge one user and take another at the core's word. */
+ * nonce given to somebody else tells nothing: a server may challenge one user and take another at the core's word. */
 static bool reg_credentials(const struct engine *e, unsigned server, const char *aor,
 			    const struct sip_msg *m, bool *present, uint64_t *out_key)
 {

@@ -157,11 +157,9 @@ void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, boo
 }
 
 /* What a client may not say in an answer: who it is, and which way the answer and the dialog's later requests go
- * inside (call servers
- * follow the Via and the Record-Route of what they get). A challenge would have the inside phone prove its password
- * to the client;
- * only NOTIFY of a call server has reasons to be challenged. False: the request is no longer there, as it was
- * answered. */
+ * inside (call servers follow the Via and the Record-Route of what they get). A challenge would have the inside phone
+ * prove its password to the client; only NOTIFY of a call server has reasons to be challenged. False: the request is
+ * no longer there, as it was answered. */
 static bool route_client_answer(const struct engine *e, const struct txn *t,
 				const struct sip_msg *m, struct edit *ed, struct sip_msg *req,
 				struct sip_msg *sent)

@@ -1,8 +1,7 @@
 /* sip/route.h -- what becomes of a message: local answer, refusal, or on to the other side.
  *
  * In: engine_stream_recv(), engine_inside_recv(), answers from txn.c. Out: transactions made and sent, calls called.
- * Between call.c and
- * txn.c: call.c decides about bodies, route_forward() writes the request. */
+ * Between call.c and txn.c: call.c decides about bodies, route_forward() writes the request. */
 #ifndef SALLYPORT_SIP_ROUTE_H
 #define SALLYPORT_SIP_ROUTE_H
 
@@ -38,8 +37,7 @@ void route_refuse(struct engine *e, const struct peer *up, const struct sip_msg 
 		  const char *text, const char *reason);
 
 /* Challenges of server @server in @m: nonces are remembered, auth-int is taken out of qop, `stale=true` added where
- * wanted.
- * Adds to @ed; @buf is where the new values live. */
+ * wanted. Adds to @ed; @buf is where the new values live. */
 void register_challenge(struct engine *e, unsigned server, const struct sip_msg *m, bool stale,
 			struct edit *ed, char *buf, size_t n);
 void register_request(struct engine *e, struct stream *s, const struct sip_msg *m);

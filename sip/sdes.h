@@ -12,9 +12,8 @@
 const char *sdes_name(enum engine_suite suite);
 size_t sdes_key_len(enum engine_suite suite);
 
-/* Whether line @cr is of @suite and usable: exact key length, no MKI, no parameter that changes the stream. Then
- * @key is its key and salt,
- * zeros behind them. */
+/* Whether line @cr is of @suite and usable: exact key length, no MKI, no parameter that changes the stream. Then @key
+ * is its key and salt, zeros behind them. */
 bool sdes_read(const struct sdp_crypto *cr, enum engine_suite suite, uint8_t key[SDES_KEY_MAX]);
 /* The line to take of those offered: our order decides, not theirs. */
 bool sdes_pick(const struct sdp_media *sm, uint32_t *tag, enum engine_suite *suite,

@@ -1,9 +1,8 @@
 /* sip/table.h -- an intrusive hash table with chaining, for the engine's bounded tables.
  *
  * In: nodes that live inside the caller's objects, and 64-bit hashes made by engine_hash() (keyed, so that a peer
- * cannot aim at
- * a bucket). Out: candidates of a hash; only the caller's own comparison of names decides. The caller owns the
- * objects. */
+ * cannot aim at a bucket). Out: candidates of a hash; only the caller's own comparison of names decides. The caller
+ * owns the objects. */
 #ifndef SALLYPORT_SIP_TABLE_H
 #define SALLYPORT_SIP_TABLE_H
 

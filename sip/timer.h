@@ -1,8 +1,7 @@
 /* sip/timer.h -- the engine's timers: a binary heap over timers that live inside their owners.
  *
  * In: due times in ms. Out: the earliest one. Memory is reserved when an owner is made (timers_reserve), so that
- * setting a
- * timer cannot fail. The owner stops its timers before it goes. */
+ * setting a timer cannot fail. The owner stops its timers before it goes. */
 #ifndef SALLYPORT_SIP_TIMER_H
 #define SALLYPORT_SIP_TIMER_H
 

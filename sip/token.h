@@ -1,8 +1,7 @@
 /* sip/token.h -- tokens that only cores can make and check: in Path, Record-Route and Via branches.
  *
- * In: a kind and the ids it names. Out: base64url text: kind and version (1 byte), core (4), ids (8 or 16), MAC
- * (12), all of
- * HMAC-SHA256 truncated to 96 bits. Stateless: what a token names may be gone. Comparison takes constant time. */
+ * In: a kind and the ids it names. Out: base64url text: kind and version (1 byte), core (4), ids (8 or 16), MAC (12),
+ * all of HMAC-SHA256 truncated to 96 bits. Stateless: what a token names may be gone. Comparison takes constant time. */
 #ifndef SALLYPORT_SIP_TOKEN_H
 #define SALLYPORT_SIP_TOKEN_H
 

@@ -1,8 +1,6 @@
 /* sip/txn.c -- see txn.h. In: messages of one transaction and its timers. Out: messages, route_response(),
- * route_failed().
- * Owns struct txn. An ended transaction is freed by its timer in the next engine_tick(), so that nobody up the call
- * chain holds a
- * freed one. */
+ * route_failed(). Owns struct txn. An ended transaction is freed by its timer in the next engine_tick(), so that
+ * nobody up the call chain holds a freed one. */
 #include "sip/txn.h"
 
 #include <errno.h>
@@ -505,9 +503,8 @@ void txn_server_gone(struct engine *e, unsigned server)
 {
 	struct tnode *n = NULL;
 
-	/* Ended ones are freed by engine_tick() only, so the walk stays valid. If route_failed() makes the table
-	 * grow, the
-	 * walk may miss one; its own timer ends that. */
+	/* Ended ones are freed by engine_tick() only, so the walk stays valid. If route_failed() makes the table grow,
+	 * the walk may miss one; its own timer ends that. */
 	while ((n = table_walk(&e->txns_branch, n))) {
 		struct txn *t = table_entry(n, struct txn, by_branch);
 

@@ -2,10 +2,8 @@
  * side.
  *
  * In: requests and responses that route.c hands on, times. Out: messages in the action queue; route_response() for
- * what has to be
- * passed upstream, route_failed() when no final answer will come. A transaction lives until both sides have ended;
- * it copies the
- * request it was made of. Bounded by transactions_max. */
+ * what has to be passed upstream, route_failed() when no final answer will come. A transaction lives until both sides
+ * have ended; it copies the request it was made of. Bounded by transactions_max. */
 #ifndef SALLYPORT_SIP_TXN_H
 #define SALLYPORT_SIP_TXN_H
 

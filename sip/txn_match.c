@@ -7,8 +7,7 @@
 #include "sip/txn.h"
 
 /* RFC 3261 17.2.3: branch and sent-by of the topmost Via and the method, on this hop; without the magic cookie also
- * Call-ID, CSeq
- * and From tag. */
+ * Call-ID, CSeq and From tag. */
 ssize_t txn_name(const struct peer *up, const struct sip_msg *m, enum sip_method method, char *buf,
 		 size_t cap)
 {

@@ -28,6 +28,7 @@ struct mc_flow {
 	struct medium *medium;
 	uint8_t punch_key[PUNCH_KEY_LEN];
 	bool rtcp, asked, allocated, punched, hashed;
+	bool reopen; /* asked for, and not answered: asked again when the link comes back */
 	struct addr outside, edge;	   /* the edge's public side; its inside port */
 	struct addr punched_from, latched; /* as the edge saw us; the client */
 	uint64_t edge_in, edge_out;	   /* packets, by FlowReport */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 
 #include "user/media_core_int.h"
@@ -69,7 +70,8 @@ static void allocate_flow(struct mc_flow *f, bool reopen)
 	a.client_ip = (ProtobufCBinaryData){16, d->client.ip};
 	a.punch_key = (ProtobufCBinaryData){sizeof(f->punch_key), f->punch_key};
 	a.rtcp_of = f->rtcp ? d->flow[0].id : 0;
-	a.reopen = reopen;
+	f->reopen |= reopen;
+	a.reopen = f->reopen;
 	msg.m_case = SALLYPORT__LINK__M_ALLOCATE;
 	msg.allocate = &a;
 	f->asked = true;
@@ -85,17 +87,22 @@ void mc_allocate(struct medium *d, bool reopen)
 		allocate_flow(&d->flow[i], reopen);
 }
 
-void mc_free_flow(struct mc_flow *f)
+static void free_send(struct media_core *m, struct link_peer *p, uint64_t id)
 {
 	Sallyport__Free fr = SALLYPORT__FREE__INIT;
 	Sallyport__Link msg = SALLYPORT__LINK__INIT;
 
-	if (!f->asked)
-		return;
-	fr.flow = f->id;
+	fr.flow = id;
 	msg.m_case = SALLYPORT__LINK__M_FREE;
 	msg.free = &fr;
-	tell(f->medium, &msg);
+	if (link_send(p, &msg))
+		m->count.link_send++;
+}
+
+void mc_free_flow(struct mc_flow *f)
+{
+	if (f->asked && f->medium->peer)
+		free_send(f->medium->m, f->medium->peer, f->id);
 }
 
 void mc_punch_fire(void *arg)
@@ -183,7 +190,7 @@ static void on_allocated(struct media_core *m, struct mc_flow *f, const Sallypor
 		m->count.moved++;
 	f->outside = outside;
 	f->allocated = true;
-	f->punched = false;
+	f->punched = f->reopen = false;
 	mc_punch_fire(f);
 	if (!d->opened && all_allocated(d))
 		mc_medium_opened(d);
@@ -239,10 +246,26 @@ void media_core_message(struct media_core *m, struct link_peer *p, const Sallypo
 		f = flow_of(m, p, msg->flow_report->flow);
 		if (f)
 			on_report(f, msg->flow_report);
+		else if (!mc_flow_find(m, msg->flow_report->flow))
+			free_send(m, p,
+				  msg->flow_report
+					  ->flow); /* it ended between our Hello and its answer */
 		break;
 	default: /* other modules' */
 		break;
 	}
+}
+
+/* An edge that started again knows no counter: under a new key, no punch that somebody kept is worth anything to it. */
+static void keys_renew(struct medium *d)
+{
+	uint8_t key[PUNCH_KEY_LEN];
+	unsigned i;
+
+	for (i = 0; i < d->flows; i++)
+		if (RAND_bytes(key, sizeof(key)) == 1)
+			memcpy(d->flow[i].punch_key, key, sizeof(key));
+	OPENSSL_cleanse(key, sizeof(key));
 }
 
 void media_core_link_up(struct media_core *m, struct link_peer *p)
@@ -253,6 +276,7 @@ void media_core_link_up(struct media_core *m, struct link_peer *p)
 		if (strcmp(d->edge, link_peer_name(p)))
 			continue;
 		d->peer = p;
+		keys_renew(d);
 		mc_allocate(d, false);
 	}
 }

@@ -1,12 +1,10 @@
 /* selftests/fuzz/fuzz_engine.c -- the SIP engine with a registered client: any messages of both sides in any order.
  *
- * In: records ended by 0xff. First byte: 'c' from the client, 's' from a stranger's stream, 'i' from the call
- * server, 't' time passes,
- * 'f' ports fail from now on, 'd' the client's stream ends. In a message "\n" is CRLF and bytes 1 to 5 stand for
- * what a peer would know: our Path,
- * the Via of our last request inwards and outwards, the two Record-Route URIs. Out: a trap when something written
- * does not parse, a trusted
- * field passed, a medium was not closed once, or something is left in the end. */
+ * In: records ended by 0xff. First byte: 'c' from the client, 's' from a stranger's stream, 'i' from the call server,
+ * 't' time passes, 'f' ports fail from now on, 'd' the client's stream ends. In a message "\n" is CRLF and bytes 1 to
+ * 5 stand for what a peer would know: our Path, the Via of our last request inwards and outwards, the two Record-Route
+ * URIs. Out: a trap when something written does not parse, a trusted field passed, a medium was not closed once, or
+ * something is left in the end. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -50,3 +50,15 @@ check(r.status == 403 and not admitted(), f"403, not {r.start}")
 wait_until(5, "the binding at the call server taken back",
            lambda: "Contact:" not in ns_run("lan", "kamcmd", "-s", f"unix:{E['RUN']}/kamailio.ctl", "ul.lookup", "location", "mallory").stdout)
 PY
+stop kamailio
+kamailio_up SHA256 AUTH_INT
+script <<'PY'
+step("SHA-256; auth-int is taken out of the challenge, since bodies are rewritten")
+b = inside()
+a = outside()
+check(a.challenge["algorithm"] == "SHA-256" and a.challenge["qop"] == "auth", f"{a.challenge}")
+check("int" in b.challenge["qop"], f"the call server offers auth-int: {b.challenge}")
+call = Call(a, b)
+hangup(call.d, b)
+flows_gone()
+PY

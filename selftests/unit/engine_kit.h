@@ -1,8 +1,8 @@
 /* selftests/unit/engine_kit.h -- drives the SIP engine with literal messages and keeps what comes out.
  *
  * In: messages as text with "\n" line ends (Content-Length is added), events, times. Out: queues of messages to each
- * client stream and to
- * the inside, counts of admissions, media, logs. Random numbers come from a counter, time from the test. */
+ * client stream and to the inside, counts of admissions, media, logs. Random numbers come from a counter, time from
+ * the test. */
 #ifndef SALLYPORT_ENGINE_KIT_H
 #define SALLYPORT_ENGINE_KIT_H
 

@@ -1,6 +1,5 @@
-/* selftests/unit/test_engine_call.c -- calls through the engine: both directions, media ports, ends before an
- * answer, limits.
- * In: literal messages of both sides. Out: what the other side gets, media actions, and that nothing is left. */
+/* selftests/unit/test_engine_call.c -- calls through the engine: both directions, media ports, ends before an answer,
+ * limits. In: literal messages of both sides. Out: what the other side gets, media actions, and that nothing is left. */
 #include "selftests/unit/call_kit.h"
 
 static void test_call_out(void **state)

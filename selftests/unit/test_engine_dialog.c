@@ -1,6 +1,6 @@
 /* selftests/unit/test_engine_dialog.c -- dialogs through the engine: reconnecting, what a client may not do in one,
- * two passes of one call, subscriptions.
- * In: literal messages of both sides. Out: what the other side gets, media actions, and that nothing is left. */
+ * two passes of one call, subscriptions. In: literal messages of both sides. Out: what the other side gets, media
+ * actions, and that nothing is left. */
 #include "selftests/unit/call_kit.h"
 
 /* The client's stream dies in a call; on a new one, not yet registered, it may hang up and nothing else. */

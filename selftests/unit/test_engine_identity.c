@@ -1,6 +1,5 @@
-/* selftests/unit/test_engine_identity.c -- what clients may say and where they may send; what call servers may ask
- * of us.
- * In: literal requests. Out: refusals with their reasons and counters, fields removed. */
+/* selftests/unit/test_engine_identity.c -- what clients may say and where they may send; what call servers may ask of
+ * us. In: literal requests. Out: refusals with their reasons and counters, fields removed. */
 #include "selftests/unit/engine_kit.h"
 
 #define OUT(method, uri, from, more)                                                              \

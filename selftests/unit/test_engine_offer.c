@@ -1,6 +1,6 @@
 /* selftests/unit/test_engine_offer.c -- offer/answer through the engine: what is refused, suites and keys, early
- * media, offers in answers, re-INVITE.
- * In: literal messages of both sides. Out: what the other side gets, media actions, and that nothing is left. */
+ * media, offers in answers, re-INVITE. In: literal messages of both sides. Out: what the other side gets, media
+ * actions, and that nothing is left. */
 #include "selftests/unit/call_kit.h"
 
 static void test_offer_refused(void **state)

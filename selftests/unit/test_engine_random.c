@@ -1,7 +1,6 @@
-/* selftests/unit/test_engine_random.c -- long random walks: both sides, the media and the clock do what they like,
- * and in the end
- * nothing is left: no transaction, call, binding; every medium opened once and closed once.
- * In: a seed a walk (printed when a walk fails). Out: the engine's counts. */
+/* selftests/unit/test_engine_random.c -- long random walks: both sides, the media and the clock do what they like, and
+ * in the end nothing is left: no transaction, call, binding; every medium opened once and closed once. In: a seed a
+ * walk (printed when a walk fails). Out: the engine's counts. */
 #include "selftests/unit/call_kit.h"
 
 #define WALKS 120

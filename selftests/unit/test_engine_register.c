@@ -1,6 +1,5 @@
-/* selftests/unit/test_engine_register.c -- REGISTER through the engine: what is forwarded, what admits, what is
- * taken back.
- * In: literal messages. Out: admissions, forwarded messages, bindings. */
+/* selftests/unit/test_engine_register.c -- REGISTER through the engine: what is forwarded, what admits, what is taken
+ * back. In: literal messages. Out: admissions, forwarded messages, bindings. */
 #include "selftests/unit/engine_kit.h"
 
 #define REG(branch, cseq, more)                                                                    \

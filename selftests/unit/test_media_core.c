@@ -696,6 +696,7 @@ static void test_media_silence(void **state)
 static void test_media_link_lost(void **state)
 {
 	struct link_peer again = {"edge1"}, *old;
+	uint8_t key[PUNCH_KEY_LEN];
 	uint64_t flows[2];
 	struct addr moved;
 	struct world w;
@@ -708,6 +709,7 @@ static void test_media_link_lost(void **state)
 	settle(&w, flows, 2);
 	key_medium(&w, 1, SRTP_AEAD_AES_256_GCM);
 	old = &w.edge;
+	memcpy(key, mc_flow_find(w.m, flows[0])->punch_key, sizeof(key));
 	media_core_link_down(w.m, old);
 	sent_clear();
 	w.set.reopen = true;
@@ -719,7 +721,9 @@ static void test_media_link_lost(void **state)
 	assert_int_equal(n_sent, 2);
 	assert_int_equal(sent_allocate(0)->flow, flows[0]);
 	assert_int_equal(sent_allocate(1)->rtcp_of, flows[0]);
-	assert_false(sent_allocate(0)->reopen);
+	/* owed from the time without a link; and a punch of that time opens nothing at an edge that forgot its counter */
+	assert_true(sent_allocate(0)->reopen);
+	assert_memory_not_equal(sent_allocate(0)->punch_key.data, key, sizeof(key));
 	allocated_at(&w, &again, flows[0], "", &moved, 45000);
 	allocated_at(&w, &again, flows[1], "", &w.edge_addr[1], 40001);
 	assert_int_equal(w.opened, 1);
@@ -733,7 +737,40 @@ static void test_media_link_lost(void **state)
 	allocated_at(&w, &again, flows[1], "no-ports", &w.edge_addr[1], 40001);
 	assert_int_equal(w.failed, 0); /* open already: silence will tell */
 	assert_int_equal(w.m->count.realloc_failed, 1);
+	allocated_at(&w, &again, flows[0], "", &moved, 45000);
+	media_core_link_down(w.m, &again);
+	sent_clear();
+	media_core_link_up(w.m, &again);
+	assert_false(sent_allocate(0)->reopen); /* answered */
+	assert_true(sent_allocate(1)->reopen);
 	close(fd);
+	world_free(&w);
+}
+
+/* A flow that ended after Hello had listed it: the edge keeps it, reports it, and is told again. */
+static void test_media_report_of_unknown(void **state)
+{
+	Sallyport__FlowReport r = SALLYPORT__FLOW_REPORT__INIT;
+	Sallyport__Link l = SALLYPORT__LINK__INIT;
+	uint64_t flows[2];
+	struct world w;
+
+	(void)state;
+	world_new(&w, 0, 8, 100);
+	open_medium(&w, 1, true, flows);
+	media_core_link_down(w.m, &w.edge);
+	sent_clear();
+	media_core_close(w.m, 1);
+	assert_int_equal(n_sent, 0);
+	media_core_link_up(w.m, &w.edge);
+	assert_int_equal(n_sent, 0);
+	r.flow = flows[0];
+	l.m_case = SALLYPORT__LINK__M_FLOW_REPORT;
+	l.flow_report = &r;
+	media_core_message(w.m, &w.edge, &l);
+	assert_int_equal(n_sent, 1);
+	assert_int_equal(sent[0]->m_case, SALLYPORT__LINK__M_FREE);
+	assert_int_equal(sent[0]->free->flow, flows[0]);
 	world_free(&w);
 }
 
@@ -782,11 +819,17 @@ static int setup(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_media_allocate),	cmocka_unit_test(test_media_both_ways),
-		cmocka_unit_test(test_media_burst),	cmocka_unit_test(test_media_dropped),
-		cmocka_unit_test(test_media_close),	cmocka_unit_test(test_media_failed),
-		cmocka_unit_test(test_media_max),	cmocka_unit_test(test_media_silence),
-		cmocka_unit_test(test_media_link_lost), cmocka_unit_test(test_media_show),
+		cmocka_unit_test(test_media_allocate),
+		cmocka_unit_test(test_media_both_ways),
+		cmocka_unit_test(test_media_burst),
+		cmocka_unit_test(test_media_dropped),
+		cmocka_unit_test(test_media_close),
+		cmocka_unit_test(test_media_failed),
+		cmocka_unit_test(test_media_max),
+		cmocka_unit_test(test_media_silence),
+		cmocka_unit_test(test_media_link_lost),
+		cmocka_unit_test(test_media_report_of_unknown),
+		cmocka_unit_test(test_media_show),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
