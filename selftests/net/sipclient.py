@@ -460,6 +460,7 @@ class Dialog:
         r = self.ua.response(self.branch, "INVITE", 1)
         Dialog.ack(self, r)
         c = challenge_parse(r.get("proxy-authenticate") or r.get("www-authenticate"))
+        self.challenge = c
         name = "Proxy-Authorization" if r.status == 407 else "Authorization"
         self.auth = [f"{name}: " + digest(c, self.ua.user, self.ua.password, "INVITE", self.target)]
         self.send_invite(self.sdp, self.headers)
@@ -479,6 +480,20 @@ class Dialog:
 
     def bye(self, timeout=5):
         return self.request("BYE", timeout=timeout)
+
+    def send_authorized(self, method, headers=(), body=b"", ctype="application/sdp"):
+        """A request that begins a dialog or stands alone, with credentials when asked for. The branch of the second try."""
+        for _ in range(2):
+            self.cseq += 1
+            self.ua.send(self.lines(method, extra=[*headers, *self.auth]), body, ctype)
+            self.branch = self.ua.last_branch
+            if self.auth:
+                break
+            r = self.ua.response(self.branch, method)
+            check(r.status == 407, r.start)
+            self.challenge = challenge_parse(r.get("proxy-authenticate"))
+            self.auth = ["Proxy-Authorization: " + digest(self.challenge, self.ua.user, self.ua.password, method, self.target)]
+        return self.branch
 
     def cancel(self):
         l = self.lines("CANCEL")
@@ -592,10 +607,10 @@ def inside_answer(inside, invite, sdp, d):
     return rd
 
 
-def exchange(d, other, method, status=200, reason="OK", body=b"", answer=b""):
+def exchange(d, other, method, status=200, reason="OK", body=b"", answer=b"", headers=()):
     """A request in dialog d, answered by Ua `other`. Returns (request as seen, response as seen)."""
     d.cseq += 1
-    d.ua.send(d.lines(method), body)
+    d.ua.send(d.lines(method, extra=headers), body)
     branch = d.ua.last_branch
     req = other.expect(method)
     other.reply(req, status, reason, [f"Contact: {other.contact}"], answer)

@@ -59,6 +59,7 @@ a = outside()
 check(a.challenge["algorithm"] == "SHA-256" and a.challenge["qop"] == "auth", f"{a.challenge}")
 check("int" in b.challenge["qop"], f"the call server offers auth-int: {b.challenge}")
 call = Call(a, b)
+check(call.d.challenge["qop"] == "auth", f"{call.d.challenge}")
 hangup(call.d, b)
 flows_gone()
 PY
