@@ -9,7 +9,8 @@
  *
  * Limits: frame 64 KiB; 64 domains, 200,000 live flows a Hello (5,000 a frame; where there are more, Hello.more says that another
  * Hello of the same session follows, and ops.up() gets them merged into one); control queue 4 MiB (then the connection is
- * dropped: a peer that does not read is dead); pool at most 1,024 a core; 64 connections without a valid Hello, each at most 5 s.
+ * dropped: a peer that does not read is dead); pool at most 1,024 a core; 64 connections without a valid Hello, each at most 5 s;
+ * one more takes the place of the oldest that has shown no core's certificate.
  *
  * link_edge_free() and link_core_free() call no op, and must not be called from within one. ops.open() and link_edge_open() hand
  * over a connection whose ops are set by conn_set_ops() (link_edge_open() does that itself). */
@@ -37,7 +38,7 @@ ssize_t link_frame_unpack(struct span in, Sallyport__Link **out);
 /* What peers made us do; counted since start. */
 struct link_stats {
 	uint64_t accepted, over_pending, refused,
-		no_hello;     /* edge: connections; refused by 64 pending, by Hello, by time */
+		no_hello;     /* edge: connections; beyond 64 pending; refused by Hello, by time */
 	uint64_t early_bytes; /* edge: idle data connections that spoke before Open */
 	uint64_t bad_frames, silent, replaced; /* control connections that ended so */
 	uint64_t data_lost, pool_empty;	    /* idle data connections lost; opens that found none */

@@ -16,6 +16,7 @@ struct link_pending {
 	struct conn *conn;
 	struct link_rx rx;
 	struct loop_timer timer;
+	bool known;		/* its certificate is one of our cores' */
 	Sallyport__Link *hello; /* merged from all that came */
 };
 
@@ -79,8 +80,10 @@ static void pending_up(void *arg)
 
 	for (i = 0; i < l->p.n_cores; i++)
 		if (tls_peer_has_name(conn_tls(d->conn), l->p.cores[i].name))
-			return;
-	pending_refuse_name(d, names_wanted(l, wanted, sizeof(wanted)));
+			break;
+	d->known = i < l->p.n_cores;
+	if (!d->known)
+		pending_refuse_name(d, names_wanted(l, wanted, sizeof(wanted)));
 }
 
 static void pending_reject(struct link_pending *d, const char *reason)
@@ -248,6 +251,20 @@ static void pending_late(void *arg)
 	pending_reject(d, "hello: none in time");
 }
 
+/* All places are taken. Who has shown no certificate for the longest time makes room: silent strangers must not keep a core
+ * out. False: all are cores. */
+static bool pending_make_room(struct link_edge *l)
+{
+	struct link_pending *d, *oldest = NULL;
+
+	for (d = l->pending; d; d = d->next)
+		if (!d->known)
+			oldest = d;
+	if (oldest)
+		conn_abort(pending_free(oldest));
+	return oldest != NULL;
+}
+
 void link_accept(void *arg, int fd)
 {
 	static const struct conn_ops ops = {
@@ -259,14 +276,15 @@ void link_accept(void *arg, int fd)
 				 .handshake_ms = l->times.hello,
 				 .link = true,
 				 .ops = &ops};
-	struct link_pending *d;
+	struct link_pending *d = NULL;
 
 	if (fd < 0)
 		return; /* the loop counts and tries again */
 	l->stats.accepted++;
-	d = l->n_pending < LINK_PENDING_MAX ? calloc(1, sizeof(*d)) : NULL;
+	l->stats.over_pending += l->n_pending >= LINK_PENDING_MAX;
+	if (l->n_pending < LINK_PENDING_MAX || pending_make_room(l))
+		d = calloc(1, sizeof(*d));
 	if (!d) {
-		l->stats.over_pending++;
 		close(fd);
 		return;
 	}

@@ -992,6 +992,31 @@ static void test_link_pending_is_bounded(void **state)
 	world_close(&w);
 }
 
+/* Strangers that connect and say nothing hold all places: the core comes in all the same, long before their time is over. */
+static void test_link_strangers_keep_no_core_out(void **state)
+{
+	struct sockaddr_storage ss;
+	struct world w;
+	int fds[LINK_PENDING_MAX];
+	size_t i;
+
+	(void)state;
+	world_good(&w);
+	w.times.hello = 20000;
+	link_edge_set_times(w.edge, &w.times);
+	for (i = 0; i < LINK_PENDING_MAX; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(
+			connect(fds[i], (struct sockaddr *)&ss, addr_to_sockaddr(&w.addr, &ss)), 0);
+	}
+	dial(&w, &w.core, "core1.example", "edge1.example", &c_ops);
+	assert_true(run_until(&w, pool_full, 3000));
+	assert_true(link_edge_stats(w.edge)->over_pending > 0);
+	for (i = 0; i < LINK_PENDING_MAX; i++)
+		close(fds[i]);
+	world_close(&w);
+}
+
 /* The network forgets packets for a while: in a namespace of our own, the loopback goes down and up again. */
 static bool lo_set(bool up)
 {
@@ -1149,6 +1174,7 @@ int main(void)
 		cmocka_unit_test(test_link_newer_core_replaces),
 		cmocka_unit_test(test_link_edge_restarts),
 		cmocka_unit_test(test_link_pending_is_bounded),
+		cmocka_unit_test(test_link_strangers_keep_no_core_out),
 		cmocka_unit_test(
 			test_link_outage_loses_nothing), /* last: it leaves our namespace */
 	};
