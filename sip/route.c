@@ -525,7 +525,8 @@ static void route_inside_dialog(struct engine *e, const struct peer *up, const s
 	struct binding *b = binding_find(e, ri->token.binding);
 	struct stream *s = c ? call_stream(e, c) : b ? binding_stream(b) : NULL;
 	struct peer down;
-	bool new_body = false;
+	bool new_body =
+		m->body.n != 0; /* of an ACK: what it says of media is for calls known here */
 	struct span body = SPAN("");
 
 	if (c && c->server != up->server) {

@@ -56,19 +56,30 @@ struct inside {
 
 static const char *const transport_names[] = {"udp", "tcp", "tls"};
 
+/* Several call servers may share a host: then the port tells, where it is the one they are reached at. */
+static bool inside_is_at(const struct addr *list, unsigned n, const struct addr *from, bool port)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		if (addr_ip_eq(&list[i], from) && (!port || list[i].port == from->port))
+			return true;
+	return false;
+}
+
 static int inside_server_of(const struct inside *in, const struct addr *from)
 {
-	unsigned i, j;
+	unsigned i;
 
+	for (i = 0; i < in->p.n_servers; i++)
+		if (inside_is_at(in->servers[i].targets, in->servers[i].n_targets, from, true))
+			return (int)i;
 	for (i = 0; i < in->p.n_servers; i++) {
 		const struct inside_server *s = &in->servers[i];
 
-		for (j = 0; j < s->n_sources; j++)
-			if (addr_ip_eq(&s->sources[j], from))
-				return (int)i;
-		for (j = 0; j < s->n_targets; j++)
-			if (addr_ip_eq(&s->targets[j], from))
-				return (int)i;
+		if (inside_is_at(s->sources, s->n_sources, from, false) ||
+		    inside_is_at(s->targets, s->n_targets, from, false))
+			return (int)i;
 	}
 	return -1;
 }

@@ -327,6 +327,27 @@ static void test_hostile_instances(void **state)
 	kit_free(k);
 }
 
+/* After a restart the dialog goes on, but no description of the inside passes in it. */
+static void test_hostile_ack_after_restart(void **state)
+{
+	struct up u = up_call(true);
+	struct kit *k = u.k;
+	struct kit_msg *m;
+
+	(void)state;
+	kit_restart(k);
+	kit_stream(k, 1);
+	kit_register(k, 1, "alice");
+	up_inside(&u, "ACK", 20, CT_SDP ANSWER_INSIDE);
+	m = kit_client_request(k, 1, "ACK");
+	assert_string_equal(kit_body(m), "");
+	assert_string_equal(kit_hdr(k, m, "Content-Type"), "");
+	up_inside(&u, "UPDATE", 21, CT_SDP ANSWER_INSIDE);
+	(void)kit_inside_answer(k, 481);
+	kit_nothing(k);
+	kit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +362,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_instances),
 		cmocka_unit_test(test_hostile_gone_before_ports),
 		cmocka_unit_test(test_hostile_folded_route),
+		cmocka_unit_test(test_hostile_ack_after_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

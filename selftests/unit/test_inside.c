@@ -1,0 +1,132 @@
+/* selftests/unit/test_inside.c -- whose datagram it is: call servers by address and port on loopback, strangers dropped.
+ * In: datagrams from sockets of the test. Out: ops.message() with the server it came from. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "user/inside.h"
+#include "user/log.h"
+
+struct seen {
+	struct loop *loop;
+	unsigned n, server;
+	uint16_t port;
+};
+
+static void on_message(void *arg, const struct engine_inside_src *src, const struct sip_msg *m)
+{
+	struct seen *s = arg;
+
+	assert_true(m->request);
+	s->n++;
+	s->server = src->server;
+	s->port = src->from.port;
+	loop_stop(s->loop);
+}
+
+static void on_failed(void *arg, unsigned server, const char *why)
+{
+	(void)arg;
+	fail_msg("server %u failed: %s", server, why);
+}
+
+static void on_time(void *arg)
+{
+	loop_stop(arg);
+}
+
+/* A socket on @ip at any port. */
+static int udp_at(const char *ip, uint16_t *port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET};
+	socklen_t n = sizeof(a);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(inet_pton(AF_INET, ip, &a.sin_addr), 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	*port = ntohs(a.sin_port);
+	return fd;
+}
+
+static void say(int fd, uint16_t port)
+{
+	static const char text[] =
+		"OPTIONS sip:core SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.2;branch=z9hG4bK1\r\nFrom: "
+		"<sip:a>;tag=1\r\nTo: <sip:core>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+
+	assert_int_equal(inet_pton(AF_INET, "127.0.0.1", &a.sin_addr), 1);
+	assert_int_equal(sendto(fd, text, sizeof(text) - 1, 0, (struct sockaddr *)&a, sizeof(a)),
+			 sizeof(text) - 1);
+}
+
+static void test_inside_server_of(void **state)
+{
+	struct loop_params lp = {
+		.entries = 64, .ops_max = 64, .recv_bufs = 16, .send_bufs = 16, .buf_size = 2048};
+	static const struct inside_ops ops = {on_message, on_failed};
+	char address[2][32], why[200] = "";
+	uint16_t port, ports[4];
+	int fd = udp_at("127.0.0.1", &port);
+	/* two servers on one host, a third socket there, a stranger */
+	int from[4] = {udp_at("127.0.0.2", &ports[0]), udp_at("127.0.0.2", &ports[1]),
+		       udp_at("127.0.0.2", &ports[2]), udp_at("127.0.0.3", &ports[3])};
+	static const unsigned want[4] = {0, 1, 0, 99};
+	struct config_call_server servers[2] = {{.name = "one", .transport = "udp"},
+						{.name = "two", .transport = "udp"}};
+	struct seen s = {};
+	struct inside_params p = {.servers = servers,
+				  .n_servers = 2,
+				  .udp_fd = fd,
+				  .tcp_fd = -1,
+				  .tls_fd = -1,
+				  .message_max = 4096,
+				  .ops = &ops,
+				  .arg = &s};
+	struct loop_timer timer = {.fn = on_time};
+	struct inside *in;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		(void)snprintf(address[i], sizeof(address[i]), "127.0.0.2:%u", ports[i]);
+		servers[i].address = address[i];
+	}
+	assert_int_equal(loop_new(&lp, &s.loop), 0);
+	timer.arg = p.loop = s.loop;
+	if (inside_new(&p, &in, why, sizeof(why)))
+		fail_msg("%s", why);
+	for (i = 0; i < 4; i++) {
+		s.n = 0;
+		s.server = 99;
+		say(from[i], port);
+		loop_timer_set(s.loop, &timer, i == 3 ? 100 : 2000);
+		assert_int_equal(loop_run(s.loop), 0);
+		assert_int_equal(s.server, want[i]);
+		assert_int_equal(s.n, i != 3);
+		assert_true(i == 3 || s.port == ports[i]);
+		close(from[i]);
+	}
+	loop_timer_cancel(s.loop, &timer);
+	inside_free(in);
+	loop_free(s.loop);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_inside_server_of),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
