@@ -201,24 +201,26 @@ static unsigned ctl_columns(const json_t *rows, const char *names[COLUMNS], size
 	return n;
 }
 
-static void ctl_print_rows(const json_t *rows)
+static void ctl_print_rows(const json_t *rows, int indent)
 {
 	const char *names[COLUMNS];
 	size_t widths[COLUMNS], i;
 	unsigned n = ctl_columns(rows, names, widths), c;
 	json_t *row;
 
+	printf("%*s", indent, "");
+	if (!json_array_size(rows))
+		puts("(none)");
 	for (c = 0; c < n; c++)
 		printf("%-*s%s", c + 1 == n ? 0 : (int)widths[c], names[c],
 		       c + 1 == n ? "\n" : "  ");
 	json_array_foreach(rows, i, row)
 	{
+		printf("%*s", indent, "");
 		for (c = 0; c < n; c++)
 			printf("%-*s%s", c + 1 == n ? 0 : (int)widths[c],
 			       ctl_cell(json_object_get(row, names[c])), c + 1 == n ? "\n" : "  ");
 	}
-	if (!json_array_size(rows))
-		puts("(none)");
 }
 
 static void ctl_print(const json_t *v, int indent);
@@ -246,7 +248,7 @@ static void ctl_print_object(const json_t *o, int indent)
 static void ctl_print(const json_t *v, int indent)
 {
 	if (json_is_array(v))
-		ctl_print_rows(v);
+		ctl_print_rows(v, indent);
 	else if (json_is_object(v))
 		ctl_print_object(v, indent);
 	else
@@ -324,9 +326,19 @@ static int ctl_show(const struct ctl_socket *sockets, unsigned n, const char *cm
 	return status;
 }
 
+/* "/run/sallyport/edge.sock" -> "edge" */
+static void ctl_label(const char *path, char *label, size_t n)
+{
+	const char *base = strrchr(path, '/');
+
+	snprintf(label, n, "%s", base ? base + 1 : path);
+	label[strcspn(label, ".")] = 0;
+}
+
 int main(int argc, char **argv)
 {
-	struct ctl_socket one = {"daemon", NULL};
+	char label[64];
+	struct ctl_socket one = {label, NULL};
 	const char *arg = NULL;
 	bool json = false;
 	int c;
@@ -351,6 +363,8 @@ int main(int argc, char **argv)
 	} else if (optind + 1 != argc) {
 		return ctl_usage(2);
 	}
+	if (one.path)
+		ctl_label(one.path, label, sizeof(label));
 	if (one.path)
 		return ctl_show(&one, 1, argv[optind], arg, json);
 	return ctl_show(default_sockets, 2, argv[optind], arg, json);

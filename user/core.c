@@ -529,6 +529,7 @@ static int core_make(struct core *c, char *why, size_t why_n)
 			 strerror(-err));
 		return err;
 	}
+	c->started_ms = loop_now_ms(c->loop);
 	c->timer = (struct loop_timer){.fn = core_tick, .arg = c};
 	err = core_streams_new(c->loop, c->cfg->limits.message_bytes, CORE_STREAMS_MAX,
 			       &core_stream_callbacks, c, &c->streams);

@@ -9,6 +9,7 @@
 #include "user/core_int.h"
 #include "user/keeper.h"
 #include "user/srtp.h"
+#include "user/version.h"
 
 static json_t *hex(uint64_t v)
 {
@@ -67,10 +68,12 @@ static json_t *core_cmd_status(void *arg, const json_t *req)
 	struct core *c = arg;
 
 	(void)req;
-	return json_pack("{s:s, s:s, s:i, s:s, s:o, s:o, s:o, s:o}", "role", "core", "name",
-			 c->cfg->name, "pid", (int)getpid(), "srtp", srtp_backend_text(),
-			 "counters", core_counts(c), "media", media_core_counters(c->media),
-			 "links", core_links(c), "call_servers", inside_show(c->inside));
+	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o}", "role", "core",
+			 "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid", (int)getpid(),
+			 "uptime_s", (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000),
+			 "srtp", srtp_backend_text(), "counters", core_counts(c), "media",
+			 media_core_counters(c->media), "links", core_links(c), "call_servers",
+			 inside_show(c->inside));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)

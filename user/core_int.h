@@ -38,6 +38,7 @@ struct core {
 	bool pumping;
 	uint64_t failed_servers; /* bits: not reached while actions were carried out */
 	uint64_t inside_errors;
+	uint64_t started_ms;
 
 	/* made at start, constant afterwards */
 	struct core_edge *edges;

@@ -427,7 +427,7 @@ pair_up() { # certificates, edge, core, and the link between them
 	wait_for 10 "the link up" link_is_up
 }
 
-# ctl edge|core COMMAND [ARG]: the daemon's answer as JSON, under "daemon".
+# ctl edge|core COMMAND [ARG]: the daemon's answer as JSON, under its name.
 ctl() {
 	local d=$1
 
@@ -438,8 +438,8 @@ ctl() {
 py() {
 	python3 -c 'import json, sys
 d = json.load(sys.stdin)
-if isinstance(d, dict) and list(d) == ["daemon"]:
-	d = d["daemon"]
+if isinstance(d, dict) and list(d) in (["edge"], ["core"]):
+	d = d[list(d)[0]]
 r = eval(sys.argv[1])
 if isinstance(r, bool):
 	sys.exit(0 if r else 1)

@@ -53,17 +53,17 @@ grep -q 'no daemon answered' "$RUN/err" || fail "does not say that nobody answer
 
 # Tables: the union of keys in first-seen order, aligned; what is missing is "-"
 ask 0 '[{"flow":"1f","bytes":7},{"flow":"200","latched":true,"bytes":123456}]' flows
-has 'flow  bytes   latched'
-has '1f    7       -'
-has '200   123456  yes'
+has '  flow  bytes   latched'
+has '  1f    7       -'
+has '  200   123456  yes'
 [ "$(cat "$RUN/asked")" = '{"cmd":"flows"}' ] || fail "asked: $(cat "$RUN/asked")"
 ask 0 '[]' calls
-has '(none)'
+has '  (none)'
 ask 0 '{"name":"e","uptime_s":5,"links":[{"core":"c","state":"up"}],"limits":{"a":1}}' status
 has '  name      e'
 has '  links:'
-has 'core  state'
-has 'c     up'
+has '    core  state'
+has '    c     up'
 ask 0 '{"flow":"1f","rung":"xdp native"}' why 1f
 [ "$(cat "$RUN/asked")" = '{"cmd":"why","arg":"1f"}' ] || fail "asked: $(cat "$RUN/asked")"
 has '  rung  xdp native'
@@ -71,7 +71,7 @@ has '  rung  xdp native'
 # JSON is raw; errors are errors
 ask 0 '{"name":"e"}' -j status 2>/dev/null || true
 run 0 -j -s "$RUN/sock" status
-python3 -c 'import json, sys; assert json.load(open(sys.argv[1])) == {"daemon": {"name": "e"}}' "$RUN/out" || fail "-j"
+python3 -c 'import json, sys; assert json.load(open(sys.argv[1])) == {"sock": {"name": "e"}}' "$RUN/out" || fail "-j"
 ask 1 '{"error":"why: no such id"}' why 7
 grep -q 'no such id' "$RUN/err" || fail "the daemon's error is not shown"
 ask 1 'not json' status
