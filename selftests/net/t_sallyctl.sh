@@ -80,7 +80,7 @@ ask 1 '' status
 # Bytes of a peer do not reach the terminal
 ask 0 '[{"user_agent":"a\u001b]0;evil\u0007b\u009bc\nd"}]' regs
 [ "$(LC_ALL=C tr -d '\n -~' <"$RUN/out" | wc -c)" = 0 ] || fail "control bytes on the terminal"
-has 'a?]0;evil?b??c?d'
+has '  a?]0;evil?b??c?d'
 
 # Certificates
 run 2 pki
