@@ -198,6 +198,7 @@ static int media_start(struct edge *e, char *why, size_t why_n)
 		snprintf(why, why_n, "netlink: %s", strerror(-err));
 		return err;
 	}
+	maps_live_sweep(e->maps);
 	maps_bans_expire(e->maps, e->start_ms * 1000000ull);
 	bp.maps = mp.maps = e->maps;
 	mp.nexthop = e->nexthop;

@@ -408,6 +408,26 @@ void maps_flow_each(const struct maps *m,
 			fn(arg, slot, &f);
 }
 
+unsigned maps_live_sweep(struct maps *m)
+{
+	struct live_flow v;
+	uint64_t key, next;
+	unsigned i, n = 0;
+	bool more;
+
+	more = bpf_map_get_next_key(m->fds.live, NULL, &next) == 0;
+	for (i = 0; more && i < m->slots; i++) {
+		key = next;
+		more = bpf_map_get_next_key(m->fds.live, &key, &next) == 0;
+		if (bpf_map_lookup_elem(m->fds.live, &key, &v))
+			continue;
+		if (v.slot >= m->slots || m->flows[v.slot].status != FLOW_ON ||
+		    m->flows[v.slot].id != key)
+			n += !bpf_map_delete_elem(m->fds.live, &key);
+	}
+	return n;
+}
+
 /* ---- next hops, bans, reasons ------------------------------------------------------------------------------------- */
 
 int maps_next_hop_set(struct maps *m, uint32_t index, const struct maps_next_hop *nh)

@@ -73,6 +73,8 @@ int maps_next_hop_set(struct maps *m, uint32_t index,
 		      const struct maps_next_hop *nh); /* index 1..1023 */
 int maps_ban_set(struct maps *m, const struct addr *prefix, unsigned len, uint64_t until_ns);
 int maps_ban_clear(struct maps *m, const struct addr *prefix, unsigned len);
+/* Delete entries of live that no flow stands behind: of a worker that was killed between two steps. Returns their number. */
+unsigned maps_live_sweep(struct maps *m);
 /* Delete bans that are over, also those of a worker that is gone. Returns their number. */
 unsigned maps_bans_expire(struct maps *m, uint64_t now_ns);
 

@@ -143,6 +143,17 @@ static void deadline_over(void *arg)
 
 /* ---- the client's connection ---- */
 
+/* A name as the client says it, with nothing in it that a terminal, a log or JSON would stumble over (a stream with bytes that
+ * are not UTF-8 could not be shown at all). */
+static void sni_copy(char *to, size_t n, const char *from)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < n && from[i]; i++)
+		to[i] = from[i] > ' ' && from[i] < 0x7f ? from[i] : '?';
+	to[i] = 0;
+}
+
 static void client_up(void *arg)
 {
 	struct stream *s = arg;
@@ -150,7 +161,7 @@ static void client_up(void *arg)
 
 	snprintf(s->tls_version, sizeof(s->tls_version), "%s", tls_version(tls));
 	snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%s", tls_cipher(tls));
-	snprintf(s->sni, sizeof(s->sni), "%.63s", tls_sni(tls));
+	sni_copy(s->sni, sizeof(s->sni), tls_sni(tls));
 	s->in = malloc(s->all->in_max);
 	if (!s->in) {
 		stream_end(s, false, "out of memory");

@@ -205,7 +205,18 @@ check(s["admitted"] and s["state"] == "admitted" and s["rung"] == "user TLS", s)
 check(admin("why", sid)["reason"], "why")
 check(admin("status")["streams"]["unadmitted"] == 0, "not counted any more")
 
+print("== a name that is not UTF-8 hides no stream")
+n = admin("status")["streams"]["streams"]
+odd = subprocess.Popen(["openssl", "s_client", "-quiet", "-connect", "%s:%d" % EDGE, "-servername", b"\xffx\x1b"],
+                       stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+wait(3, "shown", lambda: "?x?" in [r["sni"] for r in admin("streams")])
+check(len(admin("streams")) == n + 1, "all of them")
+odd.kill()
+odd.wait()
+wait(3, "gone", lambda: admin("status")["streams"]["streams"] == n)
+
 print("== ends: clean, truncated, by the core, revoked")
+cut = admin("status")["streams"]["truncated"]
 time.sleep(4.5)
 check(quiet("^(end|reset)"), "an admitted stream has no deadline")
 a.t.unwrap()
@@ -225,6 +236,14 @@ c = Client()
 c.send(msg("REGISTER"))
 sid = opened()
 event("^data")
+tell(f"close {sid}")
+tell(f"admit {sid}")  # crossed it: no way back
+check(c.over(), "closed")
+event(r"^end %s" % sid)
+c = Client()
+c.send(msg("REGISTER"))
+sid = opened()
+event("^data")
 c.t.settimeout(0.3)
 try:
     c.t.recv(1)  # the session tickets: unread they would turn our FIN into a RST
@@ -233,7 +252,7 @@ except TimeoutError:
 os.close(c.t.detach())
 event(r"^close %s client: truncated" % sid)
 event(r"^reset %s" % sid)
-check(admin("status")["streams"]["truncated"] == 1, "counted")
+check(admin("status")["streams"]["truncated"] == cut + 1, "counted")
 
 print("== refused: domain, garbage, length, too long, caps")
 n0 = len(re.findall("^open ", log("fakecore"), re.M))

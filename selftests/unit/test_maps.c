@@ -300,6 +300,30 @@ static void test_maps_each_after_restart(void **state)
 	maps_close(again);
 }
 
+/* A worker killed between live and the flow's status, both ways, leaves an entry that nobody would ever delete. */
+static void test_maps_live_sweep(void **state)
+{
+	struct kit *k = kit_or_skip(state);
+	const struct live_flow off = {.slot = 5}, beyond = {.slot = PAIRS * RANGE},
+			       others = {.slot = 3};
+	struct maps_flow f = flow_of(77);
+	struct live_flow v;
+	uint64_t id;
+
+	assert_int_equal(maps_flow_install(k->m, 3, &f), 0);
+	id = 1001;
+	assert_int_equal(bpf_map_update_elem(k->fds.live, &id, &off, BPF_ANY), 0);
+	id = 1002;
+	assert_int_equal(bpf_map_update_elem(k->fds.live, &id, &beyond, BPF_ANY), 0);
+	id = 1003;
+	assert_int_equal(bpf_map_update_elem(k->fds.live, &id, &others, BPF_ANY), 0);
+	assert_int_equal(maps_live_sweep(k->m), 3);
+	assert_int_equal(maps_live_sweep(k->m), 0);
+	assert_int_equal(bpf_map_lookup_elem(k->fds.live, &f.id, &v), 0);
+	assert_int_equal(v.slot, 3);
+	maps_flow_free(k->m, 3);
+}
+
 static void test_maps_hops_bans_reasons(void **state)
 {
 	struct kit *k = kit_or_skip(state);
@@ -345,6 +369,7 @@ int main(void)
 		cmocka_unit_test(test_maps_flow_life),
 		cmocka_unit_test(test_maps_report),
 		cmocka_unit_test(test_maps_each_after_restart),
+		cmocka_unit_test(test_maps_live_sweep),
 		cmocka_unit_test(test_maps_hops_bans_reasons),
 	};
 
