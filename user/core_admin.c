@@ -114,16 +114,33 @@ static json_t *core_cmd_streams(void *arg, const json_t *req)
 	return l.list;
 }
 
+/* The binding's key "i:<urn:...>;REG-ID" as its two columns; a binding by Contact alone has neither. */
+static void core_instance(const char *key, char *instance, size_t n, const char **reg_id)
+{
+	const char *end = strrchr(key, ';');
+
+	*reg_id = "";
+	snprintf(instance, n, "none");
+	if (strncmp(key, "i:", 2) || !end)
+		return;
+	snprintf(instance, n, "%.*s", (int)(end - key - 2), key + 2);
+	*reg_id = end + 1;
+}
+
 static void core_binding_row(void *arg, const struct engine_binding_view *v)
 {
 	struct core_list *l = arg;
 	uint64_t now = loop_now_ms(l->c->loop);
+	char instance[256];
+	const char *reg_id;
 
+	core_instance(v->instance, instance, sizeof(instance), &reg_id);
 	json_array_append_new(
 		l->list,
-		json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:s}", "aor", v->aor, "instance",
-			  v->instance, "contact", v->contact, "call_server", v->server, "stream",
-			  v->stream ? hex(v->stream) : json_string("none"), "expires_s",
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s}", "aor", v->aor, "instance",
+			  instance, "reg_id", reg_id, "contact", v->contact, "call_server",
+			  v->server, "stream", v->stream ? hex(v->stream) : json_string("none"),
+			  "expires_s",
 			  (json_int_t)(v->expires_ms > now ? (v->expires_ms - now) / 1000 : 0),
 			  "user_agent", v->user_agent));
 }
