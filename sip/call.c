@@ -12,6 +12,7 @@
 #include "sip/route.h"
 
 #define USER_DIALOGS_MAX 32
+#define USER_CALLS_KEPT	 16 /* times calls_user_max: with those that have ended and linger */
 #define MEDIA_WAIT_MS	 10000
 
 /* ---- life ---- */
@@ -84,7 +85,9 @@ static bool call_allowed(struct engine *e, const struct call_from *f)
 {
 	const struct user *u = f->b ? f->b->user : NULL;
 
-	if (!u || e->stats.calls >= e->c.calls_max || e->calls.n >= 2ull * e->c.calls_max)
+	if (!u || e->stats.calls >= e->c.calls_max || e->calls.n >= 2ull * e->c.calls_max ||
+	    u->refs >= USER_BINDINGS_MAX + USER_DIALOGS_MAX +
+			       (uint64_t)USER_CALLS_KEPT * e->c.calls_user_max)
 		return false;
 	if (f->plain && u->dialogs >= USER_DIALOGS_MAX)
 		call_drop_oldest(e, u);

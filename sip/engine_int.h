@@ -13,6 +13,7 @@
 #define STREAM_BINDINGS_MAX 16
 #define STREAM_TXNS_MAX	    64 /* pending requests of one client; 8 before it is admitted */
 #define STREAM_TXNS_NEW	    8
+#define STREAM_TXNS_KEPT    512 /* with those that are answered and live on for what may still come */
 #define AOR_MAX		    256
 #define URI_MAX		    1024 /* a recorded URI, From or To value */
 
@@ -55,6 +56,7 @@ struct stream {
 	struct binding *bindings[STREAM_BINDINGS_MAX];
 	struct txn *txns; /* those with one end here */
 	unsigned n_txns;  /* of them, requests of the client that go on */
+	unsigned n_kept;  /* and those that are answered */
 };
 
 struct pending { /* an action in the queue; data is freed with it */

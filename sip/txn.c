@@ -39,7 +39,12 @@ static void txn_uncount(const struct engine *e, struct txn *t)
 
 static void txn_unlink_stream(const struct engine *e, struct txn *t)
 {
+	struct stream *s = t->kept ? engine_stream(e, t->up.stream) : NULL;
+
 	txn_uncount(e, t);
+	if (s)
+		s->n_kept--;
+	t->kept = false;
 	if (!t->stream_prev)
 		return;
 	*t->stream_prev = t->stream_next;
@@ -189,7 +194,8 @@ struct txn *txn_new_server(struct engine *e, const struct peer *up, const struct
 	ssize_t n = txn_name(up, m, m->method, name, sizeof(name));
 	struct txn *t;
 
-	if (s && s->n_txns >= (s->admitted ? STREAM_TXNS_MAX : STREAM_TXNS_NEW)) {
+	if (s && (s->n_txns >= (s->admitted ? STREAM_TXNS_MAX : STREAM_TXNS_NEW) ||
+		  s->n_kept >= STREAM_TXNS_KEPT)) {
 		e->stats.refused_full++;
 		return NULL;
 	}
@@ -197,9 +203,11 @@ struct txn *txn_new_server(struct engine *e, const struct peer *up, const struct
 	if (!t)
 		return NULL;
 	t->up = *up;
-	t->counted = s != NULL;
-	if (s)
+	t->counted = t->kept = s != NULL;
+	if (s) {
 		s->n_txns++;
+		s->n_kept++;
+	}
 	if (blob_set(&t->name, span_of(name, (size_t)n)) || blob_set(&t->req, m->whole)) {
 		txn_free(e, t);
 		return NULL;

@@ -24,7 +24,7 @@ enum txn_use { TXN_PROXY, TXN_REGISTER, TXN_OWN /* a request of our own: its ans
 struct txn {
 	struct tnode by_branch, by_name;
 	uint64_t id; /* in our branch; a CANCEL has its INVITE's */
-	bool is_cancel, named, counted;
+	bool is_cancel, named, counted, kept;
 	enum sip_method method;
 	enum txn_use use;
 	struct peer up, down;

@@ -348,6 +348,49 @@ static void test_hostile_ack_after_restart(void **state)
 	kit_free(k);
 }
 
+/* What has failed lives on for 32 s, so one client's failures must not fill the tables for all. */
+static void test_hostile_failures_without_end(void **state)
+{
+	struct kit *k = kit_new();
+	struct kit_msg *m;
+	unsigned i, full = 0;
+
+	(void)state;
+	k->c.calls_user_max = 1; /* 16 + 64 calls that linger; the table has room for 100 */
+	kit_restart(k);
+	kit_stream(k, 1);
+	kit_register(k, 1, "alice");
+	kit_stream(k, 2);
+	kit_register(k, 2, "carol");
+	for (i = 0; i < 600; i++) {
+		kit_client(
+			k, 1,
+			"%s sip:bob@stand.test SIP/2.0\nVia: SIP/2.0/TLS a:1;branch=z9hG4bKm%u\n"
+			"From: <sip:alice@stand.test>;tag=1\nTo: <sip:bob@stand.test>\nCall-ID: m\n"
+			"CSeq: %u %s\nMax-Forwards: 70\n" CONTACT_A,
+			i < 200 ? "INVITE" : "MESSAGE", i, i + 1, i < 200 ? "INVITE" : "MESSAGE");
+		m = kit_to_inside(k);
+		if (m)
+			kit_inside(k, "%s", kit_answer(k, m, "404 Not Found", "s"));
+		while ((m = kit_to_inside(k)))
+			assert_int_equal(m->m.method, SIP_M_ACK);
+		while ((m = kit_to_client(k, 1)))
+			full += m->m.status == 503;
+		if (i == 199)
+			assert_in_range(full, 115, 125);
+	}
+	assert_in_range(full, 121, 140);
+	assert_in_range(engine_stats(k->e)->transactions, 400, 512);
+	kit_client(k, 2,
+		   "INVITE sip:bob@stand.test SIP/2.0\nVia: SIP/2.0/TLS a:1;branch=z9hG4bKc\n"
+		   "From: <sip:carol@stand.test>;tag=1\nTo: <sip:bob@stand.test>\nCall-ID: c\n"
+		   "CSeq: 1 INVITE\nMax-Forwards: 70\n" CONTACT_A);
+	(void)kit_client_answer(k, 2, 100);
+	(void)kit_inside_request(k, "INVITE");
+	kit_settled(k);
+	kit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_gone_before_ports),
 		cmocka_unit_test(test_hostile_folded_route),
 		cmocka_unit_test(test_hostile_ack_after_restart),
+		cmocka_unit_test(test_hostile_failures_without_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
