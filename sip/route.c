@@ -12,6 +12,7 @@
 #define SESSION_REFRESH	  "Session-Expires: 1800;refresher=uac\r\nRequire: timer\r\n"
 #define RETRY_AFTER	  "Retry-After: 10\r\n"
 #define ROUTE_LINE	  1024
+#define CSEQ_ROOM	  1024 /* below 2^31: for BYEs of our own in the name of either party */
 
 static const char *route_transport(enum engine_transport t, bool upper)
 {
@@ -360,6 +361,10 @@ static bool route_common(struct engine *e, const struct peer *up, const struct s
 	}
 	if (m->max_forwards == 0) {
 		route_refuse(e, up, m, 483, "Too Many Hops", "max-forwards");
+		return true;
+	}
+	if (m->cseq > INT32_MAX - CSEQ_ROOM && m->method != SIP_M_REGISTER) {
+		route_refuse(e, up, m, 400, "CSeq Too High", "cseq");
 		return true;
 	}
 	if (sip_header_find(m, SIP_H_PROXY_REQUIRE, 0,

@@ -391,6 +391,27 @@ static void test_hostile_failures_without_end(void **state)
 	kit_free(k);
 }
 
+/* With the highest CSeq there would be none left for the BYE that ends a silent call. */
+static void test_hostile_cseq(void **state)
+{
+	struct up u = up_call(true);
+	struct kit *k = u.k;
+	struct kit_msg *m;
+
+	(void)state;
+	up_client(&u, 1, "INFO", 2147483647, "");
+	(void)kit_client_answer(k, 1, 400);
+	up_client(&u, 1, "INFO", 2147482623, "");
+	m = kit_inside_request(k, "INFO");
+	kit_inside(k, "%s", kit_answer(k, m, "200 OK", NULL));
+	(void)kit_client_answer(k, 1, 200);
+	engine_medium_silent(k->e, k->media[0].id, k->now);
+	kit_drain(k);
+	m = kit_inside_request(k, "BYE");
+	assert_int_equal(m->m.cseq, 2147482624);
+	kit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +428,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_folded_route),
 		cmocka_unit_test(test_hostile_ack_after_restart),
 		cmocka_unit_test(test_hostile_failures_without_end),
+		cmocka_unit_test(test_hostile_cseq),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
