@@ -19,6 +19,21 @@ static json_t *hex(uint64_t v)
 	return json_string(text);
 }
 
+/* Words of a peer. They need not be UTF-8, and the end may be half a character: JSON would refuse the whole row. */
+static json_t *words(const char *text)
+{
+	json_t *j = json_string(text);
+	char safe[512];
+	size_t i;
+
+	if (j)
+		return j;
+	for (i = 0; i + 1 < sizeof(safe) && text && text[i]; i++)
+		safe[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+	safe[i] = 0;
+	return json_string(safe);
+}
+
 static json_t *core_links(const struct core *c)
 {
 	json_t *list = json_array();
@@ -137,12 +152,12 @@ static void core_binding_row(void *arg, const struct engine_binding_view *v)
 	core_instance(v->instance, instance, sizeof(instance), &reg_id);
 	json_array_append_new(
 		l->list,
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s}", "aor", v->aor, "instance",
-			  instance, "reg_id", reg_id, "contact", v->contact, "call_server",
-			  v->server, "stream", v->stream ? hex(v->stream) : json_string("none"),
-			  "expires_s",
+		json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:I, s:o}", "aor", words(v->aor),
+			  "instance", words(instance), "reg_id", words(reg_id), "contact",
+			  words(v->contact), "call_server", v->server, "stream",
+			  v->stream ? hex(v->stream) : json_string("none"), "expires_s",
 			  (json_int_t)(v->expires_ms > now ? (v->expires_ms - now) / 1000 : 0),
-			  "user_agent", v->user_agent));
+			  "user_agent", words(v->user_agent)));
 }
 
 static json_t *core_cmd_regs(void *arg, const json_t *req)
@@ -163,13 +178,13 @@ static void core_call_row(void *arg, const struct engine_call_view *v)
 
 	for (i = 0; i < v->n_media && i < 8; i++)
 		json_array_append_new(media, hex(v->media[i]));
-	json_array_append_new(l->list,
-			      json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:o}",
-					"call", hex(v->call), "direction", v->direction, "state",
-					v->state, "user", v->user, "from", v->from, "to", v->to,
-					"suite", v->suite, "stream", hex(v->stream), "age_s",
-					(json_int_t)((now - v->since_ms) / 1000), "call_id",
-					v->call_id, "media", media));
+	json_array_append_new(
+		l->list, json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:I, s:o, s:o}",
+				   "call", hex(v->call), "direction", v->direction, "state",
+				   v->state, "user", words(v->user), "from", words(v->from), "to",
+				   words(v->to), "suite", v->suite, "stream", hex(v->stream),
+				   "age_s", (json_int_t)((now - v->since_ms) / 1000), "call_id",
+				   words(v->call_id), "media", media));
 }
 
 static json_t *core_cmd_calls(void *arg, const json_t *req)
