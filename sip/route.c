@@ -106,6 +106,9 @@ static void route_edit(const struct engine *e, const struct peer *up, const stru
 		ed->drop |= IDENTITY_DROP;
 		ed->trusted = &e->c.servers[down->server];
 	}
+	/* A digest that the call server did not take out is as good as the password's hash to who guesses. */
+	if (down->kind == PEER_STREAM && m->method != SIP_M_NOTIFY)
+		ed->drop |= SIP_BIT(SIP_H_AUTHORIZATION) | SIP_BIT(SIP_H_PROXY_AUTHORIZATION);
 	ed->received = txn_source(e, up);
 	ed->max_forwards = m->max_forwards < 0 ? 70 : m->max_forwards - 1;
 }

@@ -49,8 +49,11 @@ static void test_hostile_answer_challenge(void **state)
 	struct kit_msg *m;
 
 	(void)state;
-	up_inside(&u, "BYE", 90, "");
+	up_inside(&u, "BYE", 90,
+		  "Authorization: Digest a=\"b\"\nProxy-Authorization: Digest a=\"b\"\n");
 	m = kit_client_request(k, 1, "BYE");
+	assert_string_equal(kit_hdr(k, m, "Authorization"), "");
+	assert_string_equal(kit_hdr(k, m, "Proxy-Authorization"), "");
 	kit_client(k, 1, "%s%s", kit_answer(k, m, "407 Proxy Authentication Required", NULL),
 		   challenge);
 	m = kit_inside_answer(k, 407);
