@@ -9,6 +9,8 @@
 #include "sip/identity.h"
 #include "sip/txn.h"
 
+#define ROUTE_RETRY_AFTER "Retry-After: 10\r\n" /* of a 503: a field for txn_reply() */
+
 /* An answer of @t is to be passed upstream. */
 void route_response(struct engine *e, struct txn *t, const struct sip_msg *m);
 /* @t will get no final answer (or none that may pass): answer @status upstream, end what hung on it. */

@@ -2,8 +2,8 @@
 # that needs it. The edge's list has no policy code on purpose: selftests/unit/edge-nm proves it.
 
 SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
-ENGINE := sip/binding sip/body sip/call sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/register sip/route sip/sdes \
-	sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
+ENGINE := sip/binding sip/body sip/call sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/register sip/route \
+	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 
 BASE := user/account user/addr user/admin user/config user/config_lines user/conn user/keeper user/keeper_open user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
