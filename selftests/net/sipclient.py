@@ -402,7 +402,7 @@ class Dialog:
         self.call_id, self.cseq, self.routes = uuid.uuid4().hex, 1, []
         self.local = f"{from_ or '<' + ua.aor + '>'};tag={uuid.uuid4().hex[:10]}"
         self.remote = f"<{uri}>"
-        self.auth, self.sdp, self.headers = [], b"", []
+        self.auth, self.sdp, self.headers, self.ctype = [], b"", [], "application/sdp"
 
     def from_invite(self, m, tag):
         self.call_id, self.remote, self.local = m.get("call-id"), m.get("from"), m.get("to") + f";tag={tag}"
@@ -417,7 +417,7 @@ class Dialog:
     def send_invite(self, sdp, headers=()):
         self.sdp, self.headers = sdp, list(headers)
         self.cseq += 1
-        self.ua.send(self.lines("INVITE", extra=self.headers + self.auth), sdp)
+        self.ua.send(self.lines("INVITE", extra=self.headers + self.auth), sdp, self.ctype)
         self.branch = self.ua.last_branch
 
     def ack(self, r):
@@ -607,10 +607,10 @@ def inside_answer(inside, invite, sdp, d):
     return rd
 
 
-def exchange(d, other, method, status=200, reason="OK", body=b"", answer=b"", headers=()):
+def exchange(d, other, method, status=200, reason="OK", body=b"", answer=b"", headers=(), ctype="application/sdp"):
     """A request in dialog d, answered by Ua `other`. Returns (request as seen, response as seen)."""
     d.cseq += 1
-    d.ua.send(d.lines(method, extra=headers), body)
+    d.ua.send(d.lines(method, extra=headers), body, ctype)
     branch = d.ua.last_branch
     req = other.expect(method)
     other.reply(req, status, reason, [f"Contact: {other.contact}"], answer)

@@ -1,0 +1,288 @@
+#!/bin/bash
+# t_shapes.sh -- every shape of a SIP session in every direction: the right messages, the right tones, and nothing left behind
+#
+#	203.0.113.50 alice --+                                          +-- Kamailio 10.20.0.30
+#	203.0.113.51 carol --+--tls-- edge (dmz) ==link== core (inside) --+-- bob 10.20.0.40
+set -eu
+. "$(dirname "$0")/lib.sh"
+net_isolate "$@"
+need kamailio nft ethtool
+net_up
+kamailio_up
+pair_up
+script <<'PY'
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+
+
+class Party:
+    """One end of a cell: what it offers and answers, what it must see, its media."""
+
+    def __init__(self, ua, port, hz):
+        self.ua, self.port, self.hz, self.out = ua, port, hz, ua.transport == "tls"
+        self.fresh()
+
+    def fresh(self):
+        self.tx, self.rx, self.to, self.version = (SUITE, new_key(SUITE)) if self.out else None, None, None, 0
+
+    def offer(self, extra=()):
+        self.version += 1
+        return make_sdp(self.ua.ip, self.port, [self.tx] if self.out else (), version=self.version, extra=extra)
+
+    def answer(self, extra=()):
+        self.version += 1
+        make = (lambda *a, **k: srtp_answer(a[0], a[1], self.seen, self.tx, **k)) if self.out else make_sdp
+        return make(self.ua.ip, self.port, version=self.version, extra=extra)
+
+    def sees(self, body):
+        """A description from the other side: of our own addresses, SRTP outside, RTP inside. Returns it."""
+        s = self.seen = Sdp(body)
+        check((s.proto, s.ip) == (("RTP/SAVP", E["EDGE_OUT"]) if self.out else ("RTP/AVP", E["CORE_LAN"])), s.text)
+        check(bool(s.crypto) == self.out, s.text)
+        self.to, self.rx = s.addr, s.key(SUITE) if self.out else None
+        return s
+
+    def rtp(self):
+        return Rtp(self.ua.ns, f"{self.ua.ip}:{self.port}", self.to, 1, self.hz, self.tx, self.rx, 300)
+
+
+def talk(x, y):
+    """Both hear the other's tone, and no packet is missing."""
+    rx, ry = [r.result() for r in (x.rtp(), y.rtp())]
+    tones(rx, ry, y.hz, x.hz, 0.5)
+    check(rx["lost"] == 0 and ry["lost"] == 0, f"{rx} {ry}")
+
+
+def begin(x, y, body, headers=(), ctype="application/sdp"):
+    d = Dialog(x.ua, y.ua.aor)
+    d.ctype = ctype
+    d.send_invite(body, headers)
+    d.challenged()
+    d.invite_cseq = d.cseq
+    return d, y.ua.expect("INVITE")
+
+
+def contact(y, *more):
+    return [f"Contact: {y.ua.contact}", *more]
+
+
+def accept(d, y, i, body=b"", ack=b""):
+    """200, ACK. The callee's dialog, with .ok and .ack_seen."""
+    y.ua.reply(i, 200, "OK", contact(y), body, totag="t")
+    rd = Dialog(y.ua, i.uris("contact")[0])
+    rd.from_invite(i, "t")
+    rd.ok = d.final(ack=False)
+    check(rd.ok.status == 200, rd.ok.start)
+    d.ua.send(d.lines("ACK", cseq=d.invite_cseq, extra=d.auth), ack(rd.ok) if ack else b"")
+    rd.ack_seen = y.ua.expect("ACK")
+    return rd
+
+
+def established(x, y, extra=()):
+    d, i = begin(x, y, x.offer(extra))
+    y.sees(i.body)
+    rd = accept(d, y, i, y.answer())
+    x.sees(rd.ok.body)
+    check(not rd.ack_seen.body, rd.ack_seen.text())
+    return d, rd
+
+
+# ---- the shapes --------------------------------------------------------------------------------------------------------
+
+def no_sdp(x, y):
+    d, i = begin(x, y, b"")
+    check(not i.body, i.text())
+
+    def answer(ok):
+        x.sees(ok.body)
+        return x.answer()
+    rd = accept(d, y, i, y.offer(), answer)
+    y.sees(rd.ack_seen.body)
+    talk(x, y)
+    hangup(d, y.ua)
+
+
+def reliably(d, y, i, body, answer=None):
+    """A 183 under 100rel and its PRACK, with the answer to `body` if it was an offer. (183 as seen, PRACK as seen)"""
+    check("100rel" in i.get("supported"), i.text())
+    y.ua.reply(i, 183, "Session Progress", contact(y, "Require: 100rel", "RSeq: 7001"), body, totag="t")
+    r = d.provisional(183)
+    check(r.get("require") == "100rel" and r.get("rseq") == "7001", r.text())
+    d.learn(r)
+    rack = f"7001 {d.invite_cseq} INVITE"
+    q, p = exchange(d, y.ua, "PRACK", body=answer(r) if answer else b"", headers=[f"RAck: {rack}"])
+    check(p.status == 200 and q.get("rack") == rack, q.text())
+    return r, q
+
+
+def prack(x, y):
+    d, i = begin(x, y, x.offer(), ["Supported: 100rel"])
+    y.sees(i.body)
+    r, q = reliably(d, y, i, y.answer())
+    x.sees(r.body)
+    check(not q.body, q.text())
+    talk(x, y)
+    rd = accept(d, y, i)
+    check(not rd.ok.body, rd.ok.text())
+    hangup(d, y.ua)
+
+
+def prack_answer(x, y):
+    d, i = begin(x, y, b"", ["Supported: 100rel"])
+    check(not i.body, i.text())
+
+    def answer(r):
+        x.sees(r.body)
+        return x.answer()
+    _, q = reliably(d, y, i, y.offer(), answer)
+    y.sees(q.body)
+    talk(x, y)
+    check(not accept(d, y, i).ok.body, "no description in the 200")
+    hangup(d, y.ua)
+
+
+def update(x, y):
+    d, rd = established(x, y)
+    for a, b, dlg in ((x, y, d), (y, x, rd)):
+        a.port += 10
+        dlg.cseq += 1
+        dlg.ua.send(dlg.lines("UPDATE"), a.offer())
+        branch = dlg.ua.last_branch
+        q = b.ua.expect("UPDATE")
+        b.sees(q.body)
+        b.ua.reply(q, 200, "OK", contact(b), b.answer())
+        r = dlg.ua.response(branch, "UPDATE")
+        check(r.status == 200, r.start)
+        a.sees(r.body)
+    talk(x, y)
+    hangup(rd, x.ua)
+
+
+def early(x, y):
+    d, i = begin(x, y, x.offer())
+    y.sees(i.body)
+    body = y.answer()
+    y.ua.reply(i, 183, "Session Progress", contact(y), body, totag="t")
+    first = x.sees(d.provisional(183).body)
+    talk(x, y)
+    rd = accept(d, y, i, body)
+    again = x.sees(rd.ok.body)
+    check(again.addr == first.addr and again.crypto == first.crypto, "the same media in the 200")
+    hangup(d, y.ua)
+
+
+def refer(x, y):
+    d, rd = established(x, y)
+    to = f"<sip:dave@{DOMAIN};method=INVITE?Subject=blind>"
+    q, r = exchange(rd, x.ua, "REFER", 202, "Accepted", headers=[f"Refer-To: {to}", f"Referred-By: <{y.ua.aor}>"])
+    check(r.status == 202 and q.get("refer-to") == to and q.get("referred-by") == f"<{y.ua.aor}>", q.text())
+    for frag, state in ((b"SIP/2.0 100 Trying\r\n", "active;expires=60"), (b"SIP/2.0 200 OK\r\n", "terminated;reason=noresource")):
+        q, r = exchange(d, y.ua, "NOTIFY", body=frag, ctype="message/sipfrag", headers=["Event: refer", f"Subscription-State: {state}"])
+        check(r.status == 200 and q.body == frag and q.get("subscription-state") == state, q.text())
+        check(q.get("content-type") == "message/sipfrag", q.text())
+    talk(x, y)
+    hangup(rd, x.ua)
+
+
+def passing(x, y):
+    d, rd = established(x, y)
+    for dlg, other in ((d, y), (rd, x)):
+        q, r = exchange(dlg, other.ua, "INFO", body=b"Signal=5\r\nDuration=160\r\n", ctype="application/dtmf-relay", headers=["Info-Package: x"])
+        check(r.status == 200 and q.body == b"Signal=5\r\nDuration=160\r\n" and q.get("info-package") == "x", q.text())
+    hangup(d, y.ua)
+    m = Dialog(x.ua, y.ua.aor)
+    branch = m.send_authorized("MESSAGE", ["X-Odd: 1"], b"hello", "text/plain")
+    q = y.ua.expect("MESSAGE")
+    check((q.body, q.get("x-odd"), q.get("content-type")) == (b"hello", "1", "text/plain"), q.text())
+    y.ua.reply(q, 202, "Accepted", totag="m")
+    check(x.ua.response(branch, "MESSAGE").status == 202, "the answer passes")
+    s = Dialog(x.ua, y.ua.aor)
+    branch = s.send_authorized("SUBSCRIBE", ["Event: presence", "Expires: 300"])
+    q = y.ua.expect("SUBSCRIBE")
+    check((q.get("event"), q.get("expires")) == ("presence", "300"), q.text())
+    y.ua.reply(q, 200, "OK", contact(y, "Expires: 300"), totag="s")
+    r = x.ua.response(branch, "SUBSCRIBE")
+    check(r.status == 200, r.start)
+    s.learn(r)
+    n = Dialog(y.ua, q.uris("contact")[0])
+    n.from_invite(q, "s")
+    states = ["active;expires=299", "terminated;reason=timeout"]
+    for state in states:
+        if state == states[1]:
+            q, r = exchange(s, y.ua, "SUBSCRIBE", headers=["Event: presence", "Expires: 0"])
+            check(r.status == 200 and q.get("expires") == "0", q.text())
+        q, r = exchange(n, x.ua, "NOTIFY", body=b"<presence/>", ctype="application/pidf+xml",
+                        headers=["Event: presence", f"Subscription-State: {state}"])
+        check((r.status, q.body, q.get("subscription-state")) == (200, b"<presence/>", state), q.text())
+
+
+def multipart(x, y):
+    other = b"Content-Type: application/pidf+xml\r\nContent-ID: <here@x>\r\n\r\n<presence entity='pres:a'/>"
+    frame = b"--cut\r\nContent-Type: application/sdp\r\n\r\n%s\r\n--cut\r\n" + other + b"\r\n--cut--\r\n"
+    d, i = begin(x, y, frame % x.offer(), ["MIME-Version: 1.0"], "multipart/mixed;boundary=cut")
+    check(i.get("content-type") == "multipart/mixed;boundary=cut", i.text())
+    sdp = i.body.split(b"\r\n\r\n", 1)[1].split(b"\r\n--cut\r\n", 1)[0]
+    y.sees(sdp)
+    check(i.body == frame % sdp, "all around it as it was: " + i.text())
+    rd = accept(d, y, i, y.answer())
+    x.sees(rd.ok.body)
+    talk(x, y)
+    hangup(d, y.ua)
+
+
+def uncarried(x, y):
+    secure = [f"a=crypto:1 {SUITE} inline:{new_key(SUITE)}"]
+    video = ["m=video 40100 RTP/AVP 96"] if x.out else ["m=video 40100 RTP/SAVP 96", *secure]
+    d, i = begin(x, y, x.offer([*video, "a=rtpmap:96 H264/90000", "m=application 40200 TCP/BFCP *", "a=setup:active", "a=floorctrl:c-only"]))
+
+    def lines(sdp, audio):
+        got = re.findall(r"^m=(\w+) (\d+) (\S+)", sdp.text, re.M)
+        check([g[0] for g in got] == ["audio", "video", "application"] and got[2][2] == "TCP/BFCP", sdp.text)
+        check([int(g[1]) for g in got] == [audio, 0, 0], f"the others are rejected: {sdp.text}")
+        check("crypto" not in sdp.text.split("m=video")[1] and "setup" not in sdp.text, sdp.text)
+    seen = y.sees(i.body)
+    lines(seen, seen.port)
+    rd = accept(d, y, i, y.answer(["m=video 0 RTP/AVP 96", "m=application 0 TCP/BFCP *"]))
+    got = x.sees(rd.ok.body)
+    lines(got, got.port)
+    talk(x, y)
+    hangup(d, y.ua)
+
+
+def rtcp_mux(x, y):
+    d, i = begin(x, y, x.offer(["a=rtcp-mux"]))
+    seen = y.sees(i.body)
+    check("rtcp-mux" not in seen.text, f"each leg has its own way: {seen.text}")
+    rd = accept(d, y, i, y.answer())
+    got = x.sees(rd.ok.body)
+    check(("a=rtcp-mux" in got.text) == x.out, f"answered where a client offered it: {got.text}")
+    want = (1 if x.out else 0) + (2 if y.out else 0)
+    check(len(flows()) == want, f"{want} flows: one port where muxed, two where not: {flows()}")
+    talk(x, y)
+    hangup(d, y.ua)
+
+
+def nothing_left():
+    flows_gone()
+    wait_until(3, "no call on the core", lambda: admin("core", "calls") == [])
+    wait_until(3, "no media on the core", lambda: admin("core", "flows") == [] and admin("core", "status")["media"]["media"] == 0)
+
+
+uas = [outside(), inside(), outside("carol", E["CAROL"])]
+ways = (("out-in", 0, 1), ("in-out", 1, 0), ("out-out", 0, 2))
+for shape in (no_sdp, prack, prack_answer, update, early, refer, passing, multipart, uncarried, rtcp_mux):
+    for n, (way, x, y) in enumerate(ways):
+        try:
+            shape(Party(uas[x], 40000 + 20 * n, 600), Party(uas[y], 41000 + 20 * n, 1200))
+            nothing_left()
+        except Exception as e:
+            raise Failed(f"{shape.__name__} {way}: {type(e).__name__}: {e}") from e
+        unread = [(u.user, m.start) for u in uas for m in u.inbox if m.status != 100]
+        check(not unread, f"{shape.__name__} {way}: nobody waited for {unread}")
+        for u in uas:
+            u.inbox.clear()
+    step(f"{shape.__name__}: {', '.join(w for w, _, _ in ways)}")
+for u in uas:
+    check(u.register(0).status == 200, "unregistered")
+wait_until(3, "no binding left", lambda: admin("core", "regs") == [])
+PY
+no_live_flows || fail "entries left in the live map"
