@@ -59,7 +59,7 @@ struct loop_out {
 struct loop {
 	struct io_uring ring;
 	struct loop_stats stats;
-	bool stop;
+	bool stop, in_timers;
 	int broken; /* errno of a ring that takes no more SQEs; loop_run() returns it */
 	uint64_t now_ms;
 	uint64_t

@@ -68,7 +68,9 @@ static int heap_grow(struct loop *l)
 
 int loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t in_ms)
 {
-	t->due_ms = l->now_ms + in_ms;
+	/* What a timer's function sets to "at once" waits for the next round: a reader that always has more must not keep the others,
+	 * and the media, waiting for as many turns as there are timers. */
+	t->due_ms = l->now_ms + (in_ms || !l->in_timers ? in_ms : 1);
 	if (t->pos) {
 		heap_fix(l, t->pos - 1, t);
 		return 0;
@@ -102,13 +104,15 @@ uint64_t loop_timers_wait(const struct loop *l, uint64_t now_ms)
 
 void loop_timers_run(struct loop *l)
 {
-	/* A function that sets its own timer to "at once" waits for the next round: no more fire than were set. */
+	/* No more fire than were set. */
 	uint32_t budget = l->n_heap;
 	struct loop_timer *t;
 
+	l->in_timers = true;
 	while (budget-- > 0 && l->n_heap && l->heap[0]->due_ms <= l->now_ms) {
 		t = l->heap[0];
 		loop_timer_cancel(l, t);
 		t->fn(t->arg);
 	}
+	l->in_timers = false;
 }

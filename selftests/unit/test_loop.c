@@ -149,6 +149,41 @@ static void busy_fn(void *arg)
 	loop_timer_set(arg, &busy, 0);
 }
 
+static unsigned eager_fired, eager_rounds;
+
+static void eager_fn(void *arg)
+{
+	eager_fired++;
+	loop_timer_set(arg, &busy, 0);
+}
+
+static void eager_round(void *arg)
+{
+	(void)arg;
+	eager_rounds++;
+}
+
+/* Once a round, however many other timers there are: a reader that always has more takes its turns like that. */
+static void test_loop_eager_timer_takes_turns(void **state)
+{
+	static struct loop_timer t[500];
+	struct loop *l = loop_make(1, 0, 0);
+	unsigned i;
+
+	(void)state;
+	eager_fired = eager_rounds = 0;
+	busy = (struct loop_timer){.fn = eager_fn, .arg = l};
+	for (i = 0; i < 500; i++) {
+		t[i] = (struct loop_timer){.fn = many_fn, .arg = &t[i]};
+		assert_int_equal(loop_timer_set(l, &t[i], 100000 + i), 0);
+	}
+	assert_int_equal(loop_on_round(l, eager_round, NULL), 0);
+	assert_int_equal(loop_timer_set(l, &busy, 0), 0);
+	run_ms(l, 30);
+	assert_in_range(eager_fired, 2, eager_rounds);
+	loop_free(l);
+}
+
 static void poll_stop(void *arg, int revents)
 {
 	assert_true(revents & POLLIN);
@@ -746,6 +781,7 @@ int main(void)
 		cmocka_unit_test(test_loop_timers),
 		cmocka_unit_test(test_loop_timers_many),
 		cmocka_unit_test(test_loop_busy_timer_starves_nobody),
+		cmocka_unit_test(test_loop_eager_timer_takes_turns),
 		cmocka_unit_test(test_loop_poll_single_and_multi),
 		cmocka_unit_test(test_loop_poll_arm_again_inside),
 		cmocka_unit_test(test_loop_poll_bad_descriptor),
