@@ -591,7 +591,7 @@ class Call:
     def media(self, seconds, out_hz=600, in_hz=1200):
         """Both ends send and listen; returns (outside Rtp, inside Rtp)."""
         return (Rtp(self.out.ns, f"{bracket(self.out.ip)}:{self.out_port}", self.out_sdp.addr, seconds, out_hz, self.tx, self.rx),
-                Rtp("lan", f"{self.inside.ip}:{self.in_port}", self.in_sdp.addr, seconds, in_hz))
+                Rtp("lan", f"{bracket(self.inside.ip)}:{self.in_port}", self.in_sdp.addr, seconds, in_hz))
 
 
 def inside_answer(inside, invite, sdp, d):
@@ -659,6 +659,16 @@ def inside(user="bob"):
     r = u.register()
     check(r.status == 200, f"{user} registers inside: {r.start}")
     return u
+
+
+def csum_errors():
+    """UDP datagrams that the stacks of the bed refused for their checksum, both families."""
+    n = 0
+    for name in ("inet", "inet2", "dmz", "in", "lan"):
+        v4 = [l.split()[1:] for l in ns_run(name, "cat", "/proc/net/snmp").stdout.splitlines() if l.startswith("Udp:")]
+        v6 = dict(l.split() for l in ns_run(name, "cat", "/proc/net/snmp6").stdout.splitlines())
+        n += int(v4[1][v4[0].index("InCsumErrors")]) + int(v6["Udp6InCsumErrors"])
+    return n
 
 
 def tones(a, b, a_hears, b_hears, seconds=1.0):

@@ -15,6 +15,14 @@ kamailio_up
 pair_up
 script <<'PY'
 SUITE = "AEAD_AES_128_GCM"
+bad = csum_errors()
+
+
+def intact(x, y):
+    tones(x, y, 1200, 600)
+    check(x["lost"] == 0 and y["lost"] == 0, f"media lost: {x} {y}")
+
+
 a = Ua("alice", "inet", "2001:db8:1::50", server=("2001:db8:1::10", 5061))
 check(a.register().status == 200, "alice registers over IPv6")
 b, c = inside(), outside("carol", E["CAROL"])
@@ -22,7 +30,7 @@ step("outside (IPv6) calls inside (IPv4)")
 call = Call(a, b, suite=SUITE)
 check(call.out_sdp.ip == "2001:db8:1::10" and call.in_sdp.ip == E["CORE_LAN"], call.out_sdp.text)
 x, y = call.media(2)
-tones(x.result(), y.result(), 1200, 600)
+intact(x.result(), y.result())
 hangup(call.d, b)
 flows_gone()
 step("inside calls outside (IPv6)")
@@ -34,7 +42,7 @@ check(offer.ip == "2001:db8:1::10", offer.text)
 rd = inside_answer(a, i, srtp_answer(a.ip, 40000, offer, tx), d)
 x = Rtp("inet", "[2001:db8:1::50]:40000", offer.addr, 2, 600, tx, offer.key(SUITE))
 y = Rtp("lan", f"{b.ip}:41000", Sdp(rd.ok.body).addr, 2, 1200)
-tones(x.result(), y.result(), 1200, 600)
+intact(x.result(), y.result())
 hangup(d, a)
 flows_gone()
 step("outside IPv6 calls outside IPv4")
@@ -48,7 +56,8 @@ rd = inside_answer(c, i, srtp_answer(c.ip, 40000, offer, tx2), d)
 got = Sdp(rd.ok.body)
 x = Rtp("inet", "[2001:db8:1::50]:40000", got.addr, 2, 600, tx, got.key(SUITE))
 y = Rtp("inet2", f"{c.ip}:40000", offer.addr, 2, 1200, tx2, offer.key(SUITE))
-tones(x.result(), y.result(), 1200, 600)
+intact(x.result(), y.result())
 hangup(d, c)
 flows_gone()
+check(csum_errors() == bad, f"{csum_errors() - bad} datagrams with a wrong checksum")
 PY
