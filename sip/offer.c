@@ -70,7 +70,8 @@ static void offer_remote(const struct sdp_media *sm, struct addr *rtp, struct ad
 	*rtp = sm->conn;
 	rtp->port = sm->port;
 	*rtcp = sm->rtcp_addr;
-	rtcp->port = sm->rtcp_mux ? sm->port : sm->rtcp_port;
+	/* We never agree to rtcp-mux on this side, so an offer of it falls back (RFC 5761 5.1.1). */
+	rtcp->port = sm->rtcp_port;
 }
 
 static bool offer_line_usable(enum side from, const struct sdp_media *sm, struct offer_line *l)

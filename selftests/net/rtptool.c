@@ -1,10 +1,12 @@
 /* selftests/net/rtptool.c -- one end of a call's media: sends a PCMU tone every 20 ms, counts and judges what comes back.
  *
- *   rtptool --local A:P [--to A:P] --seconds N [--tone HZ] [--linger MS] [--pt N] <keys
+ *   rtptool --local A:P [--to A:P] --seconds N [--tone HZ] [--linger MS] [--pt N] [--rtcp MS] [--silent] <keys
  *
  * In: on stdin, `tx SUITE BASE64` and `rx SUITE BASE64` lines until end of file; a direction without a key is plain RTP. Out: one
  * JSON object when the time is over or at SIGTERM: packets sent, received, lost (holes in the sequence numbers), duplicate,
- * not authentic, longest silence between two packets, dominant tone. Owns one socket; libsrtp2 does the cryptography. */
+ * not authentic, longest silence between two packets, dominant tone, RTCP sent and received. --rtcp: a sender report every MS, to the
+ * same address; --silent: no tone, so that with --rtcp it is the RTCP port of a leg without rtcp-mux.
+ * Owns one socket; libsrtp2 does the cryptography. */
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -35,13 +37,14 @@ struct source { /* one SSRC that we hear */
 
 struct tool {
 	int fd;
-	bool send, have_rx, have_tx;
+	bool send, silent, have_rx, have_tx;
 	struct sockaddr_storage to;
 	socklen_t to_n;
 	srtp_t tx, rx;
-	unsigned seconds, tone, linger_ms, pt;
+	unsigned seconds, tone, linger_ms, pt, rtcp_ms;
 	uint16_t seq;
 	uint32_t stamp, ssrc;
+	uint64_t rtcp_sent, rtcp_received, rtcp_next_ns;
 	uint64_t sent, send_errors, not_authentic, replayed, other, last_ns, max_gap_ns;
 	struct source sources[SSRCS_MAX];
 	unsigned n_sources;
@@ -95,6 +98,32 @@ static void send_one(struct tool *t)
 		t->send_errors++;
 }
 
+/* RFC 3550 section 6.4.1: a sender report without report blocks. */
+static void send_report(struct tool *t)
+{
+	uint8_t p[28 + SRTP_MAX_TRAILER_LEN + 4] = {0x80, 200, 0, 6};
+	uint32_t be = htonl(t->ssrc);
+	int n = 28;
+
+	memcpy(p + 4, &be, 4);
+	if (t->have_tx && srtp_protect_rtcp(t->tx, p, &n) != srtp_err_status_ok)
+		die("srtp_protect_rtcp failed");
+	if (sendto(t->fd, p, (size_t)n, 0, (struct sockaddr *)&t->to, t->to_n) == n)
+		t->rtcp_sent++;
+	else
+		t->send_errors++;
+}
+
+static void heard_rtcp(struct tool *t, uint8_t *p, int n)
+{
+	if (t->have_rx && srtp_unprotect_rtcp(t->rx, p, &n) != srtp_err_status_ok)
+		t->not_authentic++;
+	else if (n >= 28 && p[1] == 200)
+		t->rtcp_received++;
+	else
+		t->other++;
+}
+
 static struct source *source_of(struct tool *t, uint32_t ssrc)
 {
 	struct source *s;
@@ -141,6 +170,10 @@ static void heard(struct tool *t, uint8_t *p, int n)
 	uint64_t now;
 	size_t h;
 
+	if (n >= 8 && p[0] >> 6 == 2 && p[1] >= 192 && p[1] <= 223) { /* RFC 5761 section 4 */
+		heard_rtcp(t, p, n);
+		return;
+	}
 	if (!kit_rtp_header(p, (size_t)n)) {
 		t->other++;
 		return;
@@ -189,8 +222,13 @@ static void run(struct tool *t)
 		if (now >= linger_end)
 			break;
 		if (t->send && now < end) {
+			if (t->rtcp_ms && now >= t->rtcp_next_ns) {
+				send_report(t);
+				t->rtcp_next_ns = now + t->rtcp_ms * 1000000ull;
+			}
 			if (now >= next) {
-				send_one(t);
+				if (!t->silent)
+					send_one(t);
 				next += PTIME_NS;
 				continue;
 			}
@@ -216,11 +254,13 @@ static void report(struct tool *t)
 	       ",\"lost\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"replayed\":%" PRIu64
 	       ",\"not_authentic\":%" PRIu64 ",\"other\":%" PRIu64
 	       ",\"ssrcs\":%u,\"max_gap_ms\":%" PRIu64
-	       ",\"first_seq\":%u,\"last_seq\":%u,\"tone_hz\":%u,\"tone_seconds\":%.2f}\n",
+	       ",\"first_seq\":%u,\"last_seq\":%u,\"tone_hz\":%u,\"tone_seconds\":%.2f"
+	       ",\"rtcp_sent\":%" PRIu64 ",\"rtcp_received\":%" PRIu64 "}\n",
 	       t->sent, t->send_errors, s->received,
 	       s->received ? s->last - s->first + 1 - s->received : 0, s->duplicates, t->replayed,
 	       t->not_authentic, t->other, t->n_sources, t->max_gap_ns / 1000000,
-	       (unsigned)(uint16_t)s->first, (unsigned)(uint16_t)s->last, hz, seconds);
+	       (unsigned)(uint16_t)s->first, (unsigned)(uint16_t)s->last, hz, seconds, t->rtcp_sent,
+	       t->rtcp_received);
 }
 
 static void read_keys(struct tool *t)
@@ -244,7 +284,7 @@ static void options(struct tool *t, int argc, char **argv)
 	static const struct option o[] = {
 		{"local", 1, NULL, 'l'}, {"to", 1, NULL, 't'},	   {"seconds", 1, NULL, 's'},
 		{"tone", 1, NULL, 'z'},	 {"linger", 1, NULL, 'g'}, {"pt", 1, NULL, 'p'},
-		{NULL, 0, NULL, 0},
+		{"rtcp", 1, NULL, 'r'},	 {"silent", 0, NULL, 'q'}, {NULL, 0, NULL, 0},
 	};
 	struct sockaddr_storage local = {.ss_family = AF_INET};
 	socklen_t local_n = sizeof(struct sockaddr_in);
@@ -254,8 +294,11 @@ static void options(struct tool *t, int argc, char **argv)
 		if ((c == 'l' && kit_addr(optarg, &local, &local_n)) ||
 		    (c == 't' && kit_addr(optarg, &t->to, &t->to_n)) || c == '?')
 			die("usage: --local A:P [--to A:P] --seconds N [--tone HZ] [--linger MS] "
-			    "[--pt N]");
+			    "[--pt N] [--rtcp MS] [--silent]");
 		t->send |= c == 't';
+		t->silent |= c == 'q';
+		if (c == 'r')
+			t->rtcp_ms = (unsigned)atoi(optarg);
 		if (c == 's')
 			t->seconds = (unsigned)atoi(optarg);
 		if (c == 'z')

@@ -548,11 +548,12 @@ def srtp_answer(ip, port, offer, tx, **kw):
 
 
 class Rtp:
-    """One rtptool. tx, rx: (suite, key) or None for plain."""
+    """One rtptool. tx, rx: (suite, key) or None for plain. hz 0: no tone. rtcp_ms: a sender report so often."""
 
-    def __init__(self, ns, local, to, seconds, hz, tx=None, rx=None, linger_ms=500):
+    def __init__(self, ns, local, to, seconds, hz, tx=None, rx=None, linger_ms=500, rtcp_ms=0):
         cmd = ["nsenter", f"--net={E['NETNS']}-{ns}", "--", f"{E['B']}/selftests/net/rtptool", "--local", local,
                "--seconds", str(seconds), "--tone", str(hz), "--linger", str(linger_ms)] + (["--to", to] if to else [])
+        cmd += (["--rtcp", str(rtcp_ms)] if rtcp_ms else []) + ([] if hz else ["--silent"])
         self.p = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for way, k in (("tx", tx), ("rx", rx)):
             if k:

@@ -41,8 +41,14 @@ class Party:
         self.to, self.rx = s.addr, s.key(SUITE) if self.out else None
         return s
 
-    def rtp(self):
-        return Rtp(self.ua.ns, f"{self.ua.ip}:{self.port}", self.to, 1, self.hz, self.tx, self.rx, 300)
+    def rtp(self, **more):
+        return Rtp(self.ua.ns, f"{self.ua.ip}:{self.port}", self.to, 1, self.hz, self.tx, self.rx, 300, **more)
+
+    def rtcp(self):
+        """The port behind, where RTCP is not muxed."""
+        m = re.search(r"^a=rtcp:(\d+)", self.seen.text, re.M)
+        to = f"{self.seen.ip}:{m.group(1) if m else self.seen.port + 1}"
+        return Rtp(self.ua.ns, f"{self.ua.ip}:{self.port + 1}", to, 1, 0, self.tx, self.rx, 300, rtcp_ms=100)
 
 
 def talk(x, y):
@@ -257,7 +263,12 @@ def rtcp_mux(x, y):
     check(("a=rtcp-mux" in got.text) == x.out, f"answered where a client offered it: {got.text}")
     want = (1 if x.out else 0) + (2 if y.out else 0)
     check(len(flows()) == want, f"{want} flows: one port where muxed, two where not: {flows()}")
-    talk(x, y)
+    on_rtp, on_rtcp = [p.rtp(rtcp_ms=100 if mux else 0) for p, mux in ((x, x.out), (y, False))], [y.rtcp()] + ([] if x.out else [x.rtcp()])
+    rx, ry = [r.result() for r in on_rtp]
+    tones(rx, ry, y.hz, x.hz, 0.5)
+    check(ry["rtcp_received"] == 0 and (rx["rtcp_received"] > 4) == x.out, f"reports on the port of the tone only where muxed: {rx} {ry}")
+    for r in [r.result() for r in on_rtcp]:
+        check(r["rtcp_received"] > 4 and r["received"] == r["not_authentic"] == r["other"] == 0, f"reports, and nothing else, beside it: {r}")
     hangup(d, y.ua)
 
 

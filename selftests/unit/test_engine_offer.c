@@ -174,6 +174,31 @@ static void test_offer_more_lines(void **state)
 	kit_free(k);
 }
 
+/* The inside's offer of rtcp-mux is not taken up, so its RTCP goes to a port of its own. */
+static void test_offer_inside_mux(void **state)
+{
+	struct kit *k = kit_alice();
+	struct kit_msg *m;
+
+	(void)state;
+	kit_inside(k, INVITE_IN CT_SDP ANSWER_INSIDE "a=rtcp-mux\n", kit_path);
+	(void)kit_inside_answer(k, 100);
+	m = kit_client_request(k, 1, "INVITE");
+	assert_null(strstr(kit_body(m), "rtcp-mux"));
+	kit_client(k, 1,
+		   "%s" CONTACT_A CT_SDP SDP_HEAD("192.168.1.9") "m=audio 4000 RTP/SAVP "
+								 "0\na=rtcp-mux\na=crypto:3 "
+								 "AES_CM_128_HMAC_SHA1_80 "
+								 "inline:" KEY_CLIENT "\n",
+		   kit_answer(k, m, "200 OK", "a1"));
+	m = kit_inside_answer(k, 200);
+	assert_null(strstr(kit_body(m), "rtcp-mux"));
+	assert_true(k->media[0].with_rtcp);
+	assert_int_equal(k->media[0].set.remote_rtp.port, 5000);
+	assert_int_equal(k->media[0].set.remote_rtcp.port, 5001);
+	kit_free(k);
+}
+
 static void test_offer_early_media(void **state)
 {
 	struct kit *k = kit_alice();
@@ -550,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_offer_suites),
 		cmocka_unit_test(test_offer_inside_offer_refused),
 		cmocka_unit_test(test_offer_more_lines),
+		cmocka_unit_test(test_offer_inside_mux),
 		cmocka_unit_test(test_offer_early_media),
 		cmocka_unit_test(test_offer_branch_returns),
 		cmocka_unit_test(test_offer_reinvite_early),
