@@ -370,7 +370,7 @@ class Ua:
 
     # -- calls, as callee
 
-    def reply(self, req, status, reason, headers=(), body=b"", totag=None):
+    def reply(self, req, status, reason, headers=(), body=b"", totag=None, ctype="application/sdp"):
         to = req.get("to")
         if totag and not tag_of(to):
             to += f";tag={totag}"
@@ -378,7 +378,7 @@ class Ua:
                f"Call-ID: {req.get('call-id')}", f"CSeq: {req.get('cseq')}", *["Record-Route: " + v for v in req.all("record-route")],
                *headers]
         if body:
-            out.append("Content-Type: application/sdp")
+            out.append(f"Content-Type: {ctype}")
         data = "\r\n".join(out + [f"Content-Length: {len(body)}", "", ""]).encode() + body
         if status >= 200:
             self.answered[req.branch, req.method] = data

@@ -71,9 +71,9 @@ def contact(y, *more):
     return [f"Contact: {y.ua.contact}", *more]
 
 
-def accept(d, y, i, body=b"", ack=b""):
+def accept(d, y, i, body=b"", ack=b"", ctype="application/sdp"):
     """200, ACK. The callee's dialog, with .ok and .ack_seen."""
-    y.ua.reply(i, 200, "OK", contact(y), body, totag="t")
+    y.ua.reply(i, 200, "OK", contact(y), body, "t", ctype)
     rd = Dialog(y.ua, i.uris("contact")[0])
     rd.from_invite(i, "t")
     rd.ok = d.final(ack=False)
@@ -224,13 +224,18 @@ def passing(x, y):
 def multipart(x, y):
     other = b"Content-Type: application/pidf+xml\r\nContent-ID: <here@x>\r\n\r\n<presence entity='pres:a'/>"
     frame = b"--cut\r\nContent-Type: application/sdp\r\n\r\n%s\r\n--cut\r\n" + other + b"\r\n--cut--\r\n"
-    d, i = begin(x, y, frame % x.offer(), ["MIME-Version: 1.0"], "multipart/mixed;boundary=cut")
-    check(i.get("content-type") == "multipart/mixed;boundary=cut", i.text())
-    sdp = i.body.split(b"\r\n\r\n", 1)[1].split(b"\r\n--cut\r\n", 1)[0]
-    y.sees(sdp)
-    check(i.body == frame % sdp, "all around it as it was: " + i.text())
-    rd = accept(d, y, i, y.answer())
-    x.sees(rd.ok.body)
+    mixed = "multipart/mixed;boundary=cut"
+
+    def inner(m):
+        """The description in it, once all around it is as it was."""
+        check(m.get("content-type") == mixed, m.text())
+        sdp = m.body.split(b"\r\n\r\n", 1)[1].split(b"\r\n--cut\r\n", 1)[0]
+        check(m.body == frame % sdp, m.text())
+        return sdp
+    d, i = begin(x, y, frame % x.offer(), ["MIME-Version: 1.0"], mixed)
+    y.sees(inner(i))
+    rd = accept(d, y, i, frame % y.answer(), ctype=mixed)
+    x.sees(inner(rd.ok))
     talk(x, y)
     hangup(d, y.ua)
 
@@ -251,6 +256,36 @@ def uncarried(x, y):
     got = x.sees(rd.ok.body)
     lines(got, got.port)
     talk(x, y)
+    hangup(d, y.ua)
+
+
+def two_media(x, y):
+    """Audio and video, both carried; then a re-INVITE without the video, whose flows end."""
+    def video(p, port):
+        p.vtx = (SUITE, new_key(SUITE)) if p.out else None
+        return [f"m=video {port} {'RTP/SAVP' if p.out else 'RTP/AVP'} 96", "a=rtpmap:96 H264/90000"]
+
+    def key(p, tag):
+        return [f"a=crypto:{tag} {SUITE} inline:{p.vtx[1]}"] if p.out else []
+
+    def second(sdp):
+        head, _, rest = sdp.text.partition("m=audio")
+        return Sdp((head + "m=video" + rest.partition("m=video")[2]).encode())
+
+    d, i = begin(x, y, x.offer([*video(x, x.port + 2), *key(x, 1)]))
+    vy = second(y.sees(i.body))
+    tag = next((t for t, s, _ in vy.crypto if s == SUITE), 0)
+    rd = accept(d, y, i, y.answer([*video(y, y.port + 2), *key(y, tag)]))
+    vx = second(x.sees(rd.ok.body))
+    legs = (x, vx, 800), (y, vy, 1000)
+    seen = [Rtp(p.ua.ns, f"{p.ua.ip}:{p.port + 2}", v.addr, 1, hz, p.vtx, v.key(SUITE) if p.out else None, 300) for p, v, hz in legs]
+    talk(x, y)
+    tones(seen[0].result(), seen[1].result(), 1000, 800, 0.5)
+    before = len(flows())
+    none = ["m=video 0 RTP/AVP 96"]
+    y.seen, got = reoffer(d, y.ua, x.offer(none), lambda o: (setattr(y, "seen", o), y.answer(none))[1])
+    check([int(p) for p in re.findall(r"^m=video (\d+)", y.seen.text + got.text, re.M)] == [0, 0], y.seen.text + got.text)
+    wait_until(3, "the video's flows to end", lambda: len(flows()) * 2 == before)
     hangup(d, y.ua)
 
 
@@ -280,7 +315,7 @@ def nothing_left():
 
 uas = [outside(), inside(), outside("carol", E["CAROL"])]
 ways = (("out-in", 0, 1), ("in-out", 1, 0), ("out-out", 0, 2))
-for shape in (no_sdp, prack, prack_answer, update, early, refer, passing, multipart, uncarried, rtcp_mux):
+for shape in (no_sdp, prack, prack_answer, update, early, refer, passing, multipart, uncarried, two_media, rtcp_mux):
     for n, (way, x, y) in enumerate(ways):
         try:
             shape(Party(uas[x], 40000 + 20 * n, 600), Party(uas[y], 41000 + 20 * n, 1200))
