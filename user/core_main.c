@@ -177,6 +177,7 @@ static int core_reload(void *arg, struct keeper_plan *plan)
 			config_core_free(cfg);
 		return -EINVAL;
 	}
+	plan->user = cfg->user; /* the same name, in memory that stays */
 	config_core_free(start->cfg);
 	start->cfg = cfg;
 	return 0;

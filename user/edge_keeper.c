@@ -337,6 +337,7 @@ static int reload(void *arg, struct keeper_plan *plan)
 		config_edge_free(cfg);
 		return err;
 	}
+	plan->user = cfg->user; /* the same name, in memory that stays */
 	config_edge_free(s->cfg);
 	s->cfg = cfg;
 	return 0;

@@ -42,7 +42,7 @@ struct media_set {
 	uint8_t open_key[SRTP_KEY_MAX], seal_key[SRTP_KEY_MAX]; /* the client's, ours */
 	struct addr remote_rtp,
 		remote_rtcp; /* inside party; port 0: not known, nothing is sent there */
-	struct addr client; /* where the client's signalling comes from now; port 0: as before */
+	struct addr client;  /* where the client's signalling comes from now; port 0: as before */
 	bool reopen; /* the client's media address or port changed: open the edge's latch window */
 };
 
