@@ -28,6 +28,9 @@ struct cursor {
 	void *data, *end;
 	__u32 ifindex; /* ingress */
 	__u64 now_ns;  /* CLOCK_MONOTONIC, coarse */
+	__u32 len;     /* skb: of the frame; what is behind end was not pulled in */
+	__u8 skb;      /* Ethernet header, tags and UDP checksum are changed by the program */
+	__u8 tagged;   /* skb: a VLAN tag is kept beside the bytes */
 };
 
 struct vlan_tag {
@@ -47,6 +50,12 @@ struct packet {
 	__u32 payload;	 /* of UDP */
 	__u8 fragment;	 /* a first fragment */
 };
+
+/* The frame is shorter than @n. A constant choice for each program. */
+static __always_inline int frame_short(const struct cursor *c, __u32 n)
+{
+	return c->skb ? n > c->len : c->data + n > c->end;
+}
 
 static __always_inline enum relay_reason parse_l2(struct cursor *c, struct packet *p, __be16 *proto)
 {
@@ -115,7 +124,7 @@ static __always_inline enum relay_reason parse_ip4(struct cursor *c, struct pack
 	p->ip_len = bpf_ntohs(ip->tot_len);
 	if (p->ip_len < header)
 		return R_PASS_HEADER;
-	if (c->data + p->l2_len + p->ip_len > c->end)
+	if (frame_short(c, p->l2_len + p->ip_len))
 		return R_PASS_SHORT;
 	frag = bpf_ntohs(ip->frag_off);
 	if (frag & IP4_OFFSET)
@@ -138,7 +147,7 @@ static __always_inline enum relay_reason parse_ip6(struct cursor *c, struct pack
 	p->is6 = 1;
 	len = bpf_ntohs(ip->payload_len);
 	p->ip_len = len + sizeof(*ip);
-	if (c->data + p->l2_len + p->ip_len > c->end)
+	if (frame_short(c, p->l2_len + p->ip_len))
 		return R_PASS_SHORT;
 	switch (ip->nexthdr) {
 	case IPPROTO_UDP:

@@ -96,9 +96,14 @@ static __always_inline void target_from(struct target *t, const struct spot *spo
 	t->is6 = spot->side->peer_ipv6;
 }
 
-static __always_inline int tellable(const struct packet *p)
+static __always_inline int has_tag(const struct cursor *c, const struct packet *p)
 {
-	if (p->l2_len != ETH_HLEN)
+	return p->l2_len != ETH_HLEN || c->tagged;
+}
+
+static __always_inline int tellable(const struct cursor *c, const struct packet *p)
+{
+	if (has_tag(c, p))
 		return 0;
 	return p->is6 ||
 	       (p->ip_header == sizeof(struct iphdr) && p->ip4->frag_off & bpf_htons(IP4_DF));
@@ -118,18 +123,19 @@ static __always_inline enum relay_reason forward(struct cursor *c, struct packet
 	len = across ? translated_len(p, t) : p->ip_len;
 	if (mtu && len > mtu) {
 		out->tell6 = p->is6;
-		out->tell_mtu = tellable(p) ? mtu - len + p->ip_len : 0;
+		out->tell_mtu = tellable(c, p) ? mtu - len + p->ip_len : 0;
 		return R_DROP_TOO_BIG;
 	}
 	if ((p->is6 ? p->ip6->hop_limit : p->ip4->ttl) <= 1)
 		return R_DROP_TTL;
 	out->hairpin = out->nh->ifindex == c->ifindex;
+	out->tags = (p->l2_len - ETH_HLEN) / sizeof(struct vlan_tag);
 	if (!across)
 		return rewrite(c, p, out);
 	if (out->hairpin &&
-	    p->l2_len != ETH_HLEN) /* its tag would be lost, and it would leave in another VLAN */
+	    has_tag(c, p)) /* its tag would be lost, and it would leave in another VLAN */
 		return R_DROP_NO_TX;
-	return translate_begin(p, out);
+	return translate_begin(c, p, out);
 }
 
 /* client -> core */
@@ -164,13 +170,13 @@ static __always_inline enum relay_reason relay_in(struct cursor *c, struct packe
 }
 
 /* A core's binding request goes to the one punch socket, whatever its source: it is how the source gets known. */
-static __always_inline enum relay_reason punch(const struct relay_conf *cf, struct packet *p)
+static __always_inline enum relay_reason punch(const struct relay_conf *cf, const struct cursor *c,
+					       struct packet *p, struct egress *out)
 {
-	struct udphdr *udp = p->udp;
+	__u64 sum = csum_swap(0, p->udp->dest, cf->punch_port);
 
-	if (udp->check)
-		udp->check = csum_apply_udp(udp->check, csum_swap(0, udp->dest, cf->punch_port));
-	udp->dest = cf->punch_port;
+	p->udp->dest = cf->punch_port;
+	change_checksum(c, p, out, 0, sum);
 	return R_PUNCH;
 }
 
@@ -186,7 +192,7 @@ static __always_inline enum relay_reason relay_out(const struct relay_conf *cf, 
 	enum relay_reason why;
 
 	if (shape == SHAPE_STUN_REQUEST)
-		return punch(cf, p);
+		return punch(cf, c, p, out);
 	if (shape == SHAPE_OTHER)
 		return R_DROP_SHAPE;
 	if (!f->core.port)

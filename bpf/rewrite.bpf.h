@@ -26,22 +26,49 @@ struct egress {
 	__u32 ip_len;	/* the rest is for translate_end() */
 	__u32 tell_mtu; /* of a packet that is too big: 0: not to be told */
 	__u8 hairpin, translate, tos, ttl, tell6;
+	/* skb only: what the program applies by helper, which know what the device has summed or will sum. */
+	__u8 tags;	     /* in the bytes */
+	__u8 no_check;	     /* UDP without checksum */
+	__u32 udp_at;	     /* of the UDP header in the frame as it came */
+	__u64 sum_addresses; /* change of the pseudo header, */
+	__u64 sum_ports;     /* of the UDP header, */
+	__u64 sum_ip;	     /* of an IPv6 header: no checksum of its own evens it out */
 };
 
-static __always_inline void rewrite_udp(struct packet *p, const struct target *t, __u64 sum)
+/* IPv4 without checksum stays without. */
+static __always_inline void change_checksum(const struct cursor *c, struct packet *p,
+					    struct egress *out, __u64 addresses, __u64 ports)
 {
 	struct udphdr *udp = p->udp;
+
+	if (c->skb) {
+		out->no_check = !udp->check;
+		out->udp_at = p->l2_len + p->ip_header;
+		out->sum_addresses = addresses;
+		out->sum_ports = ports;
+	} else if (udp->check) {
+		udp->check = csum_apply_udp(udp->check, addresses + ports);
+	}
+}
+
+static __always_inline void rewrite_udp(const struct cursor *c, struct packet *p,
+					struct egress *out, __u64 addresses)
+{
+	const struct target *t = &out->t;
+	struct udphdr *udp = p->udp;
+	__u64 sum = 0;
 
 	sum = csum_swap(sum, udp->source, t->sport);
 	sum = csum_swap(sum, udp->dest, t->dport);
 	udp->source = t->sport;
 	udp->dest = t->dport;
-	if (udp->check) /* IPv4 without checksum stays without */
-		udp->check = csum_apply_udp(udp->check, sum);
+	change_checksum(c, p, out, addresses, sum);
 }
 
-static __always_inline void rewrite_ip4(struct packet *p, const struct target *t)
+static __always_inline void rewrite_ip4(const struct cursor *c, struct packet *p,
+					struct egress *out)
 {
+	const struct target *t = &out->t;
 	struct iphdr *ip = p->ip4;
 	__u16 *ttl_word = (void *)&ip->ttl; /* TTL and protocol: one word of the checksum */
 	__u64 sum = 0;
@@ -51,15 +78,18 @@ static __always_inline void rewrite_ip4(struct packet *p, const struct target *t
 	sum = csum_swap(sum, ip->daddr, t->to4);
 	ip->saddr = t->from4;
 	ip->daddr = t->to4;
-	rewrite_udp(p, t, sum);
+	rewrite_udp(c, p, out, sum);
 	old = *ttl_word;
 	ip->ttl--;
 	sum = csum_swap(sum, old, *ttl_word);
 	ip->check = csum_apply(ip->check, sum);
 }
 
-static __always_inline void rewrite_ip6(struct packet *p, const struct target *t)
+static __always_inline void rewrite_ip6(const struct cursor *c, struct packet *p,
+					struct egress *out)
 {
+	__u16 *hop_word = (void *)&p->ip6->nexthdr, old = *hop_word;
+	const struct target *t = &out->t;
 	__be32 *src = (void *)&p->ip6->saddr, *dst = (void *)&p->ip6->daddr;
 	__u64 sum = 0;
 
@@ -70,7 +100,8 @@ static __always_inline void rewrite_ip6(struct packet *p, const struct target *t
 		dst[i] = t->to6[i];
 	}
 	p->ip6->hop_limit--;
-	rewrite_udp(p, t, sum);
+	out->sum_ip = csum_swap(sum, old, *hop_word);
+	rewrite_udp(c, p, out, sum);
 }
 
 /* A tag is kept where the packet leaves by the interface it came in by (same VLAN), else the Ethernet header moves up to the
@@ -93,11 +124,12 @@ static __always_inline enum relay_reason rewrite(struct cursor *c, struct packet
 	if (p->is6) {
 		if (!p->udp->check) /* RFC 8200 section 8.1 */
 			return R_DROP_ZERO_CHECKSUM;
-		rewrite_ip6(p, &out->t);
+		rewrite_ip6(c, p, out);
 	} else {
-		rewrite_ip4(p, &out->t);
+		rewrite_ip4(c, p, out);
 	}
-	rewrite_l2(c, p, out);
+	if (!c->skb)
+		rewrite_l2(c, p, out);
 	return PARSED;
 }
 

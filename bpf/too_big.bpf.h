@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* bpf/too_big.bpf.h -- answers a packet over the egress MTU with Fragmentation Needed or Packet Too Big.
  *
- * In: the frame as it came, the MTU to tell. Out: the frame turned into the answer, to go back by XDP_TX: Ethernet, IP, ICMP, then
+ * In: the frame, to which the program has made room, the MTU to tell. Out: the answer, to go back where it came from: Ethernet, IP, ICMP, then
  * the offending IP header and 8 bytes of UDP (RFC 792; RFC 4443 section 3.2 would like more, sockets need no more).
  * At most one a jiffy and CPU. Only for IPv4 with DF and without options, and untagged frames: others are just dropped. */
 #ifndef SALLYPORT_TOO_BIG_BPF_H
@@ -23,6 +23,10 @@ struct told_icmp {
 	__be32 mtu;
 };
 
+/* What the frame grows by. */
+#define TOLD_FRONT4 (sizeof(struct iphdr) + sizeof(struct told_icmp))
+#define TOLD_FRONT6 (sizeof(struct ipv6hdr) + sizeof(struct told_icmp))
+
 struct told4 {
 	struct ethhdr eth;
 	struct iphdr ip;
@@ -39,16 +43,6 @@ struct told6 {
 	__u8 quoted_udp[QUOTED_UDP];
 } __attribute__((packed));
 
-/* Make room in front for @front bytes and cut the frame to @size. 0: not possible. */
-static __always_inline int told_resize(struct xdp_md *ctx, int front, int size)
-{
-	int len = (int)(ctx->data_end - ctx->data) + front;
-
-	if (len < size || bpf_xdp_adjust_head(ctx, -front))
-		return 0;
-	return !bpf_xdp_adjust_tail(ctx, size - len);
-}
-
 static __always_inline void told_macs(struct ethhdr *to, const struct ethhdr *from)
 {
 	struct ethhdr old = *from; /* may overlap what is written */
@@ -58,18 +52,14 @@ static __always_inline void told_macs(struct ethhdr *to, const struct ethhdr *fr
 	to->h_proto = old.h_proto;
 }
 
-static __always_inline int told4_write(struct xdp_md *ctx, __u32 mtu)
+static __always_inline int told4_write(void *data, void *end, int skb, __u32 mtu)
 {
-	const int front = sizeof(struct iphdr) + sizeof(struct told_icmp);
-	struct told4 *t;
+	struct told4 *t = data;
 	__u64 sum;
 
-	if (!told_resize(ctx, front, sizeof(*t)))
+	if ((void *)(t + 1) > end)
 		return 0;
-	t = (void *)(long)ctx->data;
-	if ((void *)(t + 1) > (void *)(long)ctx->data_end)
-		return 0;
-	told_macs(&t->eth, (void *)t + front);
+	told_macs(&t->eth, data + (skb ? 0 : TOLD_FRONT4));
 	*(__be16 *)(void *)&t->ip = bpf_htons(0x45c0);
 	t->ip.tot_len = bpf_htons(sizeof(*t) - sizeof(t->eth));
 	t->ip.id = 0;
@@ -89,20 +79,16 @@ static __always_inline int told4_write(struct xdp_md *ctx, __u32 mtu)
 	return 1;
 }
 
-static __always_inline int told6_write(struct xdp_md *ctx, __u32 mtu)
+static __always_inline int told6_write(void *data, void *end, int skb, __u32 mtu)
 {
-	const int front = sizeof(struct ipv6hdr) + sizeof(struct told_icmp);
-	struct told6 *t;
+	struct told6 *t = data;
 	__u32 len;
 	__u64 sum;
 
-	if (!told_resize(ctx, front, sizeof(*t)))
-		return 0;
-	t = (void *)(long)ctx->data;
-	if ((void *)(t + 1) > (void *)(long)ctx->data_end)
+	if ((void *)(t + 1) > end)
 		return 0;
 	len = sizeof(*t) - ETH_HLEN - sizeof(t->ip);
-	told_macs(&t->eth, (void *)t + front);
+	told_macs(&t->eth, data + (skb ? 0 : TOLD_FRONT6));
 	*(__be32 *)(void *)&t->ip = bpf_htonl(6u << 28);
 	t->ip.payload_len = bpf_htons(len);
 	t->ip.nexthdr = IPPROTO_ICMPV6;
@@ -132,12 +118,12 @@ static __always_inline int told_allowed(void)
 	return 1;
 }
 
-/* 1: the frame is the answer. 0: not told; the frame is to be dropped. */
-static __always_inline int too_big_tell(struct xdp_md *ctx, const struct egress *out)
+/* Into a frame that is TOLD_FRONT bytes longer before its Ethernet header (XDP) or behind it (skb), and cut to the answer's size.
+ * 1, or 0 when it is too short. */
+static __always_inline int told_write(void *data, void *end, int skb, const struct egress *out)
 {
-	if (!out->tell_mtu || !told_allowed())
-		return 0;
-	return out->tell6 ? told6_write(ctx, out->tell_mtu) : told4_write(ctx, out->tell_mtu);
+	return out->tell6 ? told6_write(data, end, skb, out->tell_mtu)
+			  : told4_write(data, end, skb, out->tell_mtu);
 }
 
 #endif

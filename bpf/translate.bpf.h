@@ -26,7 +26,8 @@ static __always_inline __u32 translated_len(const struct packet *p, const struct
 }
 
 /* The pseudo header changes in its addresses only: lengths and protocol count the same in both families. */
-static __always_inline enum relay_reason translate_begin(struct packet *p, struct egress *out)
+static __always_inline enum relay_reason translate_begin(const struct cursor *c, struct packet *p,
+							 struct egress *out)
 {
 	const struct target *t = &out->t;
 	__u64 sum = 0;
@@ -46,7 +47,7 @@ static __always_inline enum relay_reason translate_begin(struct packet *p, struc
 		out->tos = bpf_ntohs(*(__be16 *)p->ip6) >> 4;
 		out->ttl = p->ip6->hop_limit - 1;
 	}
-	rewrite_udp(p, t, sum);
+	rewrite_udp(c, p, out, sum);
 	out->translate = 1;
 	out->ip_len = translated_len(p, t);
 	out->shift = p->l2_len + p->ip_header + sizeof(struct udphdr) + p->payload - ETH_HLEN -

@@ -3,34 +3,8 @@
  *
  * In: frames of each interface that carries a configured media address. Out: XDP_REDIRECT or XDP_TX (forwarded), XDP_PASS,
  * XDP_DROP, each counted under its reason. The work is in relay.bpf.h; here is only what knows xdp_md. */
+#include "bpf/entry.bpf.h"
 #include "bpf/too_big.bpf.h"
-
-static __always_inline void count(enum relay_reason why)
-{
-	__u32 key = why;
-	__u64 *n = bpf_map_lookup_elem(&reasons, &key);
-
-	if (n)
-		(*n)++;
-}
-
-/* CLOCK_MONOTONIC to a jiffy. Asking the kernel costs 20 ns a packet even for its coarse clock; reading jiffies costs one
- * load (the verifier inlines it), so the clock is asked for when that has moved on. */
-static __always_inline __u64 now_coarse(void)
-{
-	__u64 jiffies = bpf_jiffies64();
-	struct relay_tick *t;
-	__u32 zero = 0;
-
-	t = bpf_map_lookup_elem(&ticks, &zero);
-	if (!t)
-		return bpf_ktime_get_coarse_ns();
-	if (t->jiffies != jiffies) {
-		t->jiffies = jiffies;
-		t->now_ns = bpf_ktime_get_coarse_ns();
-	}
-	return t->now_ns;
-}
 
 static __always_inline int front_move(struct xdp_md *ctx, const struct egress *out)
 {
@@ -57,6 +31,27 @@ out:
 	if (verdict != XDP_REDIRECT)
 		*why = R_DROP_NO_TX;
 	return verdict;
+}
+
+/* Make room in front for @front bytes and cut the frame to @size. 0: not possible. */
+static __always_inline int told_resize(struct xdp_md *ctx, int front, int size)
+{
+	int len = (int)(ctx->data_end - ctx->data) + front;
+
+	if (len < size || bpf_xdp_adjust_head(ctx, -front))
+		return 0;
+	return !bpf_xdp_adjust_tail(ctx, size - len);
+}
+
+/* 1: the frame is the answer. 0: not told; the frame is to be dropped. */
+static __always_inline int too_big_tell(struct xdp_md *ctx, const struct egress *out)
+{
+	if (!out->tell_mtu || !told_allowed())
+		return 0;
+	if (!(out->tell6 ? told_resize(ctx, TOLD_FRONT6, sizeof(struct told6))
+			 : told_resize(ctx, TOLD_FRONT4, sizeof(struct told4))))
+		return 0;
+	return told_write((void *)(long)ctx->data, (void *)(long)ctx->data_end, 0, out);
 }
 
 static __always_inline int drop_or_tell(struct xdp_md *ctx, const struct egress *out,

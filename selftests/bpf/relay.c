@@ -1,4 +1,4 @@
-/* selftests/bpf/relay.c -- runs the packet table and the sequences through the real program by BPF_PROG_TEST_RUN.
+/* selftests/bpf/relay.c -- runs the packet table and the sequences through both real programs by BPF_PROG_TEST_RUN.
  *
  * Of every packet it checks: verdict, that exactly the expected reason was counted, every byte of the frame that comes out
  * (against a frame built from what is expected, plus both checksums computed anew), and the flow's counters and latch.
@@ -35,11 +35,16 @@ bool check(bool good, const char *fmt, ...)
 	return false;
 }
 
-static uint32_t verdict_of(enum relay_reason why, bool hairpin)
+static uint32_t verdict_of(const struct rig *r, enum relay_reason why, bool hairpin)
 {
 	if (why <= R_FORWARD_OUT)
-		return hairpin ? XDP_TX : XDP_REDIRECT;
+		return hairpin ? rig_back(r) : XDP_REDIRECT;
 	return why < R_DROP_LENGTH ? XDP_PASS : XDP_DROP;
+}
+
+static const char *rung_name(const struct rig *r)
+{
+	return r->tc ? "tc" : "xdp";
 }
 
 static const char *reason_text(int why)
@@ -159,6 +164,14 @@ static void flow_check(const struct rig *r, const char *name, const struct row *
 		      "%s: window stays open", name);
 }
 
+/* Since 6.18 (and for a bare Ethernet header in 6.1) the kernel makes no skb for a test run whose IP header is cut off. */
+static bool untried(const struct rig *r, const struct row *row, int pair, int e)
+{
+	size_t ip = addr_is_v4(row->outward ? &r->inside[pair] : &r->outside[pair]) ? 20 : 40;
+
+	return r->tc && e == -EINVAL && row->mod.cut && row->mod.cut < 14 + ip;
+}
+
 static void row_run(struct rig *r, const struct group *g, const struct row *row, int pair)
 {
 	struct spec in = row->mod, want;
@@ -167,19 +180,24 @@ static void row_run(struct rig *r, const struct group *g, const struct row *row,
 	char name[128];
 	int e;
 
-	snprintf(name, sizeof(name), "%s, %s, %s", g->name, row->name, pair_names[pair]);
+	snprintf(name, sizeof(name), "%s %s, %s, %s", rung_name(r), g->name, row->name,
+		 pair_names[pair]);
 	in.src = row_source(r, row, pair);
 	in.dst = row_target(r, row, pair);
 	memcpy(in.src_mac, "\2\0\0\0\11\1", 6);
 	memcpy(in.dst_mac, "\2\0\0\0\11\2", 6);
 	rig_reset(r);
 	e = rig_run(r, frame, frame_build(&in, frame), &got);
+	if (untried(r, row, pair, e)) {
+		totals.untried++;
+		return;
+	}
 	totals.cases++;
 	if (!check(!e, "%s: test run: %s", name, strerror(-e)))
 		return;
 	check(got.reason == (int)row->want, "%s: reason %s, wanted %s", name,
 	      reason_text(got.reason), reason_text((int)row->want));
-	check(got.verdict == verdict_of(row->want, row->flow == FLOW_HAIRPIN), "%s: verdict %u",
+	check(got.verdict == verdict_of(r, row->want, row->flow == FLOW_HAIRPIN), "%s: verdict %u",
 	      name, got.verdict);
 	want = row_expected(r, row, pair, &in);
 	frame_check(name, &got, &want, row->want);
@@ -194,8 +212,8 @@ static void group_run(struct rig *r, const struct group *g)
 		for (int pair = 0; pair < RIG_PAIRS; pair++)
 			if (g->rows[i].pairs & (1u << pair))
 				row_run(r, g, &g->rows[i], pair);
-	printf("bpf %-12s %3u packets, %u checks failed\n", g->name, totals.cases - before.cases,
-	       totals.failed - before.failed);
+	printf("bpf %-3s %-12s %3u packets, %u checks failed\n", rung_name(r), g->name,
+	       totals.cases - before.cases, totals.failed - before.failed);
 }
 
 /* Sends one packet outside the table; returns the reason that was counted. */
@@ -215,8 +233,8 @@ static void story_run(struct rig *r, const struct story *s)
 		rig_reset(r);
 		s->run(r, pair);
 	}
-	printf("bpf %-12s %3u packets, %u checks failed\n", s->name, totals.cases - before.cases,
-	       totals.failed - before.failed);
+	printf("bpf %-3s %-12s %3u packets, %u checks failed\n", rung_name(r), s->name,
+	       totals.cases - before.cases, totals.failed - before.failed);
 }
 
 /* Every object named on the command line has to be accepted by this kernel's verifier. */
@@ -247,12 +265,16 @@ int main(int argc, char **argv)
 	}
 	for (int i = 1; i < argc; i++)
 		object_check(argv[i]);
-	for (unsigned i = 0; i < groups_n; i++)
-		group_run(&rig, &groups[i]);
-	for (unsigned i = 0; i < stories_n; i++)
-		story_run(&rig, &stories[i]);
+	for (int tc = 0; tc < 2; tc++) {
+		rig.tc = tc;
+		for (unsigned i = 0; i < groups_n; i++)
+			group_run(&rig, &groups[i]);
+		for (unsigned i = 0; i < stories_n; i++)
+			story_run(&rig, &stories[i]);
+	}
 	rig_close(&rig);
-	printf("bpf: %u packets\n", totals.cases);
+	printf("bpf: %u packets; %u more that the kernel takes for no test run of tc\n",
+	       totals.cases, totals.untried);
 	printf("bpf: %u passed, %u failed, 0 skipped\n", totals.passed, totals.failed);
 	return totals.failed ? 1 : 0;
 }

@@ -5,7 +5,7 @@
 #include "selftests/bpf/rig.h"
 
 struct totals {
-	unsigned cases, passed, failed;
+	unsigned cases, passed, failed, untried;
 };
 
 struct story { /* several packets in a row, for each family */

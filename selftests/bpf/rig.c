@@ -3,11 +3,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/pkt_cls.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "bpf/tc_relay.skel.h"
 #include "bpf/xdp_relay.skel.h"
 #include "selftests/bpf/rig.h"
 
@@ -105,6 +107,24 @@ static void rig_hops(struct rig *r)
 		must(maps_next_hop_set(r->maps, i, &nh), "next hop");
 	}
 	must(bpf_map_update_elem(bpf_map__fd(r->skel->maps.tx), &far, &lo, BPF_ANY), "tx");
+	must(bpf_map_update_elem(bpf_map__fd(r->tc_skel->maps.tx), &far, &lo, BPF_ANY), "tx");
+}
+
+/* On the maps of the XDP program, but for the redirect targets, which each has for itself. */
+static int rig_load_tc(struct rig *r)
+{
+	struct bpf_map *m, *own;
+
+	r->tc_skel = tc_relay_bpf__open();
+	if (!r->tc_skel)
+		return -errno;
+	bpf_object__for_each_map(m, r->tc_skel->obj)
+	{
+		own = bpf_object__find_map_by_name(r->skel->obj, bpf_map__name(m));
+		if (!bpf_map__is_internal(m) && m != r->tc_skel->maps.tx)
+			must(bpf_map__reuse_fd(m, bpf_map__fd(own)), "shared maps");
+	}
+	return tc_relay_bpf__load(r->tc_skel);
 }
 
 static int rig_load(struct rig *r)
@@ -118,6 +138,8 @@ static int rig_load(struct rig *r)
 	bpf_map__set_max_entries(r->skel->maps.flow_state, RIG_PAIRS * RIG_RANGE);
 	bpf_map__set_max_entries(r->skel->maps.live, RIG_PAIRS * RIG_RANGE);
 	e = xdp_relay_bpf__load(r->skel);
+	if (!e)
+		e = rig_load_tc(r);
 	if (e)
 		return e;
 	r->fds = (struct maps_fds){.flows = bpf_map__fd(r->skel->maps.flows),
@@ -173,6 +195,7 @@ int rig_open(struct rig *r)
 void rig_close(struct rig *r)
 {
 	maps_close(r->maps);
+	tc_relay_bpf__destroy(r->tc_skel);
 	xdp_relay_bpf__destroy(r->skel);
 }
 
@@ -259,15 +282,36 @@ void rig_reset(struct rig *r)
 			rig_flow(r, pair, i);
 }
 
+uint32_t rig_back(const struct rig *r)
+{
+	return r->tc ? XDP_REDIRECT : XDP_TX;
+}
+
+static uint32_t verdict_of_tc(uint32_t v)
+{
+	switch ((int)v) {
+	case TC_ACT_UNSPEC:
+		return XDP_PASS;
+	case TC_ACT_SHOT:
+		return XDP_DROP;
+	case TC_ACT_REDIRECT:
+		return XDP_REDIRECT;
+	default:
+		return XDP_ABORTED;
+	}
+}
+
 int rig_fire(struct rig *r, const uint8_t *frame, size_t n, struct rig_result *out)
 {
 	DECLARE_LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (uint32_t)n,
 			    .data_out = out->frame, .data_size_out = sizeof(out->frame),
 			    .repeat = 1);
 
-	if (bpf_prog_test_run_opts(bpf_program__fd(r->skel->progs.xdp_relay), &opts))
+	int fd = bpf_program__fd(r->tc ? r->tc_skel->progs.tc_relay : r->skel->progs.xdp_relay);
+
+	if (bpf_prog_test_run_opts(fd, &opts))
 		return -errno;
-	out->verdict = opts.retval;
+	out->verdict = r->tc ? verdict_of_tc(opts.retval) : opts.retval;
 	out->n = opts.data_size_out;
 	return 0;
 }

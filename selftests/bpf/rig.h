@@ -1,6 +1,7 @@
-/* selftests/bpf/rig.h -- the relay program loaded but attached nowhere, with four pairs and flows in every state.
+/* selftests/bpf/rig.h -- the relay programs loaded but attached nowhere, with four pairs and flows in every state.
  *
- * In: a frame. Out: verdict, reason that was counted (exactly one), frame after. Maps are written by user/maps.c. */
+ * In: a frame. Out: verdict, reason that was counted (exactly one), frame after. Maps are written by user/maps.c; the XDP
+ * and the tc program share them. A test run makes the skb for tc itself: linear, tags in the bytes, no checksum of a device. */
 #ifndef SALLYPORT_TEST_RIG_H
 #define SALLYPORT_TEST_RIG_H
 
@@ -44,6 +45,8 @@ enum rig_hop { HOP_FAR = 1, HOP_LO, HOP_NO_TX, HOP_NONE, HOP_NARROW };
 
 struct rig {
 	struct xdp_relay_bpf *skel;
+	struct tc_relay_bpf *tc_skel;
+	bool tc; /* which of them frames go through */
 	struct maps *maps;
 	struct maps_fds fds;
 	struct addr outside[RIG_PAIRS], inside[RIG_PAIRS];
@@ -51,8 +54,8 @@ struct rig {
 };
 
 struct rig_result {
-	uint32_t verdict;
-	int reason; /* -1: none or more than one */
+	uint32_t verdict; /* XDP's; tc knows only one redirect */
+	int reason;	  /* -1: none or more than one */
 	uint8_t frame[FRAME_MAX];
 	size_t n;
 };
@@ -65,6 +68,8 @@ void rig_flow(struct rig *r, int pair, enum rig_flow i);
 void rig_reset(struct rig *r);
 /* Without looking at the counters. */
 int rig_fire(struct rig *r, const uint8_t *frame, size_t n, struct rig_result *out);
+/* The verdict of what goes back by the interface it came in by. */
+uint32_t rig_back(const struct rig *r);
 int rig_run(struct rig *r, const uint8_t *frame, size_t n, struct rig_result *out);
 void rig_macs(enum rig_hop hop, uint8_t src[6], uint8_t dst[6]);
 void rig_latch(struct rig *r, uint32_t slot, uint64_t word, const struct addr *a);

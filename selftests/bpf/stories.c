@@ -282,14 +282,16 @@ static void story_race(struct rig *r, int fam)
 }
 
 /* What came back is ICMP @type, @code from our address to the sender, told @mtu, and quotes the packet's beginning. */
-static void told_check(const struct spec *s, const struct rig_result *got, int fam, uint32_t mtu)
+static void told_check(const struct rig *r, const struct spec *s, const struct rig_result *got,
+		       int fam, uint32_t mtu)
 {
 	size_t ip = fam ? 40 : 20, quoted = ip + 8, n = 14 + ip + 8 + quoted;
 	uint8_t sent[FRAME_MAX];
 	uint32_t told;
 
 	frame_build(s, sent);
-	check(got->verdict == XDP_TX && got->n == n, "answer of %zu bytes, wanted %zu", got->n, n);
+	check(got->verdict == rig_back(r) && got->n == n, "answer of %zu bytes, wanted %zu", got->n,
+	      n);
 	check(!memcmp(got->frame, sent + 6, 6) && !memcmp(got->frame + 6, sent, 6) &&
 		      !memcmp(got->frame + 12, sent + 12, 2),
 	      "ethernet turned round");
@@ -301,6 +303,8 @@ static void told_check(const struct spec *s, const struct rig_result *got, int f
 	      "type and code");
 	memcpy(&told, got->frame + 14 + ip + 4, 4);
 	check(ntohl(told) == mtu, "told an MTU of %u, wanted %u", ntohl(told), mtu);
+	if (r->tc) /* that checksum is another: bpf/tc_relay.bpf.c says why */
+		quoted -= 2;
 	check(!memcmp(got->frame + 14 + ip + 8, sent + 14, quoted), "quotes the packet");
 	check(frame_icmp_right(got->frame, got->n), "checksums");
 }
@@ -325,17 +329,17 @@ static void story_too_big(struct rig *r, int fam)
 	memcpy(in.dst_mac, "\2\0\0\0\11\2", 6);
 	tick_wait();
 	check(send_one(r, &in, &got) == R_TOLD_TOO_BIG, "told inwards");
-	told_check(&in, &got, fam, RIG_MTU);
+	told_check(r, &in, &got, fam, RIG_MTU);
 	tick_wait();
 	check(send_one(r, &out, &got) == R_TOLD_TOO_BIG, "told outwards");
-	told_check(&out, &got, fam, RIG_MTU);
+	told_check(r, &out, &got, fam, RIG_MTU);
 	tick_wait();
 	in.body_len = 1400;
 	check(send_one(r, &in, &got) == R_TOLD_TOO_BIG, "told of a large one");
-	told_check(&in, &got, fam, RIG_MTU);
+	told_check(r, &in, &got, fam, RIG_MTU);
 	for (int i = 0; i < 2000; i++)
 		told += !rig_fire(r, got.frame, frame_build(&in, got.frame), &got) &&
-			got.verdict == XDP_TX;
+			got.verdict == rig_back(r);
 	check(told < 1000, "answers are limited: %u of 2000", told);
 	other.src.port++;
 	expect(r, "nothing is told to other sources", &other, R_DROP_LATCHED);
@@ -347,7 +351,7 @@ static void story_too_big(struct rig *r, int fam)
 	in.body_len = 300;
 	tick_wait();
 	check(send_one(r, &in, &got) == R_TOLD_TOO_BIG, "told across families");
-	told_check(&in, &got, fam, fam ? RIG_MTU + 20 : RIG_MTU - 20);
+	told_check(r, &in, &got, fam, fam ? RIG_MTU + 20 : RIG_MTU - 20);
 }
 
 const struct story stories[] = {
