@@ -36,6 +36,7 @@ struct bench {
 	struct maps *maps;
 	const char *instance;
 	unsigned rounds, seconds_x10;
+	enum rung_wish rung; /* of the relay */
 	struct lab_result bare[SIZES][ROUNDS_MAX], relay[SIZES][ROUNDS_MAX], rtpengine[ROUNDS_MAX],
 		latency[ROUNDS_MAX];
 	uint64_t rtpengine_pps[ROUNDS_MAX];
@@ -113,8 +114,12 @@ static int bench_relay_start(struct bench *b)
 {
 	struct lab_lane *lane = lab_lane(b->lab, 1);
 	struct maps_pair pairs[PAIRS];
-	struct bpf_load_params lp = {
-		.instance = b->instance, .pairs = pairs, .n_pairs = PAIRS, .punch_port = 2777};
+	struct bpf_load_params lp = {.instance = b->instance,
+				     .pairs = pairs,
+				     .n_pairs = PAIRS,
+				     .punch_port = 2777,
+				     .rung = b->rung};
+	struct media_rung rungs[RUNG_PAIRS_MAX];
 	struct maps_fds fds;
 	char why[256] = "";
 	unsigned i;
@@ -127,7 +132,7 @@ static int bench_relay_start(struct bench *b)
 					      .inside_base = BASE_PORT,
 					      .range = RANGE};
 	if (!err)
-		err = bpf_load(&lp, &fds, why, sizeof(why));
+		err = bpf_load(&lp, &fds, rungs, why, sizeof(why));
 	if (!err)
 		err = maps_open(&fds, pairs, PAIRS, &b->maps);
 	if (!err)
@@ -296,8 +301,8 @@ static void bench_print_table(const struct bench *b)
 	unsigned s;
 
 	printf("thousand packets per CPU-second of the device under test, min-median-max of %u "
-	       "rounds; 224-byte frames, one way\n",
-	       b->rounds);
+	       "rounds; 224-byte frames, one way; relay on %s\n",
+	       b->rounds, b->rung == RUNG_TC ? "tc" : "XDP");
 	printf("%-12s %-20s %-20s %-17s %s\n", "flows", "bare redirect", "sallyport relay", "ratio",
 	       "loss bare, relay");
 	for (s = 0; s < SIZES; s++) {
@@ -339,8 +344,9 @@ static void bench_print_json(const struct bench *b)
 		json_object_set_new(pps, key, json_real(bench_rate(b->relay[s], b->rounds).median));
 		json_object_set_new(loss, key, json_real(bench_loss(b->relay[s], b->rounds)));
 	}
-	o = json_pack("{s:s, s:i, s:o, s:f, s:o, s:o, s:f, s:f, s:f, s:f}", "bench", "media",
-		      "rounds", (int)b->rounds, "bare_ratio", ratio, "rtpengine_ratio",
+	o = json_pack("{s:s, s:s, s:i, s:o, s:f, s:o, s:o, s:f, s:f, s:f, s:f}", "bench", "media",
+		      "rung", b->rung == RUNG_TC ? "tc" : "xdp", "rounds", (int)b->rounds,
+		      "bare_ratio", ratio, "rtpengine_ratio",
 		      bench_ratio(b->relay[1], b->rtpengine, b->rounds).median, "pps_per_cpu_s",
 		      pps, "loss", loss, "rtpengine_pps_per_cpu_s",
 		      bench_rate(b->rtpengine, b->rounds).median, "rtpengine_loss",
@@ -375,8 +381,9 @@ static int bench_run(struct bench *b)
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {{"lab", required_argument, NULL, 'L'}, {0}};
-	static struct bench b = {.rounds = 5, .seconds_x10 = 10};
+	static const struct option longs[] = {
+		{"lab", required_argument, NULL, 'L'}, {"rung", required_argument, NULL, 'R'}, {0}};
+	static struct bench b = {.rounds = 5, .seconds_x10 = 10, .rung = RUNG_XDP};
 	const char *lab = NULL;
 	char instance[64];
 	bool json = false;
@@ -385,6 +392,8 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "jqr:", longs, NULL)) != -1) {
 		if (c == 'L')
 			lab = optarg;
+		else if (c == 'R' && (!strcmp(optarg, "tc") || !strcmp(optarg, "xdp")))
+			b.rung = *optarg == 't' ? RUNG_TC : RUNG_XDP;
 		else if (c == 'j')
 			json = true;
 		else if (c == 'q')
@@ -395,7 +404,9 @@ int main(int argc, char **argv)
 			return 2;
 	}
 	if (!lab || !b.rounds || b.rounds > ROUNDS_MAX) {
-		fprintf(stderr, "bench-media is run by tools/bench media [-j] [-q] [-r 1..%u]\n",
+		fprintf(stderr,
+			"bench-media is run by tools/bench media [-j] [-q] [--rung xdp|tc] [-r "
+			"1..%u]\n",
 			ROUNDS_MAX);
 		return 2;
 	}

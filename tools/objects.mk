@@ -10,7 +10,7 @@ BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lsecc
 
 BPF := bench tc_relay xdp_probe xdp_relay
 
-EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
+EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -57,7 +57,7 @@ test_admin_OBJS := user/addr user/admin user/log user/loop user/loop_dgram user/
 test_admin_LIBS := -luring -ljansson
 
 HELPERS := bench-media selftests/bpf/load selftests/bpf/relay selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
-selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/maps
+selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps
 selftests_bpf_load_LIBS := -lbpf
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps
 selftests_bpf_relay_LIBS := -lbpf
@@ -81,7 +81,7 @@ fuzz_sdp_SRCS := $(SIP_SRCS)
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_uri_SRCS := $(SIP_SRCS)
 
-bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine user/addr user/bpf_iface user/bpf_load user/bpf_ports user/maps $(SRTP)
+bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps $(SRTP)
 bench-media_LIBS := -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
 test_sdp_OBJS := $(SIP) user/addr
 test_sip_keepalive_OBJS := $(SIP) user/addr

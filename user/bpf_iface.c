@@ -40,6 +40,7 @@ static int iface_add(struct bpf_ifaces *ifs, const char *name, uint32_t *out_ind
 	if (ifs->n == BPF_IFACES_MAX)
 		return -ENOSPC;
 	i = &ifs->list[ifs->n];
+	memset(i, 0, sizeof(*i));
 	snprintf(i->name, sizeof(i->name), "%s", name);
 	i->index = if_nametoindex(name);
 	if (!i->index)
@@ -193,6 +194,23 @@ int bpf_iface_attach(const struct bpf_iface *i, const char *dir, int prog_fd, ch
 	return link_new(i, path, prog_fd, why, why_n);
 }
 
+bool bpf_iface_linked(const struct bpf_iface *i, const char *dir)
+{
+	struct bpf_link_info info = {};
+	uint32_t len = sizeof(info);
+	char path[LINK_PATH_MAX];
+	bool good;
+	int fd;
+
+	link_path(dir, i->name, path, sizeof(path));
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return false;
+	good = !bpf_obj_get_info_by_fd(fd, &info, &len) && info.xdp.ifindex == i->index;
+	close(fd);
+	return good;
+}
+
 static bool link_kept(const char *name, const struct bpf_ifaces *keep)
 {
 	char wanted[IF_NAMESIZE + sizeof(LINK_PREFIX)];
@@ -200,7 +218,7 @@ static bool link_kept(const char *name, const struct bpf_ifaces *keep)
 	for (unsigned k = 0; keep && k < keep->n; k++) {
 		link_name(keep->list[k].name, wanted, sizeof(wanted));
 		if (!strcmp(wanted, name))
-			return true;
+			return !keep->list[k].tc;
 	}
 	return false;
 }

@@ -1,7 +1,7 @@
 /* user/bpf_load.c -- load, attach, pin, adopt; see bpf_load.h.
  *
  * Order: look at the interfaces -> reserve ports -> bpffs -> maps (pinned ones reused by libbpf) -> program -> configuration
- * maps -> links -> probe. The program is loaded anew each time, so it is always this binary's; the maps carry on. */
+ * maps -> probe -> XDP links or tc filters. The program is loaded anew each time, so it is always this binary's; the maps carry on. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <ctype.h>
@@ -19,11 +19,13 @@
 #include <unistd.h>
 
 #include "bpf/abi.h"
+#include "bpf/tc_relay.skel.h"
 #include "bpf/xdp_probe.skel.h"
 #include "bpf/xdp_relay.skel.h"
 #include "user/bpf_iface.h"
 #include "user/bpf_load.h"
 #include "user/bpf_ports.h"
+#include "user/bpf_tc.h"
 
 #define BPFFS	     "/sys/fs/bpf"
 #define INSTANCE_MAX 32
@@ -37,7 +39,8 @@ struct loader {
 	struct relay_side sides[SP_SIDES_MAX];
 	struct xdp_relay_bpf *relay;
 	struct xdp_probe_bpf *probe;
-	bool fresh; /* nothing was pinned: take all back on failure */
+	struct tc_relay_bpf *tc; /* loaded when an interface needs it */
+	bool fresh;		 /* nothing was pinned: take all back on failure */
 };
 
 /* libbpf's own words about a failure; its callback has no argument to keep them in. */
@@ -204,6 +207,7 @@ static void dir_clear(const char *dir)
 	DIR *d;
 
 	bpf_iface_release(dir, NULL);
+	tc_filter_release(dir, NULL);
 	d = opendir(dir);
 	while (d && (e = readdir(d))) {
 		if (e->d_name[0] == '.')
@@ -221,6 +225,7 @@ int bpf_unload(const char *instance)
 
 	if (!instance_ok(instance))
 		return -EINVAL;
+	libbpf_set_print(libbpf_line); /* it would tell of each device without a clsact qdisc */
 	instance_dir(instance, dir, sizeof(dir));
 	if (access(dir, F_OK))
 		return -errno;
@@ -306,10 +311,19 @@ static int programs_load(struct loader *l, char *why, size_t why_n)
 	return 0;
 }
 
+static int targets_write(const struct loader *l, int tx)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < l->ifaces.n && !r; i++)
+		r = bpf_map_update_elem(tx, &l->ifaces.list[i].index, &l->ifaces.list[i].index,
+					BPF_ANY);
+	return r;
+}
+
 static int conf_write(const struct loader *l, char *why, size_t why_n)
 {
 	int sides = bpf_map__fd(l->relay->maps.sides), conf = bpf_map__fd(l->relay->maps.conf);
-	int tx = bpf_map__fd(l->relay->maps.tx);
 	uint32_t zero = 0;
 	int r = 0;
 
@@ -317,29 +331,140 @@ static int conf_write(const struct loader *l, char *why, size_t why_n)
 		r = bpf_map_update_elem(sides, &i, &l->sides[i], BPF_ANY);
 	if (!r)
 		r = bpf_map_update_elem(conf, &zero, &l->conf, BPF_ANY);
-	for (unsigned i = 0; i < l->ifaces.n && !r; i++)
-		r = bpf_map_update_elem(tx, &l->ifaces.list[i].index, &l->ifaces.list[i].index,
-					BPF_ANY);
+	if (!r)
+		r = targets_write(l, bpf_map__fd(l->relay->maps.tx));
 	if (r)
 		return fail(r, why, why_n, "BPF maps cannot be written: %s", strerror(-r));
 	return 0;
 }
 
-static int attach_all(const struct loader *l, char *why, size_t why_n)
+/* Its maps are the XDP program's, but for the redirect targets (see maps_size). */
+static int tc_load(struct loader *l, char *why, size_t why_n)
 {
-	int prog = bpf_program__fd(l->relay->progs.xdp_relay),
-	    probe = bpf_program__fd(l->probe->progs.xdp_probe);
+	const struct bpf_map *theirs;
+	struct bpf_map *m;
 	int r = 0;
 
-	for (unsigned i = 0; i < l->ifaces.n && !r; i++)
-		r = bpf_iface_attach(&l->ifaces.list[i], l->dir, prog, why, why_n);
+	libbpf_said[0] = 0;
+	l->tc = tc_relay_bpf__open();
+	if (!l->tc)
+		return fail(-ENOMEM, why, why_n, "tc program cannot be opened");
+	bpf_object__for_each_map(m, l->tc->obj)
+	{
+		theirs = bpf_object__find_map_by_name(l->relay->obj, bpf_map__name(m));
+		if (!r && theirs && !bpf_map__is_internal(m) && m != l->tc->maps.tx)
+			r = bpf_map__reuse_fd(m, bpf_map__fd(theirs));
+	}
+	if (!r)
+		r = tc_relay_bpf__load(l->tc);
+	if (!r)
+		r = targets_write(l, bpf_map__fd(l->tc->maps.tx));
+	if (r)
+		return fail(r, why, why_n, "tc program cannot be loaded: %s: %s", strerror(-r),
+			    libbpf_said);
+	return 0;
+}
+
+/* What @r says of XDP on this interface decides its rung, or the start if XDP was asked for. */
+static int iface_judge(const struct loader *l, struct bpf_iface *i, int r, const char *why)
+{
+	if (!r || l->p->rung == RUNG_XDP)
+		return r;
+	i->tc = true;
+	snprintf(i->why, sizeof(i->why), "%s", why);
+	return 0;
+}
+
+static struct bpf_iface *iface_of(struct loader *l, unsigned side)
+{
+	struct bpf_iface *i = l->ifaces.list;
+
+	while (i->index != l->sides[side].ifindex)
+		i++;
+	return i;
+}
+
+/* A pair's two directions take the same rung, and so do pairs that share an interface. */
+static void pairs_settle(struct loader *l)
+{
+	bool changed;
+
+	do {
+		changed = false;
+		for (unsigned k = 0; k < l->p->n_pairs; k++) {
+			struct bpf_iface *a = iface_of(l, 2 * k), *b = iface_of(l, 2 * k + 1);
+
+			if (a->tc == b->tc)
+				continue;
+			changed = true;
+			if (a->tc)
+				memcpy(b->why, a->why, sizeof(b->why));
+			else
+				memcpy(a->why, b->why, sizeof(a->why));
+			a->tc = b->tc = true;
+		}
+	} while (changed);
+}
+
+/* A link of an earlier start is switched to this program at once. Where there is none, nothing is redirected before all is known. */
+static int xdp_try(struct loader *l, char *why, size_t why_n)
+{
+	int relay = bpf_program__fd(l->relay->progs.xdp_relay),
+	    pass = bpf_program__fd(l->probe->progs.xdp_pass),
+	    probe = bpf_program__fd(l->probe->progs.xdp_probe), r = 0;
+	struct bpf_iface *i, *end = l->ifaces.list + l->ifaces.n;
+
+	for (i = l->ifaces.list; i < end && !r; i++) {
+		r = bpf_iface_attach(i, l->dir, bpf_iface_linked(i, l->dir) ? relay : pass, why,
+				     why_n);
+		r = iface_judge(l, i, r, why);
+	}
+	pairs_settle(l);
+	for (i = l->ifaces.list; i < end && !r; i++) {
+		if (i->tc)
+			continue;
+		r = iface_judge(l, i, bpf_iface_probe(i, probe, why, why_n), why);
+		pairs_settle(l); /* what shares its rung need not wait for a probe of its own */
+	}
+	return r;
+}
+
+static int attach_all(struct loader *l, char *why, size_t why_n)
+{
+	int relay = bpf_program__fd(l->relay->progs.xdp_relay), r = 0;
+
+	for (unsigned i = 0; i < l->ifaces.n && l->p->rung == RUNG_TC; i++)
+		iface_judge(l, &l->ifaces.list[i], -EPERM, "media.rung is tc");
+	if (l->p->rung != RUNG_TC)
+		r = xdp_try(l, why, why_n);
+	for (unsigned i = 0; i < l->ifaces.n && !r; i++) {
+		struct bpf_iface *ifc = &l->ifaces.list[i];
+
+		if (ifc->tc && !l->tc)
+			r = tc_load(l, why, why_n);
+		if (!r && ifc->tc)
+			r = tc_filter_put(ifc, l->dir, bpf_program__fd(l->tc->progs.tc_relay), why,
+					  why_n);
+		else if (!r)
+			r = bpf_iface_attach(ifc, l->dir, relay, why, why_n);
+	}
 	if (r)
 		return r;
+	/* Last: an interface that changes its rung has both for an instant, and XDP comes first. */
 	bpf_iface_release(l->dir, &l->ifaces);
-	/* Only now: some drivers make the queues for redirected frames when a program is attached. */
-	for (unsigned i = 0; i < l->ifaces.n && !r; i++)
-		r = bpf_iface_probe(&l->ifaces.list[i], probe, why, why_n);
-	return r;
+	tc_filter_release(l->dir, &l->ifaces);
+	return 0;
+}
+
+static void rungs_out(struct loader *l, struct media_rung out[RUNG_PAIRS_MAX])
+{
+	memset(out, 0, RUNG_PAIRS_MAX * sizeof(*out));
+	for (unsigned k = 0; k < l->p->n_pairs; k++) {
+		const struct bpf_iface *i = iface_of(l, 2 * k);
+
+		out[k].tc = i->tc;
+		memcpy(out[k].why, i->why, sizeof(out[k].why));
+	}
 }
 
 static int fds_out(const struct loader *l, struct maps_fds *out)
@@ -371,7 +496,8 @@ static int fds_out(const struct loader *l, struct maps_fds *out)
 	return 0;
 }
 
-int bpf_load(const struct bpf_load_params *p, struct maps_fds *out_fds, char *why, size_t why_n)
+int bpf_load(const struct bpf_load_params *p, struct maps_fds *out_fds,
+	     struct media_rung out_rungs[RUNG_PAIRS_MAX], char *why, size_t why_n)
 {
 	struct loader *l = calloc(1, sizeof(*l));
 	int r;
@@ -395,11 +521,14 @@ int bpf_load(const struct bpf_load_params *p, struct maps_fds *out_fds, char *wh
 		r = conf_write(l, why, why_n);
 	if (!r)
 		r = attach_all(l, why, why_n);
+	if (!r)
+		rungs_out(l, out_rungs);
 	if (!r && (r = fds_out(l, out_fds)))
 		fail(r, why, why_n, "descriptors: %s", strerror(-r));
 	if (r && l->fresh)
 		bpf_unload(p->instance);
 out:
+	tc_relay_bpf__destroy(l->tc);
 	xdp_relay_bpf__destroy(l->relay); /* NULL is fine; pins and links hold the rest */
 	xdp_probe_bpf__destroy(l->probe);
 	free(l);

@@ -50,6 +50,7 @@ static const cyaml_schema_field_t media_fields[] = {
 	CYAML_FIELD_SEQUENCE_COUNT("pairs", CYAML_FLAG_POINTER, media_t, pairs, pairs_count,
 				   &pair_schema, 1, PAIRS_MAX),
 	CONFIG_UINT(media_t, punch_port, "punch_port"),
+	CONFIG_STR(media_t, rung, "rung", CYAML_FLAG_OPTIONAL),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t limits_fields[] = {
@@ -99,6 +100,8 @@ static const struct config_rule edge_rules[] = {
 	{CONFIG_AT(struct config_edge, sip.tls.ca), .kind = CONFIG_FILE, .optional = true},
 	{CONFIG_AT(struct config_edge, media.punch_port), .kind = CONFIG_NUM16, .def = 2777,
 	 .min = 1, .max = 65535},
+	{CONFIG_AT(struct config_edge, media.rung), .kind = CONFIG_WORD, .text = "auto",
+	 .words = "auto|xdp|tc"},
 	{CONFIG_AT(struct config_edge, limits.unadmitted_total), .kind = CONFIG_NUM32, .def = 4096,
 	 .min = 1, .max = 1000000},
 	{CONFIG_AT(struct config_edge, limits.unadmitted_prefix), .kind = CONFIG_NUM32, .def = 128,

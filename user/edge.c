@@ -166,6 +166,21 @@ static int tls_both(struct edge *e, char *why, size_t why_n)
 	return err ? err : tls_start(&sip, "sip", false, &e->sip_tls, why, why_n);
 }
 
+/* What the keeper's loader found out. */
+static int rungs_read(struct media_rung out[RUNG_PAIRS_MAX])
+{
+	char *bytes = NULL;
+	size_t n = 0;
+	int err = keeper_read("rungs", &bytes, &n);
+
+	if (!err && n != RUNG_PAIRS_MAX * sizeof(*out))
+		err = -EPROTO;
+	if (!err)
+		memcpy(out, bytes, n);
+	free(bytes);
+	return err;
+}
+
 static int media_start(struct edge *e, char *why, size_t why_n)
 {
 	struct maps_fds fds = {
@@ -185,7 +200,7 @@ static int media_start(struct edge *e, char *why, size_t why_n)
 	};
 	struct media_edge_params mp = {.cfg = e->cfg, .seed = e->seed, .now_ms = e->start_ms};
 	struct maps_pair pairs[8];
-	int n = media_edge_pairs(e->cfg, pairs), err = n < 0 ? n : 0;
+	int n = media_edge_pairs(e->cfg, pairs), err = n < 0 ? n : rungs_read(mp.rungs);
 
 	if (!err)
 		err = maps_open(&fds, pairs, (unsigned)n, &e->maps);

@@ -127,6 +127,14 @@ static unsigned ports_add(const char **list, unsigned n, uint16_t out[BPF_LOAD_T
 	return have;
 }
 
+/* Checked against these words when the configuration was read. */
+static enum rung_wish rung_wish(const char *word)
+{
+	if (!strcmp(word, "xdp"))
+		return RUNG_XDP;
+	return strcmp(word, "tc") ? RUNG_AUTO : RUNG_TC;
+}
+
 static int bpf_all(struct keeper_plan *p, const struct config_edge *cfg, char *why, size_t why_n)
 {
 	uint16_t ports[BPF_LOAD_TCP_PORTS];
@@ -135,7 +143,9 @@ static int bpf_all(struct keeper_plan *p, const struct config_edge *cfg, char *w
 	struct bpf_load_params bp = {.instance = cfg->instance,
 				     .pairs = pairs,
 				     .punch_port = cfg->media.punch_port,
-				     .tcp_ports = ports};
+				     .tcp_ports = ports,
+				     .rung = rung_wish(cfg->media.rung)};
+	struct media_rung rungs[RUNG_PAIRS_MAX];
 	const struct {
 		const char *name;
 		const int *fd;
@@ -152,12 +162,17 @@ static int bpf_all(struct keeper_plan *p, const struct config_edge *cfg, char *w
 	bp.n_pairs = (unsigned)n;
 	bp.n_tcp_ports = ports_add(cfg->sip.listen, cfg->sip.listen_count, ports, 0);
 	bp.n_tcp_ports = ports_add(cfg->link.listen, cfg->link.listen_count, ports, bp.n_tcp_ports);
-	err = bpf_load(&bp, &fds, why, why_n);
+	err = bpf_load(&bp, &fds, rungs, why, why_n);
 	for (i = 0; i < 6 && !err; i++) {
 		err = keeper_add(p, names[i].name, *names[i].fd);
 		if (err)
 			snprintf(why, why_n, "%s: %s", names[i].name, strerror(-err));
 	}
+	if (err)
+		return err;
+	err = keeper_data(p, "rungs", rungs, sizeof(rungs));
+	if (err)
+		snprintf(why, why_n, "rungs: %s", strerror(-err));
 	return err;
 }
 
@@ -258,6 +273,7 @@ static void privileged_changes(const struct config_edge *a, const struct config_
 		{"sip.listen", lists_equal(a->sip.listen, a->sip.listen_count, b->sip.listen,
 					   b->sip.listen_count)},
 		{"media.pairs", pairs_equal(a, b)},
+		{"media.rung", !strcmp(a->media.rung, b->media.rung)},
 		{"media.punch_port", a->media.punch_port == b->media.punch_port},
 		{"link.cores (order)", cores_kept(a, b)},
 	};

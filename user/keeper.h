@@ -54,6 +54,8 @@ int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path
 /* Replaces the socket of a keeper that is gone; mode 0660, group @group (NULL: unchanged). Makes its folder if that is missing. */
 int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path, const char *group,
 		       char *why, size_t why_n);
+/* Add a copy of @n bytes, read by keeper_read(). */
+int keeper_data(struct keeper_plan *p, const char *name, const void *bytes, size_t n);
 int keeper_state(struct keeper_plan *p, char *why,
 		 size_t why_n); /* "state": versioned memfd, sealed size */
 

@@ -286,6 +286,23 @@ int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path
 	return fail(why, why_n, what, err);
 }
 
+int keeper_data(struct keeper_plan *p, const char *name, const void *bytes, size_t n)
+{
+	int fd = memfd_create("sallyport-data", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
+
+	if (fd < 0)
+		return -errno;
+	err = write(fd, bytes, n) == (ssize_t)n ? 0 : -ENOSPC;
+	if (!err &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		err = -errno;
+	if (!err)
+		err = keeper_add(p, name, fd);
+	if (err)
+		close(fd);
+	return err;
+}
+
 int keeper_state(struct keeper_plan *p, char *why, size_t why_n)
 {
 	struct keeper_state_head head = {

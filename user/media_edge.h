@@ -18,6 +18,7 @@
 #include "user/link.h"
 #include "user/maps.h"
 #include "user/nexthop.h"
+#include "user/rung.h"
 
 #define MEDIA_EDGE_CORES 32u /* configured cores */
 
@@ -27,8 +28,9 @@ struct media_edge_params {
 	struct maps *maps;
 	struct nexthop *nexthop;
 	const struct config_edge *cfg;
-	uint64_t seed;	 /* random */
-	uint64_t now_ms; /* loop time, which is CLOCK_MONOTONIC */
+	struct media_rung rungs[RUNG_PAIRS_MAX]; /* of each pair */
+	uint64_t seed;				 /* random */
+	uint64_t now_ms;			 /* loop time, which is CLOCK_MONOTONIC */
 };
 
 int media_edge_pairs(const struct config_edge *cfg,
@@ -51,7 +53,9 @@ void media_edge_tick(struct media_edge *m, uint64_t now_ms);
 /* For the admin socket. */
 unsigned media_edge_count(const struct media_edge *m);
 json_t *media_edge_status(const struct media_edge *m);
-json_t *media_edge_show(const struct media_edge *m);		 /* array */
+const char *media_edge_rung(const struct media_edge *m); /* of all pairs, or "mixed" */
+json_t *media_edge_rungs(const struct media_edge *m);	 /* array: each pair's, with its reason */
+json_t *media_edge_show(const struct media_edge *m);	 /* array */
 json_t *media_edge_why(const struct media_edge *m, uint64_t id); /* NULL: no such flow */
 
 #endif

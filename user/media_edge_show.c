@@ -92,6 +92,46 @@ static const char *waits_for(const struct media_edge *m, const struct flow *f,
 	return "";
 }
 
+static const char *rung_text(const struct media_rung *r)
+{
+	return r->tc ? "tc" : "xdp-native";
+}
+
+static const char *rung_why(const struct media_rung *r)
+{
+	return r->tc ? r->why : "the best rung";
+}
+
+const char *media_edge_rung(const struct media_edge *m)
+{
+	unsigned i;
+
+	for (i = 1; i < m->n_pairs; i++)
+		if (m->p.rungs[i].tc != m->p.rungs[0].tc)
+			return "mixed";
+	return rung_text(&m->p.rungs[0]);
+}
+
+json_t *media_edge_rungs(const struct media_edge *m)
+{
+	json_t *a = json_array();
+	char out[ADDR_TEXT_MAX], in[ADDR_TEXT_MAX];
+	unsigned i;
+
+	for (i = 0; i < m->n_pairs; i++)
+		json_array_append_new(a, json_pack("{s:s,s:s,s:s,s:s}", "outside",
+						   addr_ip_text(&m->pairs[i].outside, out),
+						   "inside", addr_ip_text(&m->pairs[i].inside, in),
+						   "rung", rung_text(&m->p.rungs[i]), "reason",
+						   rung_why(&m->p.rungs[i])));
+	return a;
+}
+
+static const struct media_rung *flow_rung(const struct media_edge *m, const struct flow *f)
+{
+	return &m->p.rungs[f->slot / m->pairs[0].range];
+}
+
 static json_t *flow_json(const struct media_edge *m, const struct flow *f)
 {
 	struct maps_flow_report r = {};
@@ -116,8 +156,8 @@ static json_t *flow_json(const struct media_edge *m, const struct flow *f)
 		(json_int_t)r.bytes_in, "packets_out", (json_int_t)r.packets_out, "bytes_out",
 		(json_int_t)r.bytes_out, "idle_ms",
 		idle_ms(&r) == NEVER ? (json_int_t)-1 : (json_int_t)idle_ms(&r), "rung",
-		"xdp-native", "state", *waits ? "waiting" : "established", "waits_for", waits,
-		"keyed", f->have_key);
+		rung_text(flow_rung(m, f)), "state", *waits ? "waiting" : "established",
+		"waits_for", waits, "keyed", f->have_key);
 }
 
 json_t *media_edge_show(const struct media_edge *m)
@@ -139,6 +179,6 @@ json_t *media_edge_why(const struct media_edge *m, uint64_t id)
 		return NULL;
 	j = flow_json(m, f);
 	json_object_set_new(j, "kind", json_string("flow"));
-	json_object_set_new(j, "reason", json_string("the best rung"));
+	json_object_set_new(j, "reason", json_string(rung_why(flow_rung(m, f))));
 	return j;
 }

@@ -57,6 +57,9 @@ static struct maps_pair pair_of(const char *outside, const char *inside, uint16_
 	return p;
 }
 
+static enum rung_wish wish = RUNG_XDP;
+static struct media_rung rungs[RUNG_PAIRS_MAX];
+
 static int load(const struct maps_pair *pair, struct maps_fds *fds)
 {
 	static const uint16_t ports[] = {5061};
@@ -65,10 +68,11 @@ static int load(const struct maps_pair *pair, struct maps_fds *fds)
 				    .n_pairs = 1,
 				    .punch_port = 2777,
 				    .tcp_ports = ports,
-				    .n_tcp_ports = 1};
+				    .n_tcp_ports = 1,
+				    .rung = wish};
 
 	snprintf(why, sizeof(why), "nothing");
-	return bpf_load(&p, fds, why, sizeof(why));
+	return bpf_load(&p, fds, rungs, why, sizeof(why));
 }
 
 static void fds_close(const struct maps_fds *f)
@@ -163,6 +167,73 @@ static void adoption(void)
 	fds_close(&fds);
 }
 
+/* The id of our program at the ingress of @iface; 0: none. */
+static uint32_t filter_on(const char *iface)
+{
+	char command[160];
+	uint32_t id = 0;
+	FILE *f;
+
+	snprintf(
+		command, sizeof(command),
+		"tc filter show dev %s ingress | sed -n 's/.* tc_relay.* id \\([0-9]*\\) .*/\\1/p'",
+		iface);
+	f = popen(command, "r");
+	if (!f || fscanf(f, "%u", &id) != 1)
+		id = 0;
+	if (f)
+		pclose(f);
+	return id;
+}
+
+static bool on_xdp(void)
+{
+	return !rungs[0].tc && program_on("m0") && program_on("n0") && !filter_on("m0") &&
+	       !filter_on("n0");
+}
+
+static bool on_tc(const char *reason)
+{
+	return rungs[0].tc && strstr(rungs[0].why, reason) && filter_on("m0") && filter_on("n0") &&
+	       !program_on("m0") && !program_on("n0") && !pinned("link_m0") && !pinned("link_n0");
+}
+
+/* Each step is a start of its own; the flow that the first one installed is there in every later one. */
+static void change_rungs(void)
+{
+	struct maps_pair pair = pair_of("192.0.2.1", "10.0.0.1", 36000);
+	static const struct {
+		const char *before, *reason;
+		enum rung_wish wish;
+	} steps[] = {
+		{"ethtool -K m1 gro on; ethtool -K n1 gro off",
+		 "interface n0: XDP redirect does not", RUNG_AUTO},
+		{"true", "interface n0: XDP redirect does not", RUNG_AUTO},
+		{"ethtool -K n1 gro on", NULL, RUNG_AUTO},
+		{"true", "media.rung is tc", RUNG_TC},
+		{"true", NULL, RUNG_XDP},
+		{"ethtool -K m1 gro off", "interface m0: XDP redirect does not", RUNG_AUTO},
+	};
+	struct maps_fds fds;
+	uint32_t before = 0;
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		sh(steps[i].before);
+		wish = steps[i].wish;
+		check(!load(&pair, &fds), "start %zu", i);
+		flow_install(&fds, &pair, i ? -EEXIST : 0);
+		fds_close(&fds);
+		check(steps[i].reason ? on_tc(steps[i].reason) : on_xdp(), "rung of step %zu: %s",
+		      i, rungs[0].why);
+		check(i != 1 || filter_on("m0") != before, "the filter's program is replaced");
+		before = filter_on("m0");
+	}
+	check(!bpf_unload(instance) && !filter_on("m0") && !filter_on("n0") && !pinned(""),
+	      "unload takes the filters off");
+	sh("ethtool -K m1 gro on && ethtool -K n1 gro on");
+	wish = RUNG_XDP;
+}
+
 static void release(void)
 {
 	struct maps_pair one = pair_of("192.0.2.1", "192.0.2.1", 36000);
@@ -206,6 +277,7 @@ int main(void)
 	   "echo 8080 >" PORTS_SYSCTL);
 	refusals();
 	sh("ethtool -K m1 gro on && ethtool -K n1 gro on");
+	change_rungs();
 	adoption();
 	release();
 	ports();

@@ -170,6 +170,7 @@ static void test_config_edge_defaults(void **state)
 	assert_int_equal(c->media.pairs[0].inside_first, 36000);
 	assert_int_equal(c->media.pairs[0].ports, 24000);
 	assert_int_equal(c->media.punch_port, 2777);
+	assert_string_equal(c->media.rung, "auto");
 	assert_int_equal(c->limits.unadmitted_total, 4096);
 	assert_int_equal(c->limits.unadmitted_prefix, 128);
 	assert_int_equal(c->limits.unadmitted_bytes, 65536);
@@ -226,6 +227,8 @@ static void test_config_edge_errors(void **state)
 		 "address family"},
 		{"outside_first: 36000 ", "outside_first: 80 #!", "1024..65535"},
 		{"ports: 24000 ", "ports: 30000 #!", "end past 65535"},
+		{"rung: auto ", "rung: generic #!",
+		 "media.rung: one of auto|xdp|tc wanted, got \"generic\""},
 		{"punch_port: 2777 ", "punch_port: 36001 #!", "one of the ports of media.pairs[0]"},
 		{"[example.com]", "[example.com, EXAMPLE.com] #!",
 		 "domains[1]: \"EXAMPLE.com\" is here twice"},

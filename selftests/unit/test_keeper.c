@@ -453,7 +453,7 @@ static void test_keeper_death_ends_worker(void **state)
 static void test_keeper_plan_errors(void **state)
 {
 	static struct keeper_plan p;
-	char why[256] = "", name[64], address[32];
+	char why[256] = "", name[64], address[32], bytes[16];
 	uint16_t port = free_port();
 	unsigned i;
 
@@ -468,6 +468,10 @@ static void test_keeper_plan_errors(void **state)
 	assert_int_equal(keeper_listen_tcp(&p, "a", "127.0.0.1:0", why, sizeof(why)), -EINVAL);
 	assert_int_equal(keeper_open_file(&p, "f", "/nonexistent/file", why, sizeof(why)), -ENOENT);
 	assert_int_equal(keeper_open_file(&p, "f", "/", why, sizeof(why)), -EINVAL);
+	assert_int_equal(keeper_data(&p, "d", "some\0bytes", 10), 0);
+	assert_int_equal(keeper_data(&p, "d", "more", 4), -EINVAL);
+	assert_int_equal(pread(p.fds[p.n_fds - 1].fd, bytes, sizeof(bytes), 0), 10);
+	assert_memory_equal(bytes, "some\0bytes", 10);
 	assert_int_equal(keeper_add(&p, "a", 0), -EINVAL);
 	assert_int_equal(keeper_add(&p, "x=y", 0), -EINVAL);
 	assert_int_equal(keeper_listen_unix(&p, "u", config_path, NULL, why, sizeof(why)), -EEXIST);

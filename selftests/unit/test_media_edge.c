@@ -205,6 +205,7 @@ static const uint8_t key1[PUNCH_KEY_LEN] = "key one key one key",
 static struct media_edge *start(uint64_t now)
 {
 	struct media_edge_params p = {.maps = &maps, .cfg = &cfg, .seed = 5, .now_ms = now};
+	p.rungs[1] = (struct media_rung){.tc = true, .why = "d0: no XDP"};
 	struct media_edge *new = NULL;
 
 	assert_int_equal(media_edge_new(&p, &new), 0);
@@ -604,6 +605,13 @@ static void test_show(void **state)
 			    "first packet of the client");
 	json_decref(j);
 	assert_null(media_edge_why(m, 0xac));
+	list = media_edge_rungs(m);
+	assert_int_equal(json_array_size(list), 2);
+	j = json_array_get(list, 1);
+	assert_string_equal(json_string_value(json_object_get(j, "rung")), "tc");
+	assert_string_equal(json_string_value(json_object_get(j, "reason")), "d0: no XDP");
+	json_decref(list);
+	assert_string_equal(media_edge_rung(m), "mixed");
 	list = media_edge_show(m);
 	assert_int_equal(json_array_size(list), 1);
 	json_decref(list);
