@@ -86,6 +86,7 @@ int media_core_new(const struct media_core_params *p, struct media_core **out)
 		r = m->link_fd;
 		goto fail;
 	}
+	mc_udp_whole(m->link_fd, &p->link_bind);
 	r = loop_recv(p->loop, m->link_fd, mc_on_link, m, &m->link_rx);
 	if (r)
 		goto fail;

@@ -4,6 +4,7 @@
  * here; the rest is collected, buffers kept, and transformed 64 at a time or at the end of the loop's round. Out: loop_send().
  * Owner: media_core; a medium that goes away flushes first, so a batch never names one that is gone. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,6 +28,16 @@ int mc_udp_open(const struct addr *bind_to, int rcvbuf)
 		return r;
 	}
 	return fd;
+}
+
+void mc_udp_whole(int fd, const struct addr *bound)
+{
+	int v4 = IP_PMTUDISC_PROBE, v6 = IPV6_PMTUDISC_PROBE;
+
+	if (addr_is_v4(bound))
+		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
+	else
+		setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
 }
 
 /* RFC 7983: 0..3 STUN, 20..63 DTLS, 128..191 RTP and RTCP. */

@@ -121,6 +121,9 @@ void mc_edge_unhash(struct media_core *m, struct mc_flow *f);
 
 /* media_core_data.c */
 int mc_udp_open(const struct addr *bind_to, int rcvbuf);
+/* Datagrams leave whole whatever the stack has learned of the path: the edge carries no fragments, and counts and tells of each that is
+ * too big. */
+void mc_udp_whole(int fd, const struct addr *bound);
 void mc_on_link(void *arg, struct loop_dgram *d);
 void mc_on_inside(void *arg, struct loop_dgram *d);
 void mc_flush(void *arg); /* both batches */
