@@ -26,7 +26,7 @@ PARSE := $(SIP) tools/parse_main user/addr
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
-	test_inside test_keeper test_link test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
+	test_inside test_keeper test_link test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
 	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal test_tls \
 	test_token test_txn
 test_addr_OBJS := user/addr
@@ -56,7 +56,7 @@ test_maps_LIBS := -lbpf
 test_admin_OBJS := user/addr user/admin user/log user/loop user/loop_dgram user/loop_timer
 test_admin_LIBS := -luring -ljansson
 
-HELPERS := bench-media selftests/bpf/load selftests/bpf/relay selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
+HELPERS := bench-media load selftests/bpf/load selftests/bpf/relay selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
 selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps
 selftests_bpf_load_LIBS := -lbpf
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps
@@ -118,3 +118,7 @@ test_inside_OBJS := $(SIP) user/addr user/conn user/dns user/inside user/log use
 test_inside_LIBS := -ljansson -lssl -lcrypto -luring -lcares
 test_dns_OBJS := user/addr user/dns user/loop user/loop_dgram user/loop_timer
 test_dns_LIBS := -luring -lcares
+load_OBJS := $(SIP) tools/load tools/load_client tools/load_msg user/addr user/conn user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
+load_LIBS := -lssl -lcrypto -luring -ljansson
+test_load_msg_OBJS := $(SIP) tools/load_msg user/addr
+test_load_msg_LIBS := -lcrypto
