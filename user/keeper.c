@@ -212,7 +212,8 @@ static void signal_worker(struct keeper *k, int sig)
 			_exit(1);
 		_exit(kill(k->worker, sig) ? 1 : 0);
 	}
-	if (pid < 0)
+	/* Waited for: it holds our listeners, and one that outlived us for a moment would keep the next start off its addresses. */
+	if (pid < 0 || waitpid(pid, NULL, 0) < 0)
 		log_event(LOG_L_ERROR, "signal-failed", "error=\"%s\"", strerror(errno));
 }
 
