@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -31,6 +32,7 @@ static int start_dnsmasq(void **state)
 	if (server == 0) {
 		int null = open("/dev/null", O_RDWR);
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a sanitizer ends the test */
 		dup2(null, 1);
 		dup2(null, 2);
 		execlp("dnsmasq", "dnsmasq", "-k", "-C", "/dev/null", "--port=" PORT,
