@@ -5,7 +5,7 @@ SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text 
 ENGINE := sip/binding sip/body sip/call sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 
-BASE := user/account user/addr user/admin user/config user/config_lines user/conn user/keeper user/keeper_open user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/tls user/tls_cert
+BASE := user/account user/addr user/admin user/config user/config_lines user/conn user/keeper user/keeper_open user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF := bench tc_relay xdp_probe xdp_relay
@@ -27,7 +27,7 @@ PARSE := $(SIP) tools/parse_main user/addr
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
 	test_inside test_keeper test_link test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
-	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_srtp test_srtp_equal test_tls \
+	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_tls \
 	test_token test_txn
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
@@ -35,6 +35,7 @@ test_ban_OBJS := user/addr user/ban user/log user/prefix
 test_media_edge_OBJS := user/addr user/link.pb-c user/log user/media_edge user/media_edge_flow user/media_edge_show user/prefix user/punch user/slots
 test_media_edge_LIBS := -ljansson -lcrypto -lprotobuf-c
 test_slots_OBJS := user/slots
+test_sockpool_OBJS := user/addr user/keeper_open user/sockpool
 test_gate_OBJS := $(SIP) user/addr user/gate
 test_log_OBJS := user/log
 test_conn_OBJS := selftests/unit/certs user/addr user/conn user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
@@ -47,7 +48,7 @@ test_tls_OBJS := selftests/unit/certs user/addr user/tls user/tls_cert
 test_tls_LIBS := -lssl -lcrypto
 test_config_OBJS := user/addr user/config user/config_core user/config_edge user/config_lines
 test_config_LIBS := -lcyaml -lyaml
-test_keeper_OBJS := user/addr user/keeper user/keeper_open user/log user/sandbox
+test_keeper_OBJS := user/addr user/keeper user/keeper_open user/log user/sandbox user/sockpool
 test_keeper_LIBS := -lseccomp -lcap-ng
 
 test_bpf_ports_OBJS := user/bpf_ports

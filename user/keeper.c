@@ -121,8 +121,8 @@ static int fds_text(const struct keeper_plan *p, char *buf, size_t max)
 
 	buf[0] = 0;
 	for (i = 0; i < p->n_fds; i++) {
-		n = snprintf(buf + at, max - at, "%s%s=%d", i ? "," : "", p->fds[i].name,
-			     p->fds[i].fd);
+		n = snprintf(buf + at, max - at, "%s%s=%d+%u", i ? "," : "", p->fds[i].name,
+			     p->fds[i].fd, p->fds[i].count ? p->fds[i].count : 1);
 		if (n < 0 || (size_t)n >= max - at)
 			return -ENOSPC;
 		at += (size_t)n;

@@ -2,7 +2,7 @@
  *
  * Data flow: keeper_run() opens what the caller's plan names (listeners, media punch sockets, key files, maps, state memfd) as root
  * -> forks and executes its own binary with --worker; descriptors are inherited and named in SALLYPORT_FDS
- * ("name=fd,name=fd,...") -> waits. A worker that dies is replaced at once; after 5 deaths within 10 s at most once a second. SIGTERM ends worker and
+ * ("name=first+count,...") -> waits. A worker that dies is replaced at once; after 5 deaths within 10 s at most once a second. SIGTERM ends worker and
  * keeper; SIGHUP: the configuration is parsed and, if good, a new worker replaces the old one (whole or not at all).
  * Owner rules: the keeper owns the descriptors for its whole life; a worker has duplicates. Of files it keeps what they held when
  * they were opened: what is written into them later counts from the next SIGHUP on. The keeper parses its configuration
@@ -22,6 +22,7 @@ struct keeper_fd_entry {
 	char name
 		[48]; /* "config", "listen.sip.0", "key.sip", "map.flows", "punch.0", "admin", "state" */
 	int fd;
+	unsigned count; /* descriptors from fd on; 0 as 1: user/sockpool.h */
 };
 
 struct keeper_plan {
@@ -37,6 +38,8 @@ struct keeper_plan {
 
 /* Add a descriptor to the plan; it is made close-on-exec here and inherited by the worker only. -ENOSPC. */
 int keeper_add(struct keeper_plan *p, const char *name, int fd);
+/* Add @n descriptors from @first on, one after the other, without close-on-exec: a pool of sockets. -ENOSPC, -EINVAL. */
+int keeper_add_range(struct keeper_plan *p, const char *name, int first, unsigned n);
 /* Open a listening TCP socket / UDP socket / secret file / state memfd and add it. 0 or negative errno, *why names the address
  * or path and the reason. */
 int keeper_listen_tcp(struct keeper_plan *p, const char *name, const char *addr_text, char *why,
@@ -45,10 +48,7 @@ int keeper_bind_udp(struct keeper_plan *p, const char *name, const char *addr_te
 		    size_t why_n);
 int keeper_open_file(struct keeper_plan *p, const char *name, const char *path, char *why,
 		     size_t why_n);
-/* Open @path anew in place of the entry @name; on error the old one stays. */
-int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why,
-		       size_t why_n);
-/* Put another file in place of one that was opened before: for .reload, after everything else was found good. */
+/* Open @path anew in place of the entry @name, for .reload after everything else was found good; on error the old one stays. */
 int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why,
 		       size_t why_n);
 /* Replaces the socket of a keeper that is gone; mode 0660, group @group (NULL: unchanged). Makes its folder if that is missing. */
@@ -64,6 +64,8 @@ int keeper_run(struct keeper_plan *p);
 
 /* In the worker. */
 int keeper_fd(const char *name);
+/* The first of a range and its length; -1: no such name. */
+int keeper_fd_range(const char *name, unsigned *out_n);
 /* Whole content of a descriptor opened by keeper_open_file (pread from 0), NUL-terminated, at most 1 MiB; free() it, wiping secrets. */
 int keeper_read(const char *name, char **out, size_t *out_n);
 

@@ -62,8 +62,19 @@ int keeper_add(struct keeper_plan *p, const char *name, int fd)
 		return -errno;
 	strcpy(e->name, name);
 	e->fd = fd;
+	e->count = 0;
 	p->n_fds++;
 	return 0;
+}
+
+int keeper_add_range(struct keeper_plan *p, const char *name, int first, unsigned n)
+{
+	int err = n ? keeper_add(p, name, first) : -EINVAL;
+
+	if (err)
+		return err;
+	p->fds[p->n_fds - 1].count = n;
+	return fcntl(first, F_SETFD, 0) ? -errno : 0;
 }
 
 /* Add @fd, or close it and say why not. */
@@ -321,15 +332,28 @@ int keeper_state(struct keeper_plan *p, char *why, size_t why_n)
 	return fail(why, why_n, "state", err);
 }
 
-int keeper_fd(const char *name)
+int keeper_fd_range(const char *name, unsigned *out_n)
 {
 	const char *p = getenv("SALLYPORT_FDS");
 	size_t n = strlen(name);
+	char *end;
+	int fd;
 
-	for (; p && *p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
-		if (strncmp(p, name, n) == 0 && p[n] == '=')
-			return (int)strtol(p + n + 1, NULL, 10);
+	for (; p && *p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+		if (strncmp(p, name, n) || p[n] != '=')
+			continue;
+		fd = (int)strtol(p + n + 1, &end, 10);
+		*out_n = *end == '+' ? (unsigned)strtoul(end + 1, NULL, 10) : 1u;
+		return fd;
+	}
 	return -1;
+}
+
+int keeper_fd(const char *name)
+{
+	unsigned n;
+
+	return keeper_fd_range(name, &n);
 }
 
 int keeper_read(const char *name, char **out, size_t *out_n)

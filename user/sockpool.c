@@ -1,0 +1,195 @@
+/* user/sockpool.c -- see sockpool.h. In: addresses and counts of the configuration. Out: bound sockets in a keeper's plan; in the
+ * worker, sockets that are awake or resting. */
+#include "user/sockpool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SOCKPOOL_DRAIN_MAX 65536 /* datagrams: more than any buffer holds */
+
+static int udp_bound(const struct addr *a, int rcvbuf)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = addr_to_sockaddr(a, &ss);
+	int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, err;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf, sizeof(rcvbuf)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
+	if (ss.ss_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&ss, n) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* A bound, resting socket as descriptor @at, inherited over exec. */
+static int pool_socket(const struct sockpool_wish *w, uint32_t port, int at)
+{
+	struct addr a = w->first;
+	int fd, got, err;
+
+	a.port = (uint16_t)port;
+	fd = udp_bound(&a, w->rcvbuf);
+	if (fd < 0)
+		return fd;
+	got = fcntl(fd, F_DUPFD, at);
+	err = got < 0 ? -errno : 0;
+	close(fd);
+	if (err)
+		return err == -EINVAL ? -EMFILE : err; /* past RLIMIT_NOFILE */
+	if (got == at)
+		err = sockpool_rest(got);
+	else
+		err = -EEXIST;
+	if (err)
+		close(got);
+	return err;
+}
+
+static void pool_close(int first, unsigned n)
+{
+	while (n)
+		close(first + (int)--n);
+}
+
+/* The ports @port .. @port + step - 1, as the pool's next descriptors; all or none. */
+static int pool_group(const struct sockpool_wish *w, uint32_t port, int at)
+{
+	unsigned i;
+	int err;
+
+	for (i = 0; i < w->step; i++) {
+		err = pool_socket(w, port + i, at + (int)i);
+		if (err) {
+			pool_close(at, i);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int pool_fill(const struct sockpool_wish *w, int first, unsigned *out_n)
+{
+	uint32_t port = w->first.port;
+	int err;
+
+	for (*out_n = 0; *out_n < w->n && port + w->step <= w->end; port += w->step) {
+		err = pool_group(w, port, first + (int)*out_n);
+		if (!err)
+			*out_n += w->step;
+		else if (err != -EADDRINUSE)
+			return err;
+	}
+	return *out_n < w->n ? -EADDRINUSE : 0;
+}
+
+/* Above everything that is open now and everything that the other openers will still want. */
+static int pool_base(const struct keeper_plan *p)
+{
+	int base = 2 * KEEPER_FDS_MAX;
+	unsigned i;
+
+	for (i = 0; i < p->n_fds; i++)
+		if (p->fds[i].fd + (int)p->fds[i].count >= base)
+			base = p->fds[i].fd + (int)p->fds[i].count + 1;
+	return base;
+}
+
+static int pool_fail(const struct sockpool_wish *w, unsigned n, int err, char *why, size_t why_n)
+{
+	struct rlimit r = {};
+	char ip[ADDR_TEXT_MAX];
+
+	if (err == -EMFILE) {
+		getrlimit(RLIMIT_NOFILE, &r);
+		snprintf(why, why_n,
+			 "%s: wanted %u sockets, and descriptors end at %llu: raise the limit of "
+			 "open files "
+			 "(LimitNOFILE=) or lower %s",
+			 w->name, w->n, (unsigned long long)r.rlim_cur, w->setting);
+	} else if (err == -EADDRINUSE) {
+		snprintf(why, why_n,
+			 "%s: wanted %u free UDP ports of %s from %u to %u, got %u: widen the "
+			 "range or "
+			 "lower %s",
+			 w->name, w->n, addr_ip_text(&w->first, ip), w->first.port, w->end - 1, n,
+			 w->setting);
+	} else {
+		snprintf(why, why_n, "%s: udp %s: %s", w->name, addr_ip_text(&w->first, ip),
+			 strerror(-err));
+	}
+	return err;
+}
+
+int sockpool_bind(struct keeper_plan *p, const struct sockpool_wish *w, char *why, size_t why_n)
+{
+	int first = pool_base(p), err;
+	unsigned n = 0;
+
+	err = w->n && w->step && w->n % w->step == 0 ? pool_fill(w, first, &n) : -EINVAL;
+	if (!err)
+		err = keeper_add_range(p, w->name, first, n);
+	if (!err)
+		return 0;
+	pool_close(first, n);
+	return pool_fail(w, n, err, why, why_n);
+}
+
+int sockpool_get(const char *name, struct sockpool *out)
+{
+	struct sockpool s;
+
+	s.first = keeper_fd_range(name, &s.n);
+	if (s.first < 0)
+		return -ENOENT;
+	*out = s;
+	return 0;
+}
+
+uint16_t sockpool_port(int fd)
+{
+	union {
+		struct sockaddr_storage ss;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} u;
+	socklen_t n = sizeof(u);
+
+	if (getsockname(fd, (struct sockaddr *)&u, &n))
+		return 0;
+	return ntohs(u.ss.ss_family == AF_INET6 ? u.v6.sin6_port : u.v4.sin_port);
+}
+
+/* By itself it takes nothing out of the buffer: the bound address stays, so only the peer is forgotten. */
+int sockpool_wake(int fd)
+{
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	unsigned i;
+	char b;
+
+	for (i = 0; i < SOCKPOOL_DRAIN_MAX; i++)
+		if (recv(fd, &b, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
+			break;
+	return connect(fd, &none, sizeof(none)) ? -errno : 0;
+}
+
+int sockpool_rest(int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &n))
+		return -errno;
+	return connect(fd, (struct sockaddr *)&ss, n) ? -errno : 0;
+}
