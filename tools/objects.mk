@@ -26,7 +26,7 @@ PARSE := $(SIP) tools/parse_main user/addr
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
-	test_inside test_keeper test_link test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
+	test_inside test_keep test_keeper test_link test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
 	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_tls \
 	test_token test_txn
 test_addr_OBJS := user/addr
@@ -48,6 +48,7 @@ test_tls_OBJS := selftests/unit/certs user/addr user/tls user/tls_cert
 test_tls_LIBS := -lssl -lcrypto
 test_config_OBJS := user/addr user/config user/config_core user/config_edge user/config_lines
 test_config_LIBS := -lcyaml -lyaml
+test_keep_OBJS := user/keep
 test_keeper_OBJS := user/addr user/keeper user/keeper_open user/log user/sandbox user/sockpool
 test_keeper_LIBS := -lseccomp -lcap-ng
 

@@ -1,0 +1,218 @@
+/* selftests/unit/test_keep.c -- records in the keeper's file: put, replace, delete, limits, and what a worker finds that follows one
+ * that was killed between any two steps. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "user/keep.h"
+
+static const struct keep_kind kinds[] = {{"small", 4, 32}, {"large", 100, 3000}};
+
+static int file_new(void)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)keep_size(kinds, 2)), 0);
+	return fd;
+}
+
+static struct keep *keep_of(int fd, bool want_fresh)
+{
+	struct keep *k = NULL;
+	bool fresh;
+
+	assert_int_equal(keep_open(fd, kinds, 2, &k, &fresh), 0);
+	assert_int_equal(fresh, want_fresh);
+	return k;
+}
+
+static void has(const struct keep *k, unsigned kind, uint64_t id, const char *want)
+{
+	struct span s = SPAN("");
+
+	assert_int_equal(keep_get(k, kind, id, &s), want != NULL);
+	if (want)
+		assert_true(span_eq(s, span_str(want)));
+}
+
+static void test_keep_put_replace_delete(void **state)
+{
+	int fd = file_new();
+	struct keep *k = keep_of(fd, true);
+
+	(void)state;
+	assert_int_equal(keep_put(k, 0, 7, SPAN("seven")), 0);
+	assert_int_equal(keep_put(k, 0, 8, SPAN("eight")), 0);
+	assert_int_equal(keep_put(k, 1, 7, SPAN("another kind")), 0);
+	assert_int_equal(keep_put(k, 0, 7, SPAN("again")), 0);
+	has(k, 0, 7, "again");
+	has(k, 0, 8, "eight");
+	has(k, 1, 7, "another kind");
+	keep_del(k, 0, 8);
+	keep_del(k, 0, 8);
+	has(k, 0, 8, NULL);
+	assert_int_equal(keep_stats(k, 0).records, 1);
+	keep_close(k);
+	k = keep_of(fd, false);
+	has(k, 0, 7, "again");
+	has(k, 0, 8, NULL);
+	has(k, 1, 7, "another kind");
+	assert_int_equal(keep_stats(k, 0).records, 1);
+	keep_close(k);
+	close(fd);
+}
+
+static void test_keep_limits(void **state)
+{
+	int fd = file_new();
+	struct keep *k = keep_of(fd, true);
+	char big[33] = "";
+	unsigned i;
+
+	(void)state;
+	for (i = 1; i <= 4; i++)
+		assert_int_equal(keep_put(k, 0, i, SPAN("x")), 0);
+	assert_int_equal(keep_put(k, 0, 5, SPAN("x")), -ENOBUFS);
+	assert_int_equal(keep_put(k, 0, 4, SPAN("y")), 0); /* replaced even when full */
+	assert_int_equal(keep_put(k, 0, 4, span_of(big, sizeof(big))), -E2BIG);
+	has(k, 0, 4, "y");
+	keep_del(k, 0, 2);
+	assert_int_equal(keep_put(k, 0, 5, SPAN("z")), 0);
+	assert_int_equal(keep_stats(k, 0).no_slot, 1);
+	assert_int_equal(keep_stats(k, 0).too_large, 1);
+	keep_close(k);
+	close(fd);
+}
+
+static void test_keep_live_is_in_place(void **state)
+{
+	int fd = file_new();
+	struct keep *k = keep_of(fd, true);
+
+	(void)state;
+	assert_int_equal(keep_put(k, 0, 3, SPAN("abc")), 0);
+	memcpy(keep_live(k, 0, 3), "xyz", 3);
+	assert_null(keep_live(k, 0, 4));
+	keep_close(k);
+	k = keep_of(fd, false);
+	has(k, 0, 3, "xyz");
+	keep_close(k);
+	close(fd);
+}
+
+static void test_keep_deleted_bytes_are_gone(void **state)
+{
+	int fd = file_new();
+	struct keep *k = keep_of(fd, true);
+	uint64_t n = keep_size(kinds, 2), i;
+	const char *p = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+
+	(void)state;
+	assert_int_equal(keep_put(k, 1, 3, SPAN("secret-key-1")), 0);
+	assert_int_equal(keep_put(k, 1, 3, SPAN("secret-key-2")), 0);
+	keep_del(k, 1, 3);
+	for (i = 0; i + 10 < n; i++)
+		assert_memory_not_equal(p + i, "secret-key", 10);
+	munmap((void *)p, n);
+	keep_close(k);
+	close(fd);
+}
+
+static void test_keep_other_layout_begins_empty(void **state)
+{
+	static const struct keep_kind other[] = {{"small", 4, 32}, {"large", 60, 6032}};
+	int fd = file_new();
+	struct keep *k = keep_of(fd, true);
+	bool fresh;
+
+	(void)state;
+	assert_int_equal(keep_put(k, 0, 3, SPAN("abc")), 0);
+	keep_close(k);
+	assert_int_equal(keep_open(fd, other, 2, &k, &fresh), -EINVAL); /* another size */
+	assert_int_equal(ftruncate(fd, (off_t)keep_size(other, 2)), 0);
+	assert_int_equal(keep_open(fd, other, 2, &k, &fresh), 0);
+	assert_true(fresh);
+	has(k, 0, 3, NULL);
+	keep_close(k);
+	close(fd);
+}
+
+struct seen {
+	struct keep *k;
+	unsigned n;
+};
+
+static void see(void *arg, uint64_t id, struct span data)
+{
+	struct seen *s = arg;
+
+	assert_int_equal(data.n, 3000);
+	assert_int_equal(data.p[0], data.p[2999]); /* whole */
+	s->n++;
+	if (id % 2)
+		keep_del(s->k, 1, id);
+}
+
+/* A child writes without end; it is killed at any instruction; each record must then be one whole version. */
+static void test_keep_killed_writer(void **state)
+{
+	static uint8_t data[3000];
+	int fd = file_new(), round;
+	struct keep *k;
+
+	(void)state;
+	for (round = 0; round < 40; round++) {
+		pid_t pid = fork();
+		struct seen s = {};
+		uint64_t i;
+
+		if (pid == 0) {
+			bool fresh;
+
+			if (keep_open(fd, kinds, 2, &k, &fresh))
+				_exit(1);
+			for (i = 0;; i++) {
+				memset(data, (int)(i + i / 7), sizeof(data));
+				if (keep_put(k, 1, 1 + i % 90, span_of(data, sizeof(data))))
+					_exit(1);
+				if (i % 5 == 0)
+					keep_del(k, 1, 1 + i % 31);
+			}
+		}
+		usleep(2000 + 137 * (unsigned)round);
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, &(int){0}, 0), pid);
+		k = keep_of(fd, false);
+		s.k = k;
+		keep_each(k, 1, see, &s);
+		assert_true(s.n > 0 && s.n <= 91);
+		keep_close(k);
+	}
+	close(fd);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_keep_put_replace_delete),
+		cmocka_unit_test(test_keep_limits),
+		cmocka_unit_test(test_keep_live_is_in_place),
+		cmocka_unit_test(test_keep_deleted_bytes_are_gone),
+		cmocka_unit_test(test_keep_other_layout_begins_empty),
+		cmocka_unit_test(test_keep_killed_writer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,355 @@
+/* user/keep.c -- see keep.h. In: records by kind and id. Out: the same, to this worker or the next. */
+#include "user/keep.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEEP_ALIGN 64
+#define KEEP_HEAD  4096
+#define KEEP_SPARE 1 /* where a record goes that replaces one */
+#define NO_SLOT	   UINT32_MAX
+
+static const char keep_magic[8] = "SPSTATE";
+
+struct keep_head {
+	char magic[8];
+	uint32_t version, kinds;
+	uint64_t size;
+	struct {
+		uint32_t slots, data_max;
+	} kind[KEEP_KINDS_MAX];
+};
+_Static_assert(sizeof(struct keep_head) <= KEEP_HEAD, "the head's page");
+
+struct slot {
+	uint64_t id;
+	uint64_t seq; /* of two valid ones of one id the higher counts */
+	uint32_t valid, len;
+	uint64_t pad;
+	uint8_t data[];
+};
+_Static_assert(sizeof(struct slot) == 32, "header of a slot");
+
+struct keep_table {
+	struct keep_kind kind;
+	uint8_t *base;
+	uint32_t stride, slots;
+	uint32_t *next;	  /* free list and hash chains: by slot */
+	uint32_t *bucket; /* by id; mask + 1 */
+	uint32_t mask, free, used;
+	uint64_t too_large, no_slot;
+};
+
+struct keep {
+	uint8_t *map;
+	uint64_t size, seq;
+	unsigned kinds;
+	struct keep_table t[KEEP_KINDS_MAX];
+};
+
+static uint32_t stride_of(const struct keep_kind *k)
+{
+	return (uint32_t)(sizeof(struct slot) + k->data_max + KEEP_ALIGN - 1) & ~(KEEP_ALIGN - 1u);
+}
+
+uint64_t keep_size(const struct keep_kind *kinds, unsigned n)
+{
+	uint64_t size = KEEP_HEAD;
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		size += (uint64_t)stride_of(&kinds[i]) * (kinds[i].slots + KEEP_SPARE);
+	return (size + 4095) & ~4095ull;
+}
+
+static struct slot *slot_at(const struct keep_table *t, uint32_t i)
+{
+	return (struct slot *)(t->base + (uint64_t)i * t->stride);
+}
+
+static uint32_t *bucket_of(const struct keep_table *t, uint64_t id)
+{
+	id *= 0x9e3779b97f4a7c15ull;
+	return &t->bucket[(id >> 32) & t->mask];
+}
+
+static uint32_t slot_find(const struct keep_table *t, uint64_t id)
+{
+	uint32_t i = *bucket_of(t, id);
+
+	while (i != NO_SLOT && slot_at(t, i)->id != id)
+		i = t->next[i];
+	return i;
+}
+
+static void slot_link(struct keep_table *t, uint32_t i)
+{
+	uint32_t *b = bucket_of(t, slot_at(t, i)->id);
+
+	t->next[i] = *b;
+	*b = i;
+	t->used++;
+}
+
+/* Nobody finds it any more; its bytes are wiped, since they may hold keys. */
+static void slot_free(struct keep_table *t, uint32_t i)
+{
+	struct slot *s = slot_at(t, i);
+
+	__atomic_store_n(&s->valid, 0, __ATOMIC_RELEASE);
+	explicit_bzero(s->data, s->len <= t->kind.data_max ? s->len : t->kind.data_max);
+	t->next[i] = t->free;
+	t->free = i;
+}
+
+static void slot_unlink(struct keep_table *t, uint32_t i)
+{
+	uint32_t *p = bucket_of(t, slot_at(t, i)->id);
+
+	while (*p != i)
+		p = &t->next[*p];
+	*p = t->next[i];
+	t->used--;
+}
+
+/* ---- start ---- */
+
+static int table_init(struct keep_table *t, const struct keep_kind *kind, uint8_t *base)
+{
+	uint32_t i;
+
+	t->kind = *kind;
+	t->base = base;
+	t->stride = stride_of(kind);
+	t->slots = kind->slots + KEEP_SPARE;
+	for (t->mask = 63; t->mask < kind->slots;)
+		t->mask = 2 * t->mask + 1;
+	t->next = malloc(t->slots * sizeof(*t->next));
+	t->bucket = malloc((t->mask + 1ull) * sizeof(*t->bucket));
+	if (!t->next || !t->bucket)
+		return -ENOMEM;
+	for (i = 0; i <= t->mask; i++)
+		t->bucket[i] = NO_SLOT;
+	t->free = NO_SLOT;
+	return 0;
+}
+
+/* Take in what the file holds. From the last slot to the first, so that the low ones are used first. */
+static void table_scan(struct keep *k, struct keep_table *t, bool fresh)
+{
+	uint32_t i, other;
+
+	for (i = t->slots; i-- > 0;) {
+		struct slot *s;
+
+		if (fresh) { /* untouched pages stay untouched */
+			t->next[i] = t->free;
+			t->free = i;
+			continue;
+		}
+		s = slot_at(t, i);
+		if (!s->valid || !s->id || s->len > t->kind.data_max) {
+			s->valid = 0;
+			t->next[i] = t->free;
+			t->free = i;
+			continue;
+		}
+		if (s->seq > k->seq)
+			k->seq = s->seq;
+		other = slot_find(t, s->id);
+		if (other != NO_SLOT && slot_at(t, other)->seq > s->seq) {
+			slot_free(t, i);
+			continue;
+		}
+		if (other != NO_SLOT) {
+			slot_unlink(t, other);
+			slot_free(t, other);
+		}
+		slot_link(t, i);
+	}
+}
+
+static bool head_fits(const struct keep_head *h, const struct keep *k,
+		      const struct keep_kind *kinds, unsigned n)
+{
+	unsigned i;
+
+	if (memcmp(h->magic, keep_magic, sizeof(h->magic)) || h->version != KEEP_VERSION ||
+	    h->kinds != n || h->size != k->size)
+		return false;
+	for (i = 0; i < n; i++)
+		if (h->kind[i].slots != kinds[i].slots || h->kind[i].data_max != kinds[i].data_max)
+			return false;
+	return true;
+}
+
+static void head_write(struct keep_head *h, const struct keep *k, const struct keep_kind *kinds,
+		       unsigned n)
+{
+	unsigned i;
+
+	memset(h, 0, sizeof(*h));
+	h->kinds = n;
+	h->size = k->size;
+	h->version = KEEP_VERSION;
+	for (i = 0; i < n; i++) {
+		h->kind[i].slots = kinds[i].slots;
+		h->kind[i].data_max = kinds[i].data_max;
+	}
+	memcpy(h->magic, keep_magic, sizeof(h->magic));
+}
+
+static int keep_map(struct keep *k, int fd, uint64_t want)
+{
+	struct stat st;
+	void *p;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if ((uint64_t)st.st_size != want)
+		return -EINVAL;
+	p = mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	k->map = p;
+	k->size = want;
+	return 0;
+}
+
+int keep_open(int fd, const struct keep_kind *kinds, unsigned n, struct keep **out, bool *out_fresh)
+{
+	struct keep *k = n <= KEEP_KINDS_MAX ? calloc(1, sizeof(*k)) : NULL;
+	uint64_t at = KEEP_HEAD;
+	bool fresh;
+	unsigned i;
+	int err;
+
+	if (!k)
+		return n <= KEEP_KINDS_MAX ? -ENOMEM : -EINVAL;
+	err = keep_map(k, fd, keep_size(kinds, n));
+	if (err)
+		goto fail;
+	fresh = !head_fits((struct keep_head *)k->map, k, kinds, n);
+	if (fresh && ((struct keep_head *)k->map)
+			     ->version) /* another layout: nothing of it may be read later */
+		memset(k->map, 0, k->size);
+	for (i = 0; i < n && !err; i++) {
+		err = table_init(&k->t[i], &kinds[i], k->map + at);
+		k->kinds = i + 1;
+		if (!err)
+			table_scan(k, &k->t[i], fresh);
+		at += (uint64_t)k->t[i].stride * k->t[i].slots;
+	}
+	if (err)
+		goto fail;
+	head_write((struct keep_head *)k->map, k, kinds, n);
+	*out_fresh = fresh;
+	*out = k;
+	return 0;
+fail:
+	keep_close(k);
+	return err;
+}
+
+void keep_close(struct keep *k)
+{
+	unsigned i;
+
+	if (!k)
+		return;
+	for (i = 0; i < k->kinds; i++) {
+		free(k->t[i].next);
+		free(k->t[i].bucket);
+	}
+	if (k->map)
+		munmap(k->map, k->size);
+	free(k);
+}
+
+/* ---- records ---- */
+
+int keep_put(struct keep *k, unsigned kind, uint64_t id, struct span data)
+{
+	struct keep_table *t = &k->t[kind];
+	uint32_t old, i = t->free;
+	struct slot *s;
+
+	if (data.n > t->kind.data_max) {
+		t->too_large++;
+		return -E2BIG;
+	}
+	old = slot_find(t, id);
+	if (i == NO_SLOT || (old == NO_SLOT && t->used >= t->kind.slots)) {
+		t->no_slot++;
+		return -ENOBUFS;
+	}
+	t->free = t->next[i];
+	s = slot_at(t, i);
+	s->id = id;
+	s->seq = ++k->seq;
+	s->len = (uint32_t)data.n;
+	if (data.n)
+		memcpy(s->data, data.p, data.n);
+	__atomic_store_n(&s->valid, 1, __ATOMIC_RELEASE);
+	if (old != NO_SLOT) {
+		slot_unlink(t, old);
+		slot_free(t, old);
+	}
+	slot_link(t, i);
+	return 0;
+}
+
+void keep_del(struct keep *k, unsigned kind, uint64_t id)
+{
+	struct keep_table *t = &k->t[kind];
+	uint32_t i = slot_find(t, id);
+
+	if (i == NO_SLOT)
+		return;
+	slot_unlink(t, i);
+	slot_free(t, i);
+}
+
+bool keep_get(const struct keep *k, unsigned kind, uint64_t id, struct span *out)
+{
+	const struct keep_table *t = &k->t[kind];
+	uint32_t i = slot_find(t, id);
+
+	if (i == NO_SLOT)
+		return false;
+	*out = span_of(slot_at(t, i)->data, slot_at(t, i)->len);
+	return true;
+}
+
+void *keep_live(struct keep *k, unsigned kind, uint64_t id)
+{
+	uint32_t i = slot_find(&k->t[kind], id);
+
+	return i == NO_SLOT ? NULL : slot_at(&k->t[kind], i)->data;
+}
+
+void keep_each(struct keep *k, unsigned kind, void (*fn)(void *arg, uint64_t id, struct span data),
+	       void *arg)
+{
+	struct keep_table *t = &k->t[kind];
+	uint32_t b, i, next;
+
+	for (b = 0; b <= t->mask; b++) {
+		for (i = t->bucket[b]; i != NO_SLOT; i = next) {
+			next = t->next[i];
+			fn(arg, slot_at(t, i)->id,
+			   span_of(slot_at(t, i)->data, slot_at(t, i)->len));
+		}
+	}
+}
+
+struct keep_stats keep_stats(const struct keep *k, unsigned kind)
+{
+	const struct keep_table *t = &k->t[kind];
+
+	return (struct keep_stats){
+		.records = t->used, .too_large = t->too_large, .no_slot = t->no_slot};
+}
