@@ -27,7 +27,7 @@ PARSE := $(SIP) tools/parse_main user/addr
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
 	test_inside test_keep test_keeper test_link test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
-	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_tls \
+	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
 	test_token test_txn
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
@@ -116,6 +116,8 @@ test_srtp_OBJS := $(SRTP)
 test_srtp_LIBS := $(SRTP_LIBS)
 test_srtp_equal_OBJS := $(SRTP)
 test_srtp_equal_LIBS := $(SRTP_LIBS)
+test_srtp_resume_OBJS := $(SRTP)
+test_srtp_resume_LIBS := $(SRTP_LIBS)
 test_inside_OBJS := $(SIP) user/addr user/conn user/dns user/inside user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
 test_inside_LIBS := -ljansson -lssl -lcrypto -luring -lcares
 test_dns_OBJS := user/addr user/dns user/loop user/loop_dgram user/loop_timer

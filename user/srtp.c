@@ -95,7 +95,8 @@ int srtp_session_new(enum srtp_suite s, struct span key, bool seal, struct srtp_
 		return -ENOMEM;
 	n->back = back;
 	n->suite = s;
-	n->seal = n->streams.seal = seal;
+	n->streams = &n->own;
+	n->seal = n->own.seal = seal;
 	n->tag[0] = (uint8_t)srtp_suite_tag_len(s, false);
 	n->tag[1] = (uint8_t)srtp_suite_tag_len(s, true);
 	r = back->session_new(n, key);
@@ -114,6 +115,31 @@ void srtp_session_free(struct srtp_session *s)
 	s->back->session_free(s);
 	OPENSSL_cleanse(s, sizeof(*s));
 	free(s);
+}
+
+static bool state_ok(const struct srtp_session *s, const struct srtp_streams *t)
+{
+	return t->n <= SRTP_SSRC_MAX && t->last < SRTP_SSRC_MAX &&
+	       t->n_forgotten <= SRTP_FORGOTTEN_MAX && t->seal == s->seal;
+}
+
+int srtp_session_place(struct srtp_session *s, struct span key, void *place, bool resume)
+{
+	struct srtp_streams *t = place;
+	int r;
+
+	if (resume) {
+		if (!state_ok(s, t))
+			return -EBADMSG;
+		s->streams = t;
+		r = s->back->resume ? s->back->resume(s, key) : 0;
+		if (r)
+			s->streams = &s->own;
+		return r;
+	}
+	*t = *s->streams;
+	s->streams = t;
+	return 0;
 }
 
 static uint32_t be32(const uint8_t *p)
@@ -177,7 +203,7 @@ static enum srtp_result packet_check(const struct srtp_packet *p, bool seal, str
 		if (p->rtcp && rtcp_clear(p, body))
 			return SRTP_MALFORMED;
 	}
-	if (s->count[p->rtcp] >= (p->rtcp ? SRTP_RTCP_MAX : SRTP_RTP_MAX))
+	if (s->streams->count[p->rtcp] >= (p->rtcp ? SRTP_RTCP_MAX : SRTP_RTP_MAX))
 		return SRTP_KEY_LIMIT;
 	return p->rtcp ? rtcp_parse(p->p, body, out) : rtp_parse(p->p, body, out);
 }
@@ -191,6 +217,8 @@ static void run(struct srtp_packet *packets, unsigned n, bool seal)
 
 	for (i = 0; i < n; i++)
 		__builtin_prefetch(packets[i].session);
+	for (i = 0; i < n; i++)
+		__builtin_prefetch(packets[i].session->streams);
 	for (i = 0; i < n; i++) {
 		packets[i].result = packet_check(&packets[i], seal, &it[k].h);
 		if (packets[i].result == SRTP_OK)
@@ -204,7 +232,7 @@ static void run(struct srtp_packet *packets, unsigned n, bool seal)
 		it[0].p->session->back->open(it, k, now);
 	for (i = 0; i < k; i++)
 		if (it[i].p->result == SRTP_OK)
-			it[i].p->session->count[it[i].p->rtcp]++;
+			it[i].p->session->streams->count[it[i].p->rtcp]++;
 }
 
 void srtp_open(struct srtp_packet *packets, unsigned n)

@@ -29,7 +29,8 @@ enum srtp_suite {
 #define SRTP_TRAIL_MAX 20 /* what seal may add: tag, and for RTCP the index: 14, 20 (GCM RTCP) */
 #define SRTP_SSRC_MAX \
 	8 /* SSRCs a session; the least recently used is forgotten only when it is 30 s old */
-#define SRTP_BATCH_MAX 64
+#define SRTP_BATCH_MAX	64
+#define SRTP_STATE_SIZE 640
 
 enum srtp_backend { SRTP_AUTO, SRTP_FAST, SRTP_LIBSRTP2 };
 
@@ -74,6 +75,11 @@ const char *srtp_backend_text(void); /* "fast (ipsec-mb 1.3.0, avx512)" */
  * 0, -EINVAL (length, no srtp_init), -ENOMEM, -EIO (crypto library). */
 int srtp_session_new(enum srtp_suite s, struct span key, bool seal, struct srtp_session **out);
 void srtp_session_free(struct srtp_session *s); /* wipes; NULL is fine */
+/* From now on the session keeps its indices and replay windows at @place: SRTP_STATE_SIZE bytes, aligned to 8, of the caller until the session ends;
+ * they are changed before a packet is sent or handed on, so that whoever finds the place after a crash uses no index twice and takes
+ * no packet twice. @resume: the place holds those of a session under the same @key, which go on; else the session's own are copied there.
+ * 0, -EBADMSG (not the state of such a session), -ENOMEM, -EIO. */
+int srtp_session_place(struct srtp_session *s, struct span key, void *place, bool resume);
 
 /* Transform packets in place; each gets its own result; order within a session is kept. n <= SRTP_BATCH_MAX. */
 void srtp_open(struct srtp_packet *packets, unsigned n);

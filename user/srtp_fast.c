@@ -64,15 +64,15 @@ static enum srtp_result open_check(const struct srtp_item *it, uint64_t now, uin
 	const uint8_t *word;
 
 	if (!it->p->rtcp)
-		return srtp_rtp_check(&s->streams, it->h.ssrc, it->h.seq, now, index);
+		return srtp_rtp_check(s->streams, it->h.ssrc, it->h.seq, now, index);
 	word = it->p->p + it->p->n - SRTP_RTCP_INDEX - (srtp_suite_gcm(s->suite) ? 0 : s->tag[1]);
 	*index = get32(word) & 0x7fffffff;
-	return srtp_rtcp_check(&s->streams, it->h.ssrc, (uint32_t)*index, now);
+	return srtp_rtcp_check(s->streams, it->h.ssrc, (uint32_t)*index, now);
 }
 
 static enum srtp_result seal_index(const struct srtp_item *it, uint64_t now, uint64_t *index)
 {
-	struct srtp_streams *t = &it->p->session->streams;
+	struct srtp_streams *t = it->p->session->streams;
 	enum srtp_result r;
 
 	if (it->p->rtcp)
@@ -119,7 +119,7 @@ static enum srtp_result gcm_open(const struct srtp_item *it, uint64_t now)
 		return SRTP_CRYPTO;
 	if (CRYPTO_memcmp(want, tag, 16))
 		return SRTP_AUTH;
-	srtp_index_commit(&p->session->streams, it->h.ssrc, p->rtcp, index, now);
+	srtp_index_commit(p->session->streams, it->h.ssrc, p->rtcp, index, now);
 	p->n = (uint32_t)(tag - p->p);
 	return SRTP_OK;
 }
@@ -199,7 +199,7 @@ static enum srtp_result cm_judge(struct cm *c, struct srtp_job *hmac, uint64_t n
 	}
 	if (CRYPTO_memcmp(j->tag, c->tag, s->tag[p->rtcp]))
 		return SRTP_AUTH;
-	srtp_index_commit(&s->streams, c->it->h.ssrc, p->rtcp, index, now);
+	srtp_index_commit(s->streams, c->it->h.ssrc, p->rtcp, index, now);
 	return SRTP_OK;
 }
 

@@ -25,9 +25,10 @@ struct srtp_stream {
 	uint64_t rtp_seen[SRTP_WINDOW / 64], rtcp_seen[SRTP_WINDOW / 64]; /* bit index mod window */
 };
 
-struct srtp_streams {
+struct srtp_streams { /* all that changes with a packet: may live in memory that outlives the process */
 	uint8_t n, last, n_forgotten;
 	bool seal;
+	uint64_t count[2];			/* packets under this key: RTP, RTCP */
 	uint32_t forgotten[SRTP_FORGOTTEN_MAX]; /* seal only */
 	struct srtp_stream s[SRTP_SSRC_MAX];
 };
@@ -72,12 +73,16 @@ struct srtp_session {
 	enum srtp_suite suite;
 	bool seal;
 	uint8_t tag[2];			      /* RTP, RTCP */
-	uint64_t count[2];		      /* packets under this key */
 	const struct srtp_provider *provider; /* fast: of its keys */
-	void *key[2]; /* fast: provider's; libsrtp2: key[0] is its context */
+	void *key
+		[2]; /* fast: provider's; libsrtp2: its context; the master key if it has to go on from an earlier session */
+	uint8_t late
+		[2]; /* libsrtp2: places in streams->s that its context has not heard of, for RTP and RTCP */
 	uint8_t salt[2][14];
-	struct srtp_streams streams;
+	struct srtp_streams *streams; /* &own, or srtp_session_place()'s */
+	struct srtp_streams own;
 };
+_Static_assert(sizeof(struct srtp_streams) <= SRTP_STATE_SIZE, "fits its place");
 
 /* ---- back ends: get packets with a good header, set each result ---- */
 struct srtp_head {
@@ -96,6 +101,7 @@ struct srtp_back {
 	const char *(*text)(void);
 	int (*session_new)(struct srtp_session *s, struct span key);
 	void (*session_free)(struct srtp_session *s);
+	int (*resume)(struct srtp_session *s, struct span key); /* go on from s->streams */
 	void (*open)(struct srtp_item *it, unsigned n, uint64_t now_ms);
 	void (*seal)(struct srtp_item *it, unsigned n, uint64_t now_ms);
 };

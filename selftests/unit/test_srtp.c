@@ -203,7 +203,7 @@ static void test_srtp_gcm_vectors(void **state)
 		sn = (uint32_t)unhex(gcm_vectors[i / 2].sealed, sealed);
 		memcpy(buf, plain, pn);
 		if (gcm_vectors[i / 2].rtcp)
-			srtp_streams_take(&s->streams, 0x4d617273, 0, &forgot, &gone)->rtcp_top =
+			srtp_streams_take(s->streams, 0x4d617273, 0, &forgot, &gone)->rtcp_top =
 				gcm_vectors[i / 2].before;
 		assert_int_equal(one(s, buf, &n, sizeof(buf), gcm_vectors[i / 2].rtcp), SRTP_OK);
 		assert_int_equal(n, sn);
@@ -285,8 +285,8 @@ static void test_srtp_header_refused(void **state)
 			assert_int_equal(one(o, exact, &n, n, t[i].rtcp), t[i].want);
 			free(exact);
 		}
-		assert_int_equal(o->streams.n, 0);
-		assert_int_equal(s->streams.n, 0);
+		assert_int_equal(o->streams->n, 0);
+		assert_int_equal(s->streams->n, 0);
 		srtp_session_free(s);
 		srtp_session_free(o);
 	}
@@ -340,9 +340,9 @@ static void ssrc_open(enum srtp_suite suite)
 	now_ms = 1000;
 	for (i = 0; i < SRTP_SSRC_MAX; i++, now_ms++) {
 		assert_int_equal(pass_ssrc(s[i], o, 1, i, true), SRTP_AUTH);
-		assert_int_equal(o->streams.n, i); /* never by a packet that did not authenticate */
+		assert_int_equal(o->streams->n, i); /* never by a packet that did not authenticate */
 		assert_int_equal(pass_ssrc(s[i], o, 2, i, false), SRTP_OK);
-		assert_int_equal(o->streams.n, i + 1);
+		assert_int_equal(o->streams->n, i + 1);
 	}
 	assert_int_equal(pass_ssrc(s[8], o, 1, 8, false), SRTP_SSRC_LIMIT);
 	now_ms = 1000 + SRTP_FORGET_MS - 1;
@@ -355,8 +355,8 @@ static void ssrc_open(enum srtp_suite suite)
 	now_ms++;
 	assert_int_equal(pass_ssrc(s[8], o, 4, 8, false), SRTP_OK);
 	assert_int_equal(pass_ssrc(s[0], o, 4, 0, false), SRTP_OK);
-	assert_int_equal(o->streams.n, SRTP_SSRC_MAX);
-	assert_null(srtp_streams_find(&o->streams, 2));
+	assert_int_equal(o->streams->n, SRTP_SSRC_MAX);
+	assert_null(srtp_streams_find(o->streams, 2));
 	for (i = 0; i < 12; i++)
 		srtp_session_free(s[i]);
 	srtp_session_free(o);
@@ -408,19 +408,19 @@ static void test_srtp_key_limit(void **state)
 
 	(void)state;
 	assert_int_equal(send_ssrc(s, 1, 7), SRTP_OK);
-	srtp_streams_find(&s->streams, 7)->rtcp_top = SRTP_RTCP_MAX - 2;
+	srtp_streams_find(s->streams, 7)->rtcp_top = SRTP_RTCP_MAX - 2;
 	rtp(buf, n, 1, 7);
 	put16(buf + 4, 0);
 	put16(buf + 6, 7);
 	assert_int_equal(one(s, buf, &n, sizeof(buf), true), SRTP_OK);
 	assert_int_equal(one(s, buf, &n, sizeof(buf), true), SRTP_KEY_LIMIT);
 
-	srtp_streams_find(&s->streams, 7)->rtp_top = SRTP_RTP_MAX - 1;
+	srtp_streams_find(s->streams, 7)->rtp_top = SRTP_RTP_MAX - 1;
 	assert_int_equal(send_ssrc(s, 0, 7), SRTP_KEY_LIMIT); /* ROC would wrap */
-	s->count[0] = SRTP_RTP_MAX - 1;
+	s->streams->count[0] = SRTP_RTP_MAX - 1;
 	assert_int_equal(send_ssrc(s, 0, 8), SRTP_OK);
 	assert_int_equal(send_ssrc(s, 1, 8), SRTP_KEY_LIMIT);
-	s->count[1] = SRTP_RTCP_MAX;
+	s->streams->count[1] = SRTP_RTCP_MAX;
 	n = 60;
 	rtp(buf, n, 1, 9);
 	assert_int_equal(one(s, buf, &n, sizeof(buf), true), SRTP_KEY_LIMIT);
@@ -447,7 +447,7 @@ static void test_srtp_window_edges(void **state)
 	assert_int_equal(one(o, buf[0], &n[0], 128, false), SRTP_OLD);
 	assert_int_equal(one(o, buf[2], &n[2], 128, false),
 			 SRTP_OK); /* 127 behind: the last in the window */
-	assert_int_equal(srtp_streams_find(&o->streams, 7)->rtp_top, 65500 + 129);
+	assert_int_equal(srtp_streams_find(o->streams, 7)->rtp_top, 65500 + 129);
 	srtp_session_free(s);
 	srtp_session_free(o);
 }
