@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "sip/call.h"
+#include "sip/record.h"
 
 #define NONCE_WAYS 8
 #define NONCE_MIN  4096
@@ -180,6 +181,7 @@ static void binding_free(struct engine *e, struct binding *b)
 {
 	unsigned i;
 
+	record_unlink(e, &b->record);
 	timer_stop(&e->timers, &b->expiry);
 	timers_release(&e->timers, 1);
 	table_del(&e->bindings, &b->node);
@@ -200,6 +202,7 @@ void binding_remove(struct engine *e, struct binding *b, const char *reason)
 
 	engine_log(e, 2, "unregistered", "user=%s reason=%s",
 		   engine_esc(span_str(b->user->aor), esc, sizeof(esc)), reason);
+	record_forget(e, &b->record);
 	binding_free(e, b);
 }
 
@@ -239,6 +242,7 @@ static struct binding *binding_new(struct engine *e, uint64_t id, const struct b
 	}
 	b->id = id;
 	b->server = in->server;
+	b->record = (struct record){.kind = ENGINE_RECORD_BINDING, .id = id};
 	timer_init(&b->expiry, binding_expired, b);
 	b->key = strdup(in->key);
 	b->user = user_get(e, in->aor);
@@ -284,6 +288,7 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 	b->contact = contact;
 	b->user_agent = agent;
 	b->outbound = in->outbound;
+	record_touch(e, &b->record);
 	timer_set(&e->timers, &b->expiry, e->now + in->expires_s * 1000ull);
 	if (fresh)
 		engine_log(e, 2, "registered", "stream=%llx user=%s edge=%s expires=%u",
@@ -294,6 +299,54 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 		call_client_moved(e, b->id, s);
 	binding_admit(e, s, b);
 	return 0;
+}
+
+/* ---- records ---- */
+
+bool binding_record(const struct engine *e, const struct record *r, struct record_out *o)
+{
+	const struct binding *b = record_owner(r, struct binding);
+
+	record_put_text(o, b->user->aor);
+	record_put_text(o, b->key);
+	record_put_text(o, e->c.servers[b->server].name);
+	record_put_text(o, b->contact);
+	record_put_text(o, b->user_agent);
+	record_put(o, b->outbound, 1);
+	record_put(o, b->expiry.due, 8);
+	return true;
+}
+
+/* Without a stream: it comes with the device's next REGISTER, and whoever asks for it before gets 430. */
+int binding_restore(struct engine *e, uint64_t id, struct record_in *in)
+{
+	char *aor = record_get_text(in, AOR_MAX - 1), *key = record_get_text(in, AOR_MAX + URI_MAX);
+	int server = record_get_server(e, in), err = -EBADMSG;
+	struct binding_new n = {.aor = aor, .key = key, .server = (unsigned)server};
+	char *contact = record_get_text(in, URI_MAX), *agent = record_get_text(in, 128);
+	struct binding *b = NULL;
+	uint64_t due;
+
+	n.outbound = record_get(in, 1) == 1;
+	due = record_get(in, 8);
+	if (!in->bad && !in->n && aor && key && contact && server >= 0 && due > e->now &&
+	    binding_id(e, aor, key) == id && !binding_find(e, id)) {
+		b = binding_new(e, id, &n);
+		err = b ? 0 : -ENOBUFS;
+	}
+	if (b) {
+		b->contact = contact;
+		b->user_agent = agent ? agent : strdup("");
+		b->outbound = n.outbound;
+		b->record.kept = true;
+		timer_set(&e->timers, &b->expiry, due);
+		contact = agent = NULL;
+	}
+	free(aor);
+	free(key);
+	free(contact);
+	free(agent);
+	return err;
 }
 
 /* ---- nonces ---- */

@@ -23,6 +23,7 @@ struct user { /* an address of record with something to it */
 
 struct binding {
 	struct tnode node;
+	struct record record;
 	uint64_t id;
 	struct user *user;
 	unsigned server;

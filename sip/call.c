@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "sip/body.h"
+#include "sip/record.h"
 #include "sip/route.h"
 
 #define USER_DIALOGS_MAX 32
@@ -27,6 +28,7 @@ struct call *call_find(const struct engine *e, uint64_t id)
 static void call_free(struct engine *e, struct call *c)
 {
 	offer_close_all(e, c);
+	record_unlink(e, &c->record);
 	timer_stop(&e->timers, &c->timer);
 	timers_release(&e->timers, 1);
 	table_del(&e->calls, &c->node);
@@ -100,6 +102,34 @@ static void call_count(struct engine *e, struct call *c, int by)
 	e->stats.calls += (uint64_t)by;
 }
 
+struct call *call_alloc(struct engine *e, uint64_t id)
+{
+	struct call *c;
+
+	if (timers_reserve(&e->timers, 1))
+		return NULL;
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		timers_release(&e->timers, 1);
+		return NULL;
+	}
+	c->id = id;
+	c->record = (struct record){.kind = ENGINE_RECORD_CALL, .id = id};
+	timer_init(&c->timer, call_timer, c);
+	table_add(&e->calls, &c->node, id);
+	return c;
+}
+
+void call_adopted(struct engine *e, struct call *c)
+{
+	call_count(e, c, 1);
+}
+
+void call_discard(struct engine *e, struct call *c)
+{
+	call_free(e, c);
+}
+
 struct call *call_new(struct engine *e, const struct call_from *f, const struct sip_msg *m,
 		      unsigned *status)
 {
@@ -110,25 +140,20 @@ struct call *call_new(struct engine *e, const struct call_from *f, const struct 
 		e->stats.refused_full++;
 		return NULL;
 	}
-	if (timers_reserve(&e->timers, 1))
-		return NULL;
-	c = calloc(1, sizeof(*c));
+	c = call_alloc(e, engine_random64(e));
 	if (c)
 		c->user = user_get(e, f->b->user->aor);
 	if (!c || !c->user) {
-		timers_release(&e->timers, 1);
-		free(c);
+		if (c)
+			call_discard(e, c);
 		return NULL;
 	}
-	c->id = engine_random64(e);
 	c->binding = f->b->id;
 	c->stream = f->s->id;
 	c->server = f->server;
 	c->plain = f->plain;
 	c->outbound = f->outbound;
 	c->since = e->now;
-	timer_init(&c->timer, call_timer, c);
-	table_add(&e->calls, &c->node, c->id);
 	call_count(e, c, 1);
 	dialog_from_request(e, c, f->outbound ? SIDE_CLIENT : SIDE_INSIDE, m);
 	if (c->plain)
@@ -160,6 +185,7 @@ void call_end(struct engine *e, struct call *c, const char *reason)
 	if (c->state == CALL_ENDED)
 		return;
 	call_log(e, c, 2, "call-ended", reason);
+	record_forget(e, &c->record);
 	c->state = CALL_ENDED;
 	c->waiting = NULL;
 	offer_close_all(e, c);
@@ -318,6 +344,7 @@ void call_request(struct engine *e, struct call *c, struct txn *t, const struct 
 	struct span sdp;
 	int has;
 
+	record_touch(e, &c->record);
 	if (t->initial)
 		call_log(e, c, 2, "call-started", NULL);
 	else
@@ -468,8 +495,10 @@ static void call_rejected(struct engine *e, struct call *c, struct txn *t, const
 static void call_plain_response(struct engine *e, struct call *c, struct txn *t,
 				const struct sip_msg *m)
 {
-	if (t->initial && m->status >= 200 && m->status < 300)
+	if (t->initial && m->status >= 200 && m->status < 300) {
 		dialog_from_response(e, c, call_side(&t->down), m);
+		c->answered = true;
+	}
 	route_back(e, t, m, false, SPAN(""));
 	if (t->initial && m->status >= 300)
 		call_end(e, c, "refused");
@@ -481,6 +510,8 @@ void call_response(struct engine *e, struct txn *t, const struct sip_msg *m)
 	struct span sdp;
 	int has;
 
+	if (c->state != CALL_ENDED)
+		record_touch(e, &c->record);
 	if (c->plain) {
 		call_plain_response(e, c, t, m);
 	} else if (m->status >= 300) {
@@ -515,6 +546,7 @@ int call_ack(struct engine *e, struct call *c, enum side from, const struct sip_
 	int has = c->plain || c->state == CALL_ENDED ? 0 : body_sdp(m, &sdp);
 	bool wanted = offer_pending(c) && offer_from(c, !from);
 
+	record_touch(e, &c->record);
 	*new_body = m->body.n != 0;
 	*body = SPAN("");
 	if (has == 1 && offer_from(c, !from) &&

@@ -35,12 +35,14 @@ struct medium;
 
 struct call {
 	struct tnode node;
+	struct record record;
 	uint64_t id, binding, stream;
 	unsigned server;
 	struct user *user;
 	enum call_state state;
 	bool plain;    /* a dialog without media: SUBSCRIBE, REFER */
 	bool outbound; /* the client called */
+	bool answered; /* plain: its first request was answered 2xx */
 	bool over;     /* only transactions keep it */
 	char *call_id;
 	char *to_tag;	  /* of the final answer: others are other branches */
@@ -64,6 +66,10 @@ struct call_from {
 /* NULL with *status: 503 (full) or 486 (the user's calls). */
 struct call *call_new(struct engine *e, const struct call_from *f, const struct sip_msg *m,
 		      unsigned *status);
+/* A call with nothing but an id, in the table; then either call_adopted() or call_discard(). NULL: no memory. */
+struct call *call_alloc(struct engine *e, uint64_t id);
+void call_adopted(struct engine *e, struct call *c); /* restored: it counts from now on */
+void call_discard(struct engine *e, struct call *c);
 struct call *call_find(const struct engine *e, uint64_t id);
 /* Whether requests of @m or their answers hold session descriptions of a call. */
 bool call_bears_sdp(enum sip_method m);

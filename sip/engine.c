@@ -11,6 +11,7 @@
 
 #include "sip/binding.h"
 #include "sip/call.h"
+#include "sip/record.h"
 #include "sip/txn.h"
 
 #define ENGINE_STREAMS_MAX 1000000
@@ -165,6 +166,8 @@ bool engine_next_action(struct engine *e, struct engine_action *out)
 		free(e->popped);
 		e->popped = NULL;
 	}
+	if (record_next(e, out))
+		return true;
 	if (!p)
 		return false;
 	e->first = p->next;
@@ -210,7 +213,8 @@ int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **o
 	e->out = malloc(e->buf_cap);
 	e->sdp = malloc(e->buf_cap);
 	e->body = malloc(e->buf_cap);
-	if (!e->out || !e->sdp || !e->body || engine_tables(e)) {
+	e->record = malloc(RECORD_MAX);
+	if (!e->out || !e->sdp || !e->body || !e->record || engine_tables(e)) {
 		engine_free(e);
 		return -ENOMEM;
 	}
@@ -238,6 +242,7 @@ void engine_free(struct engine *e)
 
 	if (!e)
 		return;
+	e->c.keep = false; /* what is kept stays for the next one */
 	if (e->media.slots) {
 		txn_free_all(e);
 		call_free_all(e);
@@ -256,6 +261,9 @@ void engine_free(struct engine *e)
 	free(e->out);
 	free(e->sdp);
 	free(e->body);
+	if (e->record)
+		explicit_bzero(e->record, RECORD_MAX);
+	free(e->record);
 	free(e);
 }
 

@@ -13,9 +13,11 @@
  * ever), an inside destination is call server + transport + address. Every table is bounded by struct engine_config; a
  * full one is 503 with Retry-After and a counter.
  *
+ * What must outlive the engine (calls that stand, bindings) leaves as ENGINE_KEEP and comes back by engine_restore().
+ *
  * Split of files: engine.c life, streams, actions; route.c what becomes of a message; register.c and binding.c
  * registrations and admission; identity.c From and Route; txn.c, txn_match.c transactions; call.c, dialog.c, offer.c,
- * medium.c, sdes.c, body.c calls; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
+ * medium.c, sdes.c, body.c calls; record.c, call_record.c what is kept; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
  * timer.c. */
 #ifndef SALLYPORT_ENGINE_H
 #define SALLYPORT_ENGINE_H
@@ -52,6 +54,7 @@ struct engine_config {
 	uint32_t bindings_max, calls_max, calls_user_max, transactions_max;
 	uint32_t message_max;
 	bool offer_rtcp_mux;
+	bool keep; /* ENGINE_KEEP and ENGINE_FORGET are wanted */
 	/* Cryptographic random bytes; tests give a fixed sequence. */
 	void (*random)(void *arg, void *buf, size_t n);
 	/* HMAC-SHA256 of the token key over the parts, for tokens and nonces; the caller binds it to the crypto
@@ -85,8 +88,12 @@ enum engine_action_kind {
 	ENGINE_MEDIUM_OPEN,  /* .medium, .stream (whose edge and client address), .with_rtcp */
 	ENGINE_MEDIUM_SET,   /* .medium and .set */
 	ENGINE_MEDIUM_CLOSE,
-	ENGINE_LOG, /* .level (log.h order), .event, .text "key=value ..." already escaped */
+	ENGINE_KEEP, /* .record, .id, .data: what must outlive the engine (sip/record.h); comes before what it was caused by */
+	ENGINE_FORGET, /* .record, .id */
+	ENGINE_LOG,    /* .level (log.h order), .event, .text "key=value ..." already escaped */
 };
+
+enum engine_record { ENGINE_RECORD_BINDING, ENGINE_RECORD_CALL, ENGINE_RECORDS };
 
 struct engine_medium_set { /* mirrors struct media_set of user/media_core.h */
 	bool have_keys;
@@ -105,6 +112,8 @@ struct engine_action {
 	struct addr to;	      /* port 0: the call server's current address */
 	uint64_t inside_conn; /* not 0: on this inside stream (responses), else .to */
 	bool with_rtcp;
+	enum engine_record record;
+	uint64_t id;
 	struct span data;
 	struct engine_medium_set set;
 	int level;
@@ -122,6 +131,14 @@ struct engine_inside_src { /* where an inside message came from */
 
 int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **out);
 void engine_free(struct engine *e);
+
+/* What an engine before this one kept, before anything else happens. 0, -EBADMSG (not such a record: drop it), -ENOBUFS, -ENOMEM.
+ * Then the caller tells each medium that it has and this engine does not know (close it), and each that this engine has
+ * (engine_each_medium) and the caller lost: engine_medium_failed(). */
+int engine_restore(struct engine *e, enum engine_record kind, uint64_t id, struct span data,
+		   uint64_t now_ms);
+bool engine_medium_known(const struct engine *e, uint64_t medium);
+void engine_each_medium(struct engine *e, void (*fn)(void *arg, uint64_t medium), void *arg);
 
 int engine_stream_open(struct engine *e, const struct engine_stream *s);
 void engine_stream_closed(struct engine *e, uint64_t stream, uint64_t now_ms);
@@ -154,7 +171,7 @@ struct engine_stats {
 	uint64_t streams, admitted, bindings, calls, transactions; /* now */
 	uint64_t requests, responses, registers_ok, registers_refused, calls_total;
 	uint64_t refused_identity, refused_route, refused_plain_rtp, refused_token, refused_full,
-		retransmits, timeouts;
+		retransmits, timeouts, not_kept;
 };
 const struct engine_stats *engine_stats(const struct engine *e);
 

@@ -59,6 +59,14 @@ struct stream {
 	unsigned n_kept;  /* and those that are answered */
 };
 
+struct record { /* of something that is kept: sip/record.h */
+	struct record *next;
+	enum engine_record kind;
+	uint64_t id;
+	bool queued, kept;
+};
+#define record_owner(ptr, type) table_entry(ptr, type, record)
+
 struct pending { /* an action in the queue; data is freed with it */
 	struct pending *next;
 	struct engine_action a;
@@ -72,12 +80,13 @@ struct engine {
 	char inside_host[256]; /* as in a URI: IPv6 in brackets */
 	struct engine_stats stats;
 	struct pending *first, **last, *popped;
+	struct record *touched;
 	struct timers timers;
 	struct table streams, bindings, users, txns_branch, txns_name, calls, media;
 	struct nonces *nonces;
 	unsigned calls_lingering;
-	uint8_t *out, *sdp,
-		*body; /* scratch: a message, a description, a body with parts; buf_cap bytes each */
+	uint8_t *out, *sdp, *body,
+		*record; /* scratch: a message, a description, a body with parts; buf_cap bytes each */
 	size_t buf_cap;
 	char aors[1024];
 };

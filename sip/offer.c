@@ -10,6 +10,7 @@
 
 #include "sip/body.h"
 #include "sip/medium.h"
+#include "sip/record.h"
 #include "sip/sdes.h"
 
 #define OFFER_BRANCHES 8
@@ -506,6 +507,7 @@ void offer_moved(struct engine *e, struct call *c, const struct addr *client)
 		if (!m || !m->in_force || addr_ip_eq(&m->client_src, client))
 			continue;
 		m->client_src = *client;
+		record_touch(e, &c->record);
 		m->cur.reopen = true;
 		medium_set(e, m, &m->cur);
 		m->cur.reopen = false;

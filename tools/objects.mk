@@ -2,10 +2,10 @@
 # that needs it. The edge's list has no policy code on purpose: selftests/unit/edge-nm proves it.
 
 SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
-ENGINE := sip/binding sip/body sip/call sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/register sip/route \
+ENGINE := sip/binding sip/body sip/call sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 
-BASE := user/account user/addr user/admin user/config user/config_lines user/conn user/keeper user/keeper_open user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool user/tls user/tls_cert
+BASE := user/account user/addr user/admin user/config user/config_lines user/conn user/keep user/keeper user/keeper_open user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF := bench tc_relay xdp_probe xdp_relay
@@ -15,8 +15,8 @@ EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
-MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_link user/media_core_port user/media_core_show user/punch
-CORE := $(BASE) $(SIP) $(ENGINE) user/config_core user/core user/core_admin user/core_main user/core_start user/core_stream user/dns user/inside user/link_core $(MEDIA_CORE)
+MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_keep user/media_core_link user/media_core_port user/media_core_show user/punch
+CORE := $(BASE) $(SIP) $(ENGINE) user/config_core user/core user/core_admin user/core_keep user/core_main user/core_start user/core_stream user/dns user/inside user/link_core $(MEDIA_CORE)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares
 
 CTL := tools/sallyctl tools/pki user/addr
@@ -26,7 +26,7 @@ PARSE := $(SIP) tools/parse_main user/addr
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
-	test_inside test_keep test_keeper test_link test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_parse_main test_punch \
+	test_inside test_keep test_keeper test_link test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_media_keep test_parse_main test_punch \
 	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
 	test_token test_txn
 test_addr_OBJS := user/addr
@@ -108,7 +108,9 @@ test_txn_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_txn_LIBS := -lcrypto
 test_token_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_token_LIBS := -lcrypto
-test_media_core_OBJS := $(MEDIA_CORE) user/addr user/link.pb-c user/loop user/loop_dgram user/loop_timer
+test_media_core_OBJS := selftests/unit/media_kit $(MEDIA_CORE) user/keep user/keeper_open user/sockpool user/addr user/link.pb-c user/loop user/loop_dgram user/loop_timer
+test_media_keep_OBJS := selftests/unit/media_kit $(MEDIA_CORE) user/keep user/addr user/keeper_open user/link.pb-c user/loop user/loop_dgram user/loop_timer user/sockpool
+test_media_keep_LIBS := $(SRTP_LIBS) -luring -lprotobuf-c -ljansson
 test_media_core_LIBS := $(SRTP_LIBS) -luring -lprotobuf-c -ljansson
 test_punch_OBJS := user/punch
 test_punch_LIBS := -lcrypto

@@ -189,6 +189,13 @@ static void core_action(struct core *c, const struct engine_action *a, uint64_t 
 	case ENGINE_MEDIUM_CLOSE:
 		media_core_close(c->media, a->medium);
 		break;
+	case ENGINE_KEEP:
+		if (keep_put(c->keep, a->record, a->id, a->data))
+			c->not_kept++;
+		break;
+	case ENGINE_FORGET:
+		keep_del(c->keep, a->record, a->id);
+		break;
 	case ENGINE_LOG:
 		core_log_action(a);
 		break;
@@ -419,6 +426,7 @@ static int core_make_engine(struct core *c, char *why, size_t why_n)
 		.calls_user_max = cfg->limits.calls_user,
 		.transactions_max = 4 * cfg->limits.calls + cfg->limits.bindings,
 		.message_max = cfg->limits.message_bytes,
+		.keep = true,
 		.random = core_random,
 		.hmac = core_hmac,
 		.arg = c,
@@ -435,8 +443,10 @@ static int core_make_media(struct core *c, char *why, size_t why_n)
 	const struct config_core *cfg = c->cfg;
 	struct media_core_params mp = {
 		.loop = c->loop,
-		.inside_base = cfg->media.first_port,
-		.inside_range = cfg->media.ports,
+		.link_fd = keeper_fd("media.link"),
+		.keep = c->keep,
+		.keep_medium = CORE_RECORD_MEDIUM,
+		.keep_session = CORE_RECORD_SESSION,
 		.silence_ms = cfg->media.silence_seconds * 1000,
 		.media_max = cfg->media.max,
 		.ops = &core_media_callbacks,
@@ -452,8 +462,9 @@ static int core_make_media(struct core *c, char *why, size_t why_n)
 		return err;
 	}
 	if (addr_parse(span_str(cfg->media.link), &mp.link_bind) ||
-	    addr_parse(span_str(cfg->media.inside), &mp.inside_bind) ||
-	    addr_parse(span_str(cfg->media.inside_advertise), &mp.inside_advertise)) {
+	    addr_parse(span_str(cfg->media.inside_advertise), &mp.inside) ||
+	    (addr_is_any(&mp.inside) && addr_parse(span_str(cfg->media.inside), &mp.inside)) ||
+	    sockpool_get("media.inside", &mp.inside_sockets) || mp.link_fd < 0) {
 		snprintf(why, why_n, "media: link, inside and inside_advertise must be addresses");
 		return -EINVAL;
 	}
@@ -537,11 +548,15 @@ static int core_make(struct core *c, char *why, size_t why_n)
 		snprintf(why, why_n, "streams: %s", strerror(-err));
 		return err;
 	}
-	err = core_make_tls(c, why, why_n);
+	err = core_keep_open(c, why, why_n);
+	if (!err)
+		err = core_make_tls(c, why, why_n);
 	if (!err)
 		err = core_make_engine(c, why, why_n);
 	if (!err)
 		err = core_make_media(c, why, why_n);
+	if (!err)
+		core_keep_restore(c);
 	if (!err)
 		err = core_make_inside(c, why, why_n);
 	if (!err)
@@ -564,6 +579,7 @@ static void core_free(struct core *c)
 	tls_ctx_free(c->tls_inside_client);
 	tls_ctx_free(c->tls_inside_server);
 	loop_free(c->loop);
+	keep_close(c->keep);
 	core_stop_values(c);
 	free(c);
 }

@@ -1,4 +1,4 @@
-/* user/core_int.h -- the core worker's state, shared by its three files: core.c (events and actions), core_start.c (values made from
+/* user/core_int.h -- the core worker's state, shared by its files: core.c (events and actions), core_start.c (values made from
  * the configuration at start), core_admin.c (what sallyctl sees). Owner rules: see core.h. */
 #ifndef SALLYPORT_CORE_INT_H
 #define SALLYPORT_CORE_INT_H
@@ -6,6 +6,7 @@
 #include "sip/engine.h"
 #include "user/admin.h"
 #include "user/config.h"
+#include "user/core_keep.h"
 #include "user/core_stream.h"
 #include "user/dns.h"
 #include "user/inside.h"
@@ -34,6 +35,9 @@ struct core {
 	struct inside *inside;
 	struct link_core *link;
 	struct admin *admin;
+	struct keep *keep;
+	bool keep_fresh; /* no worker was there before us */
+	uint64_t not_kept;
 	struct loop_timer timer; /* the engine's next due time */
 	bool pumping;
 	uint64_t failed_servers; /* bits: not reached while actions were carried out */

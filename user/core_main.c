@@ -12,6 +12,7 @@
 #include "user/account.h"
 #include "user/config.h"
 #include "user/core.h"
+#include "user/core_keep.h"
 #include "user/keeper.h"
 #include "user/log.h"
 
@@ -124,7 +125,7 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 	if (!err)
 		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
 	if (!err)
-		err = keeper_state(p, why, why_n);
+		err = core_keep_plan(p, cfg, why, why_n);
 	return err;
 }
 
@@ -158,6 +159,13 @@ static const char *core_privileged_change(const struct config_core *a, const str
 	    !core_same(a->sip.tls.certificate, b->sip.tls.certificate) ||
 	    !core_same(a->sip.tls.ca, b->sip.tls.ca))
 		return "sip.tls";
+	if (!core_same(a->media.link, b->media.link) ||
+	    !core_same(a->media.inside, b->media.inside) ||
+	    a->media.first_port != b->media.first_port || a->media.ports != b->media.ports ||
+	    a->media.max != b->media.max)
+		return "media.link, inside, first_port, ports or max";
+	if (a->limits.bindings != b->limits.bindings || a->limits.calls != b->limits.calls)
+		return "limits.bindings or limits.calls";
 	return NULL;
 }
 
@@ -183,7 +191,7 @@ static int core_reload(void *arg, struct keeper_plan *plan)
 	return 0;
 }
 
-/* Descriptors for every client's stream and four sockets a call's medium; inherited by the worker. */
+/* Descriptors for every client's stream and the sockets of the media; inherited by the worker. */
 static void core_files(const struct config_core *cfg)
 {
 	rlim_t want = CORE_FILES_BASE + 4 * (rlim_t)cfg->media.max;

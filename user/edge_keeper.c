@@ -11,6 +11,7 @@
 #include "user/account.h"
 #include "user/bpf_load.h"
 #include "user/edge.h"
+#include "user/keep.h"
 #include "user/keeper.h"
 #include "user/log.h"
 #include "user/media_edge.h"
@@ -207,7 +208,7 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 	if (!err)
 		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
 	if (!err)
-		err = keeper_state(p, why, why_n);
+		err = keeper_state(p, keep_size(NULL, 0), why, why_n);
 	return err ? err : bpf_all(p, cfg, why, why_n);
 }
 

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define KEEPER_FDS_MAX 256
 
@@ -56,8 +57,8 @@ int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path
 		       char *why, size_t why_n);
 /* Add a copy of @n bytes, read by keeper_read(). */
 int keeper_data(struct keeper_plan *p, const char *name, const void *bytes, size_t n);
-int keeper_state(struct keeper_plan *p, char *why,
-		 size_t why_n); /* "state": versioned memfd, sealed size */
+/* "state": a memfd of @size bytes, all zero, its size sealed: user/keep.h. */
+int keeper_state(struct keeper_plan *p, uint64_t size, char *why, size_t why_n);
 
 /* Run until SIGTERM/SIGINT. Returns the exit status. */
 int keeper_run(struct keeper_plan *p);

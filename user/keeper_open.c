@@ -20,16 +20,8 @@
 
 #include "user/addr.h"
 
-#define KEEPER_BACKLOG	 1024
-#define KEEPER_FILE_MAX	 (1 << 20)
-#define KEEPER_STATE_MAX 4096
-
-/* Start of the state memfd. Records of fixed size follow from version 2 on. */
-struct keeper_state_head {
-	char magic[8]; /* "SPSTATE" */
-	uint32_t version;
-	uint32_t size; /* of the whole file */
-};
+#define KEEPER_BACKLOG	1024
+#define KEEPER_FILE_MAX (1 << 20)
 
 static int fail(char *why, size_t why_n, const char *what, int err)
 {
@@ -314,16 +306,13 @@ int keeper_data(struct keeper_plan *p, const char *name, const void *bytes, size
 	return err;
 }
 
-int keeper_state(struct keeper_plan *p, char *why, size_t why_n)
+int keeper_state(struct keeper_plan *p, uint64_t size, char *why, size_t why_n)
 {
-	struct keeper_state_head head = {
-		.magic = "SPSTATE", .version = 1, .size = KEEPER_STATE_MAX};
 	int fd = memfd_create("sallyport-state", MFD_CLOEXEC | MFD_ALLOW_SEALING), err = 0;
 
 	if (fd < 0)
 		return fail(why, why_n, "state", -errno);
-	if (ftruncate(fd, KEEPER_STATE_MAX) ||
-	    pwrite(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+	if (ftruncate(fd, (off_t)size) ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		err = -errno;
 	if (!err)

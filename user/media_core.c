@@ -75,19 +75,17 @@ int media_core_new(const struct media_core_params *p, struct media_core **out)
 	if (!m)
 		return -ENOMEM;
 	m->p = *p;
-	m->link_fd = -1;
+	m->link_fd = p->link_fd;
 	r = tables_init(m);
 	if (!r)
 		r = mc_ports_init(m);
 	if (r)
 		goto fail;
-	m->link_fd = mc_udp_open(&p->link_bind, MC_LINK_RCVBUF);
-	if (m->link_fd < 0) {
-		r = m->link_fd;
-		goto fail;
-	}
 	mc_udp_whole(m->link_fd, &p->link_bind);
-	r = loop_recv(p->loop, m->link_fd, mc_on_link, m, &m->link_rx);
+	mc_restore(m);
+	r = mc_ports_settle(m);
+	if (!r)
+		r = loop_recv(p->loop, m->link_fd, mc_on_link, m, &m->link_rx);
 	if (r)
 		goto fail;
 	r = loop_on_round(p->loop, mc_flush, m); /* last: it cannot be taken back */
@@ -104,13 +102,11 @@ void media_core_free(struct media_core *m)
 {
 	if (!m)
 		return;
+	m->leaving = m->p.keep != NULL;
 	while (m->list)
 		mc_medium_free(m->list);
 	loop_cancel(m->p.loop, &m->link_rx);
-	if (m->link_fd >= 0)
-		close(m->link_fd);
-	if (m->pairs)
-		mc_ports_fini(m);
+	free(m->pairs);
 	free(m->by_id);
 	free(m->by_flow);
 	free(m->by_edge);
@@ -124,7 +120,8 @@ static void flow_fini(struct media_core *m, struct mc_flow *f)
 
 	if (!f->id)
 		return;
-	mc_free_flow(f);
+	if (!m->leaving)
+		mc_free_flow(f);
 	loop_timer_cancel(m->p.loop, &f->punch);
 	mc_edge_unhash(m, f);
 	for (; *pp; pp = &(*pp)->next_id) {
@@ -147,8 +144,10 @@ void mc_medium_free(struct medium *d)
 		loop_cancel(m->p.loop, &d->leg[i].rx);
 		flow_fini(m, &d->flow[i]);
 	}
-	if (d->pair != MC_NO_PAIR)
+	if (d->pair != MC_NO_PAIR && !m->leaving)
 		mc_pair_rest(m, d->pair);
+	if (!m->leaving)
+		mc_keep_drop(d);
 	for (; *pp; pp = &(*pp)->next) {
 		if (*pp == d) {
 			*pp = d->next;
@@ -224,13 +223,28 @@ void mc_medium_opened(struct medium *d)
 	loop_timer_cancel(m->p.loop, &d->timer);
 	if (m->p.silence_ms)
 		loop_timer_set(m->p.loop, &d->timer, m->p.silence_ms);
+	mc_keep(d);
 	m->p.ops->opened(m->p.arg, d->id, &a);
 }
 
 /* ---- open ---- */
+void mc_flow_add(struct medium *d, unsigned i, uint64_t id)
+{
+	struct mc_flow *f = &d->flow[i], **pp = flow_bucket(d->m, id);
+
+	f->id = id;
+	f->medium = d;
+	f->rtcp = i == 1;
+	f->edge_idle_ms = MC_NEVER;
+	f->punch.fn = mc_punch_fire;
+	f->punch.arg = f;
+	f->next_id = *pp;
+	*pp = f;
+}
+
 static int flow_init(struct medium *d, unsigned i)
 {
-	struct mc_flow *f = &d->flow[i], **pp;
+	struct mc_flow *f = &d->flow[i];
 	uint64_t id;
 
 	do {
@@ -238,41 +252,30 @@ static int flow_init(struct medium *d, unsigned i)
 		    RAND_bytes(f->punch_key, sizeof(f->punch_key)) != 1)
 			return -EIO;
 	} while (!id || mc_flow_find(d->m, id));
-	f->id = id;
-	f->medium = d;
-	f->rtcp = i == 1;
-	f->edge_idle_ms = MC_NEVER;
-	f->punch.fn = mc_punch_fire;
-	f->punch.arg = f;
-	pp = flow_bucket(d->m, id);
-	f->next_id = *pp;
-	*pp = f;
+	mc_flow_add(d, i, id);
 	return 0;
 }
 
-static int legs_init(struct medium *d)
+int mc_legs_start(struct medium *d)
 {
 	struct media_core *m = d->m;
-	uint16_t port;
-	int fd[2], i, r = mc_pair_take(m, &d->pair, fd, &port);
+	const struct mc_pair *p = &m->pairs[d->pair];
+	int i, r;
 
-	if (r)
-		return r;
 	for (i = 0; i < 2; i++) {
 		d->leg[i].medium = d;
 		d->leg[i].rtcp = i == 1;
-		d->leg[i].fd = fd[i];
-		d->leg[i].local = addr_is_any(&m->p.inside_advertise) ? m->p.inside_bind
-								      : m->p.inside_advertise;
-		d->leg[i].local.port = (uint16_t)(port + i);
-		r = loop_recv(m->p.loop, fd[i], mc_on_inside, &d->leg[i], &d->leg[i].rx);
+		d->leg[i].fd = p->fd[i];
+		d->leg[i].local = m->p.inside;
+		d->leg[i].local.port = (uint16_t)(p->port + i);
+		r = loop_recv(m->p.loop, p->fd[i], mc_on_inside, &d->leg[i], &d->leg[i].rx);
 		if (r)
 			return r;
 	}
 	return 0;
 }
 
-static struct medium *medium_new(struct media_core *m, uint64_t id, struct link_peer *edge)
+struct medium *mc_medium_new(struct media_core *m, uint64_t id, const char *edge)
 {
 	struct medium *d = calloc(1, sizeof(*d)), **pp = medium_bucket(m, id);
 
@@ -280,9 +283,8 @@ static struct medium *medium_new(struct media_core *m, uint64_t id, struct link_
 		return NULL;
 	d->m = m;
 	d->id = id;
-	d->peer = edge;
 	d->pair = MC_NO_PAIR;
-	snprintf(d->edge, sizeof(d->edge), "%s", link_peer_name(edge));
+	snprintf(d->edge, sizeof(d->edge), "%s", edge);
 	d->timer.fn = medium_timer;
 	d->timer.arg = d;
 	d->next = *pp;
@@ -310,13 +312,16 @@ int media_core_open(struct media_core *m, uint64_t medium, struct link_peer *edg
 		return -EINVAL;
 	if (m->n_media >= m->p.media_max)
 		return -ENOBUFS;
-	d = medium_new(m, medium, edge);
+	d = mc_medium_new(m, medium, link_peer_name(edge));
 	if (!d)
 		return -ENOMEM;
+	d->peer = edge;
 	d->client = *client;
 	d->flows = with_rtcp ? 2 : 1;
 	d->last_ms = loop_now_ms(m->p.loop);
-	r = legs_init(d);
+	r = mc_pair_take(m, &d->pair);
+	if (!r)
+		r = mc_legs_start(d);
 	for (i = 0; i < d->flows && !r; i++)
 		r = flow_init(d, i);
 	if (!r)
@@ -330,9 +335,10 @@ int media_core_open(struct media_core *m, uint64_t medium, struct link_peer *edg
 }
 
 /* ---- set ---- */
-static int session_renew(struct srtp_session **s, enum srtp_suite suite, const uint8_t *key,
-			 bool seal)
+static int session_renew(struct medium *d, struct srtp_session **s, enum srtp_suite suite,
+			 const uint8_t *key, bool seal)
 {
+	uint64_t *keep = seal ? &d->keep_seal : &d->keep_open, old = *keep;
 	struct srtp_session *n = NULL;
 	int r;
 
@@ -343,6 +349,10 @@ static int session_renew(struct srtp_session **s, enum srtp_suite suite, const u
 		return r;
 	srtp_session_free(*s);
 	*s = n;
+	*keep = mc_keep_session(d->m, n, suite, key, seal);
+	mc_keep(d);
+	if (old)
+		keep_del(d->m->p.keep, d->m->p.keep_session, old);
 	return 0;
 }
 
@@ -354,7 +364,7 @@ static int keys_set(struct medium *d, const struct media_set *s)
 
 	if (!d->open || o->open_suite != s->open_suite ||
 	    CRYPTO_memcmp(o->open_key, s->open_key, SRTP_KEY_MAX)) {
-		r = session_renew(&d->open, s->open_suite, s->open_key, false);
+		r = session_renew(d, &d->open, s->open_suite, s->open_key, false);
 		if (r)
 			return r;
 		o->open_suite = s->open_suite;
@@ -362,7 +372,7 @@ static int keys_set(struct medium *d, const struct media_set *s)
 	}
 	if (!d->seal || o->seal_suite != s->seal_suite ||
 	    CRYPTO_memcmp(o->seal_key, s->seal_key, SRTP_KEY_MAX)) {
-		r = session_renew(&d->seal, s->seal_suite, s->seal_key, true);
+		r = session_renew(d, &d->seal, s->seal_suite, s->seal_key, true);
 		if (r)
 			return r;
 		o->seal_suite = s->seal_suite;
@@ -395,11 +405,13 @@ int media_core_set(struct media_core *m, uint64_t medium, const struct media_set
 		return r;
 	remote_set(&d->leg[0], &s->remote_rtp);
 	remote_set(&d->leg[1], &s->remote_rtcp);
+	mc_keep(d);
 	/* A new description, a new silence: an answer after long ringing gets its time, and one that nothing follows is told. */
 	d->last_ms = loop_now_ms(m->p.loop);
 	d->told = false;
 	if (s->client.port && !addr_ip_eq(&s->client, &d->client)) {
 		d->client = s->client;
+		mc_keep(d);
 		mc_allocate(d, true); /* a client that came back from elsewhere */
 	} else if (s->reopen) {
 		mc_allocate(d, true);

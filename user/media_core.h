@@ -10,6 +10,8 @@
  * freed on the edge (Free is repeated by the next hello if the link is down), keys are wiped.
  * Punching (STUN binding request, RFC 5389 shape, MESSAGE-INTEGRITY under the flow's key, attributes flow id and a rising counter)
  * starts at once, every 250 ms until Punched, then every 15 s.
+ * What outlives the worker: sockets (the keeper's), and with a struct keep every opened medium with its flows, addresses, keys and SRTP
+ * indices. A media_core that starts takes all of it up and goes on before any link is up; media_core_free() leaves it there.
  * RTP from inside is accepted from any source on the inside network until the first packet, then from that source only, unless
  * media_core_set() named another.
  * The loop calls us at the end of its rounds until it is freed: free media_core when the loop has stopped. Two receives a medium
@@ -23,8 +25,10 @@
 #include <jansson.h>
 
 #include "user/addr.h"
+#include "user/keep.h"
 #include "user/link.h"
 #include "user/loop.h"
+#include "user/sockpool.h"
 #include "user/srtp.h"
 
 struct media_core;
@@ -63,9 +67,12 @@ struct media_core_ops {
 
 struct media_core_params {
 	struct loop *loop;
-	struct addr link_bind;			   /* our socket towards edges, e.g. port 2776 */
-	struct addr inside_bind, inside_advertise; /* addresses of the inside legs, port 0 */
-	uint16_t inside_base, inside_range;	   /* e.g. 36000, 24000 */
+	int link_fd;	       /* our socket towards edges, bound, e.g. to port 2776 */
+	struct addr link_bind; /* its address */
+	struct addr inside;    /* address of the inside legs as inside parties see it, port 0 */
+	struct sockpool inside_sockets;	    /* pairs: an even port and the next */
+	struct keep *keep;		    /* NULL: nothing outlives us */
+	unsigned keep_medium, keep_session; /* its kinds */
 	uint32_t silence_ms;
 	unsigned media_max; /* bound of media at once */
 	const struct media_core_ops *ops;
@@ -91,6 +98,12 @@ void media_core_link_up(struct media_core *m,
 void media_core_link_down(struct media_core *m, struct link_peer *p);
 void media_core_message(struct media_core *m, struct link_peer *p, const Sallyport__Link *msg);
 unsigned media_core_live(struct media_core *m, const char *edge, uint64_t *ids, unsigned max);
+
+/* Media that are there, also those taken up from an earlier worker; @fn may close the one it is given. */
+void media_core_each(const struct media_core *m, void (*fn)(void *arg, uint64_t medium), void *arg);
+bool media_core_has(const struct media_core *m, uint64_t medium);
+/* Bytes of a record of each kind. */
+extern const uint32_t mc_keep_medium_max, mc_keep_session_max;
 
 int media_core_report(const struct media_core *m, uint64_t medium, struct media_report *out);
 json_t *media_core_show(const struct media_core *m);	 /* array of flows for sallyctl */

@@ -10,26 +10,6 @@
 
 #include "user/media_core_int.h"
 
-int mc_udp_open(const struct addr *bind_to, int rcvbuf)
-{
-	struct sockaddr_storage ss;
-	socklen_t n = addr_to_sockaddr(bind_to, &ss);
-	int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, r;
-
-	if (fd < 0)
-		return -errno;
-	/* A shorter buffer than wished for is net.core.rmem_max; it only makes bursts cost packets. */
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
-	if (ss.ss_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&ss, n)) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
 void mc_udp_whole(int fd, const struct addr *bound)
 {
 	int v4 = IP_PMTUDISC_PROBE, v6 = IPV6_PMTUDISC_PROBE;
@@ -174,6 +154,7 @@ static bool source_ok(struct mc_leg *leg, const struct addr *from)
 		return false;
 	leg->latched = true;
 	leg->from = *from;
+	mc_keep(leg->medium);
 	return true;
 }
 

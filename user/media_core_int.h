@@ -1,7 +1,7 @@
 /* user/media_core_int.h -- what the parts of media_core share.
  *
  * media_core.c: media, their timers and the public calls. media_core_link.c: messages to and from edges, punching.
- * media_core_data.c: sockets' packets through SRTP. media_core_port.c: port pairs inside. media_core_show.c: JSON, reports.
+ * media_core_data.c: sockets' packets through SRTP. media_core_port.c: port pairs inside. media_core_keep.c: what outlives us. media_core_show.c: JSON, reports.
  * Owner: struct media_core owns all of it; one thread. */
 #ifndef SALLYPORT_MEDIA_CORE_INT_H
 #define SALLYPORT_MEDIA_CORE_INT_H
@@ -13,11 +13,8 @@
 #define MC_PUNCH_FAST_MS 250
 #define MC_PUNCH_MS	 15000
 #define MC_PORT_REST_MS	 5000
-#define MC_CLOSE_REST_MS 1000 /* a send of this round may still name the descriptor */
 #define MC_NEVER	 UINT32_MAX
 #define MC_NO_PAIR	 UINT32_MAX
-#define MC_LINK_RCVBUF	 (4 << 20)
-#define MC_INSIDE_RCVBUF (128 << 10)
 #define MC_EDGE_NAME_MAX 128
 
 struct medium;
@@ -61,8 +58,9 @@ struct medium {
 	bool opened, keyed;
 	struct media_set set;
 	struct srtp_session *open, *seal;
-	uint64_t last_ms; /* last good packet, opening or setting */
-	uint64_t told_ms; /* the last_ms that silent() was told of */
+	uint64_t keep_open, keep_seal; /* ids of their records; 0: none */
+	uint64_t last_ms;	       /* last good packet, opening or setting */
+	uint64_t told_ms;	       /* the last_ms that silent() was told of */
 	bool told, any;
 	struct loop_timer timer; /* allocation, then silence */
 	struct media_report report;
@@ -71,10 +69,9 @@ struct medium {
 
 struct mc_pair {	  /* two inside ports */
 	uint64_t free_ms; /* not to be used again before */
-	uint64_t close_ms;
 	int fd[2];
+	uint16_t port; /* of the first */
 	bool used;
-	uint32_t next_close;
 };
 
 struct mc_batch {
@@ -95,12 +92,12 @@ struct media_core {
 	uint32_t mask; /* of all three tables */
 	uint64_t hash_key;
 	struct mc_pair *pairs;
-	uint32_t n_pairs, next_pair, close_head, close_tail;
-	struct loop_timer close_timer;
+	uint32_t n_pairs, next_pair;
+	bool leaving; /* the worker ends: records and the edge's flows stay */
 	struct mc_batch open, seal;
 	struct {
 		uint64_t unknown_source, unknown_flow, moved, realloc_failed, link_send,
-			bad_message, punch_failed;
+			bad_message, punch_failed, not_kept, restored, lost;
 	} count;
 };
 
@@ -110,6 +107,9 @@ struct mc_flow *mc_flow_find(const struct media_core *m, uint64_t id);
 void mc_medium_free(struct medium *d);	 /* frees its flows on the edge, no op called */
 void mc_medium_opened(struct medium *d); /* tail calls ops.opened */
 void mc_medium_failed(struct medium *d, const char *reason); /* frees @d, then ops.failed */
+struct medium *mc_medium_new(struct media_core *m, uint64_t id, const char *edge);
+void mc_flow_add(struct medium *d, unsigned i, uint64_t id); /* flow @i of @d has that id */
+int mc_legs_start(struct medium *d);			     /* its pair's sockets receive */
 uint64_t mc_hash(const struct media_core *m, const void *p, size_t n);
 
 /* media_core_link.c */
@@ -117,10 +117,10 @@ void mc_allocate(struct medium *d, bool reopen);
 void mc_free_flow(struct mc_flow *f);
 void mc_punch_fire(void *arg);
 struct mc_flow *mc_edge_find(const struct media_core *m, const struct addr *a);
+void mc_edge_hash(struct media_core *m, struct mc_flow *f, const struct addr *a);
 void mc_edge_unhash(struct media_core *m, struct mc_flow *f);
 
 /* media_core_data.c */
-int mc_udp_open(const struct addr *bind_to, int rcvbuf);
 /* Datagrams leave whole whatever the stack has learned of the path: the edge carries no fragments, and counts and tells of each that is
  * too big. */
 void mc_udp_whole(int fd, const struct addr *bound);
@@ -130,9 +130,17 @@ void mc_flush(void *arg); /* both batches */
 
 /* media_core_port.c */
 int mc_ports_init(struct media_core *m);
-void mc_ports_fini(struct media_core *m);
-/* Open and bind a pair of sockets. 0 or -ENOBUFS. */
-int mc_pair_take(struct media_core *m, uint32_t *out_pair, int out_fd[2], uint16_t *out_port);
+int mc_ports_settle(struct media_core *m); /* after mc_restore(): the pairs that nobody uses rest */
+/* A pair of sockets, awake and empty. 0 or -ENOBUFS. */
+int mc_pair_take(struct media_core *m, uint32_t *out_pair);
+int mc_pair_adopt(struct media_core *m, uint32_t pair); /* 0 or -EBADMSG */
 void mc_pair_rest(struct media_core *m, uint32_t pair);
+
+/* media_core_keep.c */
+void mc_keep(struct medium *d); /* something of it changed that must outlive us */
+void mc_keep_drop(struct medium *d);
+uint64_t mc_keep_session(struct media_core *m, struct srtp_session *s, enum srtp_suite suite,
+			 const uint8_t *key, bool seal);
+void mc_restore(struct media_core *m);
 
 #endif

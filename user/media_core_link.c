@@ -43,7 +43,7 @@ void mc_edge_unhash(struct media_core *m, struct mc_flow *f)
 	f->hashed = false;
 }
 
-static void edge_hash(struct media_core *m, struct mc_flow *f, const struct addr *a)
+void mc_edge_hash(struct media_core *m, struct mc_flow *f, const struct addr *a)
 {
 	struct mc_flow **pp;
 
@@ -109,9 +109,15 @@ void mc_punch_fire(void *arg)
 {
 	struct mc_flow *f = arg;
 	struct media_core *m = f->medium->m;
-	struct punch p = {.flow = f->id, .counter = ++f->counter};
+	uint64_t now = loop_now_ms(m->p.loop);
+	struct punch p = {.flow = f->id};
 	uint8_t tid[12], buf[PUNCH_MAX];
-	size_t n = RAND_bytes(tid, sizeof(tid)) == 1 ? punch_build(&p, f->punch_key, tid, buf) : 0;
+	size_t n;
+
+	/* Time, so that it rises over the lives of workers, too. */
+	f->counter = f->counter < now ? now : f->counter + 1;
+	p.counter = f->counter;
+	n = RAND_bytes(tid, sizeof(tid)) == 1 ? punch_build(&p, f->punch_key, tid, buf) : 0;
 
 	if (!n || loop_send(m->p.loop, m->link_fd, &f->edge, span_of(buf, n)))
 		m->count.punch_failed++;
@@ -155,7 +161,7 @@ static bool edge_set(struct media_core *m, struct mc_flow *f, const struct addr 
 		old->allocated = false;
 	}
 	mc_edge_unhash(m, f);
-	edge_hash(m, f, a);
+	mc_edge_hash(m, f, a);
 	return true;
 }
 
@@ -192,7 +198,9 @@ static void on_allocated(struct media_core *m, struct mc_flow *f, const Sallypor
 	f->allocated = true;
 	f->punched = f->reopen = false;
 	mc_punch_fire(f);
-	if (!d->opened && all_allocated(d))
+	if (d->opened)
+		mc_keep(d);
+	else if (all_allocated(d))
 		mc_medium_opened(d);
 }
 
@@ -205,6 +213,7 @@ static void on_punched(struct media_core *m, struct mc_flow *f, const Sallyport_
 	if (f->punched)
 		return;
 	f->punched = true;
+	mc_keep(f->medium);
 	loop_timer_set(m->p.loop, &f->punch, MC_PUNCH_MS);
 }
 

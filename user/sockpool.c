@@ -94,15 +94,14 @@ static int pool_fill(const struct sockpool_wish *w, int first, unsigned *out_n)
 	return *out_n < w->n ? -EADDRINUSE : 0;
 }
 
-/* Above everything that is open now and everything that the other openers will still want. */
-static int pool_base(const struct keeper_plan *p)
+/* The first of @n descriptors in a row that are free, above what the other openers still want. */
+static int pool_base(unsigned n)
 {
-	int base = 2 * KEEPER_FDS_MAX;
-	unsigned i;
+	int base = 2 * KEEPER_FDS_MAX, fd;
 
-	for (i = 0; i < p->n_fds; i++)
-		if (p->fds[i].fd + (int)p->fds[i].count >= base)
-			base = p->fds[i].fd + (int)p->fds[i].count + 1;
+	for (fd = base; fd < base + (int)n; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			base = fd + 1;
 	return base;
 }
 
@@ -134,7 +133,7 @@ static int pool_fail(const struct sockpool_wish *w, unsigned n, int err, char *w
 
 int sockpool_bind(struct keeper_plan *p, const struct sockpool_wish *w, char *why, size_t why_n)
 {
-	int first = pool_base(p), err;
+	int first = pool_base(w->n), err;
 	unsigned n = 0;
 
 	err = w->n && w->step && w->n % w->step == 0 ? pool_fill(w, first, &n) : -EINVAL;

@@ -42,9 +42,10 @@ static char config_path[64], socket_path[64];
 
 static int worker(const char *mode)
 {
-	char why[256] = "", *text = NULL, line[256], magic[8] = "";
+	char why[256] = "", *text = NULL, line[256];
 	int listening = 0, fd = keeper_fd("listen");
 	socklen_t len = sizeof(listening);
+	struct stat st = {};
 	size_t n = 0;
 
 	if (strcmp(mode, "fail") == 0)
@@ -58,12 +59,12 @@ static int worker(const char *mode)
 	if (strcmp(mode, "stubborn") == 0)
 		signal(SIGTERM, SIG_IGN);
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) ||
-	    pread(keeper_fd("state"), magic, sizeof(magic), 0) != (ssize_t)sizeof(magic))
+	    fstat(keeper_fd("state"), &st))
 		return 4;
 	if (sandbox_enter(why, sizeof(why)))
 		return 5;
-	snprintf(line, sizeof(line), "%d %s %zu %d %s %d\n", getpid(), text, n, listening, magic,
-		 keeper_fd("nothing"));
+	snprintf(line, sizeof(line), "%d %s %zu %d %d %d\n", getpid(), text, n, listening,
+		 (int)st.st_size, keeper_fd("nothing"));
 	if (write(keeper_fd("report"), line, strlen(line)) < 0)
 		return 6;
 	free(text);
@@ -114,7 +115,7 @@ static int run_keeper(const char *mode, int report, uint16_t port)
 	plan.reload = reload_it;
 	if (keeper_open_file(&plan, "config", config_path, why, sizeof(why)) ||
 	    keeper_listen_tcp(&plan, "listen", address, why, sizeof(why)) ||
-	    keeper_state(&plan, why, sizeof(why)) ||
+	    keeper_state(&plan, 4096, why, sizeof(why)) ||
 	    keeper_listen_unix(&plan, "admin", socket_path, NULL, why, sizeof(why)) ||
 	    keeper_add(&plan, "report", report)) {
 		fprintf(stderr, "%s\n", why);
@@ -252,7 +253,7 @@ static void test_keeper_descriptors_arrive(void **state)
 	write_config("abc");
 	start(&k, "live");
 	assert_true(next_report(&k, 5000));
-	snprintf(want, sizeof(want), "%d abc 3 1 SPSTATE -1\n", k.worker);
+	snprintf(want, sizeof(want), "%d abc 3 1 4096 -1\n", k.worker);
 	assert_string_equal(k.line, want);
 	assert_int_equal(stat(socket_path, &st), 0);
 	assert_true(S_ISSOCK(st.st_mode));
@@ -500,7 +501,7 @@ static void test_keeper_state_is_sealed(void **state)
 	char why[256];
 
 	(void)state;
-	assert_int_equal(keeper_state(&p, why, sizeof(why)), 0);
+	assert_int_equal(keeper_state(&p, 4096, why, sizeof(why)), 0);
 	assert_int_equal(ftruncate(p.fds[0].fd, 8192), -1);
 	assert_int_equal(ftruncate(p.fds[0].fd, 16), -1);
 	close(p.fds[0].fd);

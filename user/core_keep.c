@@ -1,0 +1,169 @@
+/* user/core_keep.c -- see core_keep.h. In: the configuration's limits, records of an earlier worker. Out: the keeper's plan; an engine and
+ * a media_core that go on. */
+#include "user/core_keep.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "user/core_int.h"
+#include "user/log.h"
+
+#define BINDING_RECORD_MAX 1024
+#define CALL_RECORD_MAX	   4064 /* with its header a page */
+#define MEDIA_RATE	   50	/* packets a second of an audio stream */
+#define MEDIA_GAP_MS	   300	/* a worker may be away so long */
+#define PACKET_BYTES	   1280 /* what a datagram of a call takes of a buffer, with the kernel's own */
+#define LINK_BUF_MIN	   (4 << 20)
+#define LINK_BUF_MAX	   (128 << 20)
+#define INSIDE_BUF	   (64 << 10) /* the kernel doubles it: 100 packets */
+
+_Static_assert((int)CORE_RECORD_BINDING == (int)ENGINE_RECORD_BINDING &&
+		       (int)CORE_RECORD_CALL == (int)ENGINE_RECORD_CALL,
+	       "the engine's numbers");
+
+void core_keep_kinds(const struct config_core *cfg, struct keep_kind out[CORE_RECORDS])
+{
+	out[CORE_RECORD_BINDING] =
+		(struct keep_kind){"binding", cfg->limits.bindings, BINDING_RECORD_MAX};
+	out[CORE_RECORD_CALL] = (struct keep_kind){"call", cfg->limits.calls, CALL_RECORD_MAX};
+	out[CORE_RECORD_MEDIUM] = (struct keep_kind){"medium", cfg->media.max, mc_keep_medium_max};
+	out[CORE_RECORD_SESSION] = /* two a medium, and those that follow others */
+		(struct keep_kind){"session", 2 * cfg->media.max + 64, mc_keep_session_max};
+}
+
+/* ---- keeper ---- */
+
+static int link_buffer(const struct config_core *cfg)
+{
+	uint64_t n = (uint64_t)cfg->media.max * MEDIA_RATE * MEDIA_GAP_MS / 1000 * PACKET_BYTES / 2;
+
+	return n < LINK_BUF_MIN ? LINK_BUF_MIN : n > LINK_BUF_MAX ? LINK_BUF_MAX : (int)n;
+}
+
+static int plan_link(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n)
+{
+	struct sockpool_wish w = {.name = "media.link",
+				  .setting = "media.link",
+				  .n = 1,
+				  .step = 1,
+				  .rcvbuf = link_buffer(cfg)};
+	int err;
+
+	if (addr_parse(span_str(cfg->media.link), &w.first) || !w.first.port) {
+		snprintf(why, why_n, "media.link: wanted ADDRESS:PORT, got \"%s\"",
+			 cfg->media.link);
+		return -EINVAL;
+	}
+	w.end = w.first.port + 1u;
+	err = sockpool_bind(p, &w, why, why_n);
+	if (!err) /* from now on, and whatever becomes of workers */
+		err = sockpool_wake(p->fds[p->n_fds - 1].fd);
+	return err;
+}
+
+/* Pairs for every medium and for those that rest a while after their call, as far as the range has them. */
+static int plan_inside(struct keeper_plan *p, const struct config_core *cfg, char *why,
+		       size_t why_n)
+{
+	struct sockpool_wish w = {
+		.name = "media.inside", .setting = "media.max", .step = 2, .rcvbuf = INSIDE_BUF};
+	uint32_t first = (cfg->media.first_port + 1u) & ~1u,
+		 end = (uint32_t)cfg->media.first_port + cfg->media.ports,
+		 pairs = cfg->media.max + cfg->media.max / 8 + 16;
+
+	if (addr_parse(span_str(cfg->media.inside), &w.first)) {
+		snprintf(why, why_n, "media.inside: wanted an address, got \"%s\"",
+			 cfg->media.inside);
+		return -EINVAL;
+	}
+	if (end > 65536 || end < first + 2) {
+		snprintf(why, why_n,
+			 "media: first_port %u and ports %u: wanted a pair of ports below 65536",
+			 cfg->media.first_port, cfg->media.ports);
+		return -EINVAL;
+	}
+	w.first.port = (uint16_t)first;
+	w.end = end;
+	w.n = 2 * (pairs < (end - first) / 2 ? pairs : (end - first) / 2);
+	return sockpool_bind(p, &w, why, why_n);
+}
+
+int core_keep_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n)
+{
+	struct keep_kind kinds[CORE_RECORDS];
+	int err;
+
+	core_keep_kinds(cfg, kinds);
+	err = keeper_state(p, keep_size(kinds, CORE_RECORDS), why, why_n);
+	if (!err)
+		err = plan_link(p, cfg, why, why_n);
+	return err ? err : plan_inside(p, cfg, why, why_n);
+}
+
+/* ---- worker ---- */
+
+int core_keep_open(struct core *c, char *why, size_t why_n)
+{
+	struct keep_kind kinds[CORE_RECORDS];
+	int err;
+
+	core_keep_kinds(c->cfg, kinds);
+	err = keep_open(keeper_fd("state"), kinds, CORE_RECORDS, &c->keep, &c->keep_fresh);
+	if (err)
+		snprintf(why, why_n, "state file: %s", strerror(-err));
+	return err;
+}
+
+struct restore {
+	struct core *c;
+	enum engine_record kind;
+	unsigned n[ENGINE_RECORDS], refused, media_ended;
+};
+
+static void restore_one(void *arg, uint64_t id, struct span data)
+{
+	struct restore *x = arg;
+	int err = engine_restore(x->c->engine, x->kind, id, data, loop_now_ms(x->c->loop));
+
+	if (!err) {
+		x->n[x->kind]++;
+		return;
+	}
+	x->refused++;
+	keep_del(x->c->keep, x->kind, id);
+}
+
+/* Ports without a call: their call ended, or was not yet answered, when the worker died. */
+static void medium_unknown(void *arg, uint64_t medium)
+{
+	struct restore *x = arg;
+
+	if (engine_medium_known(x->c->engine, medium))
+		return;
+	media_core_close(x->c->media, medium);
+	x->media_ended++;
+}
+
+static void medium_lost(void *arg, uint64_t medium)
+{
+	struct restore *x = arg;
+
+	if (!media_core_has(x->c->media, medium))
+		engine_medium_failed(x->c->engine, medium, "lost-with-worker",
+				     loop_now_ms(x->c->loop));
+}
+
+void core_keep_restore(struct core *c)
+{
+	struct restore x = {.c = c};
+
+	if (c->keep_fresh)
+		return;
+	for (x.kind = 0; x.kind < ENGINE_RECORDS; x.kind++)
+		keep_each(c->keep, x.kind, restore_one, &x);
+	media_core_each(c->media, medium_unknown, &x);
+	engine_each_medium(c->engine, medium_lost, &x);
+	log_event(LOG_L_WARN, "resumed", "calls=%u bindings=%u refused=%u media_ended=%u",
+		  x.n[ENGINE_RECORD_CALL], x.n[ENGINE_RECORD_BINDING], x.refused, x.media_ended);
+}

@@ -1,0 +1,30 @@
+/* user/core_keep.h -- what of the core outlives its worker: which records there are, how many, and how a worker takes them up.
+ *
+ * Data flow: keeper: core_keep_plan() -> state file and media sockets; worker: core_keep_open() -> struct keep -> media_core_new() takes its
+ * media up -> core_keep_restore() gives the engine its bindings and calls, then ends what only one side of them knows.
+ * Owner rules: the keeper owns file and sockets; struct core owns the mapping. */
+#ifndef SALLYPORT_CORE_KEEP_H
+#define SALLYPORT_CORE_KEEP_H
+
+#include "user/config.h"
+#include "user/keep.h"
+#include "user/keeper.h"
+
+enum core_record { /* the engine's first, by its own numbers */
+		   CORE_RECORD_BINDING,
+		   CORE_RECORD_CALL,
+		   CORE_RECORD_MEDIUM,
+		   CORE_RECORD_SESSION,
+		   CORE_RECORDS
+};
+
+struct core;
+
+void core_keep_kinds(const struct config_core *cfg, struct keep_kind out[CORE_RECORDS]);
+/* Keeper: the state file, "media.link" and "media.inside". 0 or negative errno with @why. */
+int core_keep_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n);
+/* Worker. */
+int core_keep_open(struct core *c, char *why, size_t why_n);
+void core_keep_restore(struct core *c);
+
+#endif
