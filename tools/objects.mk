@@ -128,3 +128,5 @@ load_OBJS := $(SIP) tools/load tools/load_client tools/load_msg user/addr user/c
 load_LIBS := -lssl -lcrypto -luring -ljansson
 test_load_msg_OBJS := $(SIP) tools/load_msg user/addr
 test_load_msg_LIBS := -lcrypto
+UNIT += test_load_content
+test_load_content_OBJS := tools/load_content
