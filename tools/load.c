@@ -4,6 +4,7 @@
  * registered clients, or with -c clients that connect, register with the challenge they know and reset the connection; -w of them at once,
  * -r a second. CPU time of the processes named by -p (all their threads, from schedstat) is read at both ends of the run. */
 #include "tools/load.h"
+#include "tools/load_calls.h"
 
 #include <errno.h>
 #include <dirent.h>
@@ -15,11 +16,12 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TICK_MS	     10
 #define DRAIN_US     1000000ull
 #define SETUP_WINDOW 16
-#define SECONDS_MAX  3600
+#define SECONDS_MAX  86400
 #define CA_MAX	     65536
 #define SETUP_FAILS  100 /* then the run is given up */
 
@@ -57,7 +59,7 @@ static uint64_t cpu_of(pid_t pid)
 	return sum;
 }
 
-static uint64_t cpu_all(const struct load *l)
+uint64_t load_cpu_ns(const struct load *l)
 {
 	uint64_t sum = 0;
 	unsigned i;
@@ -76,14 +78,14 @@ static void load_begin(struct load *l, enum load_phase phase)
 	l->next = 0;
 	if (phase == LOAD_RUN) {
 		l->run_us = load_now_us();
-		l->cpu_ns = cpu_all(l);
+		l->cpu_ns = load_cpu_ns(l);
 	} else if (phase == LOAD_DRAIN) {
-		l->cpu_ns = cpu_all(l) - l->cpu_ns;
+		l->cpu_ns = load_cpu_ns(l) - l->cpu_ns;
 		l->seconds = (double)(load_now_us() - l->run_us) / 1e6;
 	}
 }
 
-static void load_latency(struct load_count *n, uint64_t us)
+void load_latency(struct load_count *n, uint64_t us)
 {
 	uint64_t b = us / 100;
 
@@ -95,6 +97,10 @@ void load_done(struct load_client *c, bool ok)
 	struct load *l = c->load;
 
 	l->outstanding--;
+	if (l->calls) {
+		load_calls_done(c, ok);
+		return;
+	}
 	if (l->phase == LOAD_SETUP) {
 		l->setup_ok += ok;
 		l->setup_failed += !ok;
@@ -197,7 +203,7 @@ static void load_tick(void *arg)
 
 /* ---- summary ------------------------------------------------------------------------------------------------------------- */
 
-static double load_percentile(const struct load_count *n, double share)
+double load_percentile(const struct load_count *n, double share)
 {
 	uint64_t seen = 0;
 	unsigned i;
@@ -242,7 +248,7 @@ static void load_print(const struct load *l)
 
 /* ---- start --------------------------------------------------------------------------------------------------------------- */
 
-static bool load_uint(const char *s, unsigned max, unsigned *out)
+bool load_uint(const char *s, unsigned max, unsigned *out)
 {
 	uint32_t v;
 
@@ -252,7 +258,7 @@ static bool load_uint(const char *s, unsigned max, unsigned *out)
 	return true;
 }
 
-static int load_option(struct load_opts *o, int c, const char *arg)
+int load_option(struct load_opts *o, int c, const char *arg)
 {
 	unsigned v;
 
@@ -328,17 +334,34 @@ static int load_tls(struct load *l)
 	return err;
 }
 
-static int load_start(struct load *l)
+static int load_fds(const struct load *l, unsigned fds)
 {
-	struct loop_params lp = {.entries = 1024, .ops_max = l->o.clients + 16};
-	struct rlimit r = {l->o.clients + 64, l->o.clients + 64};
-	struct rlimit now;
-	unsigned i;
-	int err;
+	rlim_t want = (l->o.udp ? 0 : l->o.clients) + fds + 64;
+	struct rlimit r;
 
-	if (getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_cur < r.rlim_cur &&
-	    setrlimit(RLIMIT_NOFILE, &r))
+	if (getrlimit(RLIMIT_NOFILE, &r))
 		return -errno;
+	if (r.rlim_cur >= want)
+		return 0;
+	if (want > r.rlim_max && geteuid() != 0) {
+		fprintf(stderr, "load: %ju descriptors wanted, %ju allowed (ulimit -Hn)\n",
+			(uintmax_t)want, (uintmax_t)r.rlim_max);
+		return -EMFILE;
+	}
+	r.rlim_cur = want;
+	if (want > r.rlim_max)
+		r.rlim_max = want;
+	return setrlimit(RLIMIT_NOFILE, &r) ? -errno : 0;
+}
+
+int load_open(struct load *l, struct loop_params *lp, unsigned fds)
+{
+	unsigned i;
+	int err = load_fds(l, fds);
+
+	l->udp_fd = -1;
+	if (err)
+		return err;
 	l->clients = calloc(l->o.clients, sizeof(*l->clients));
 	if (!l->clients)
 		return -ENOMEM;
@@ -348,28 +371,56 @@ static int load_start(struct load *l)
 	}
 	if (getrandom(&l->run_id, sizeof(l->run_id), 0) != sizeof(l->run_id))
 		return -EIO;
-	err = load_tls(l);
+	lp->ops_max += l->o.clients;
+	err = l->o.udp ? 0 : load_tls(l);
 	if (!err)
-		err = loop_new(&lp, &l->loop);
+		err = loop_new(lp, &l->loop);
+	return err || !l->o.udp ? err : load_udp_open(l);
+}
+
+void load_close(struct load *l)
+{
+	unsigned i;
+
+	for (i = 0; l->clients && i < l->o.clients; i++)
+		load_client_end(&l->clients[i]);
+	loop_free(l->loop);
+	tls_ctx_free(l->tls);
+	free(l->clients);
+	if (l->udp_fd >= 0)
+		close(l->udp_fd);
+}
+
+static int load_start(struct load *l)
+{
+	struct loop_params lp = {.entries = 1024, .ops_max = 16};
+	int err = load_open(l, &lp, 0);
+
 	if (!err)
 		err = loop_on_round(l->loop, load_round, l);
 	l->tick = (struct loop_timer){.fn = load_tick, .arg = l};
 	return err ? err : loop_timer_set(l->loop, &l->tick, 0);
 }
 
+static void load_usage(void)
+{
+	fprintf(stderr,
+		"usage: load -s ADDR:PORT -D DOMAIN [-H SERVER-NAME] [-a CA.pem] [-u USER-PREFIX] "
+		"[-n CLIENTS] [-w AT-ONCE]\n"
+		"            [-r PER-SECOND] [-t SECONDS] [-p PID]... [-c] [-j]\n"
+		"Registers CLIENTS over TLS, then refreshes (-c: reconnects) for SECONDS.\n"
+		"       load calls ...   calls with media: load calls -h\n");
+}
+
 int main(int argc, char **argv)
 {
 	static struct load l = {.o = {.prefix = "u", .clients = 1, .window = 16, .seconds = 3}};
-	unsigned i;
 	int err;
 
+	if (argc > 1 && !strcmp(argv[1], "calls"))
+		return load_calls_main(argc - 1, argv + 1);
 	if (load_options(&l.o, argc, argv)) {
-		fprintf(stderr, "usage: load -s ADDR:PORT -D DOMAIN [-H SERVER-NAME] [-a CA.pem] "
-				"[-u USER-PREFIX] "
-				"[-n CLIENTS] [-w AT-ONCE]\n"
-				"            [-r PER-SECOND] [-t SECONDS] [-p PID]... [-c] [-j]\n"
-				"Registers CLIENTS over TLS, then refreshes (-c: reconnects) for "
-				"SECONDS.\n");
+		load_usage();
 		return 2;
 	}
 	err = load_start(&l);
@@ -381,10 +432,6 @@ int main(int argc, char **argv)
 		load_print(&l);
 	if (l.setup_failed || l.run.failed || l.lost)
 		fprintf(stderr, "load: last failure: %u %s\n", l.last_status, l.last_why);
-	for (i = 0; l.clients && i < l.o.clients; i++)
-		load_client_end(&l.clients[i]);
-	loop_free(l.loop);
-	tls_ctx_free(l.tls);
-	free(l.clients);
+	load_close(&l);
 	return err || !l.run.ok ? 1 : l.setup_failed || l.run.failed || l.lost ? 1 : 0;
 }

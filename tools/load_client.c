@@ -1,13 +1,16 @@
 /* tools/load_client.c -- one client of the load generator: its connection and its registration.
  *
- * In: ops of its connection and "do this now" from load.c. Out: load_done() once an exchange that load.c began. An exchange is a
- * REGISTER with its answer, the second one after a challenge included, and the connecting where there was no connection. */
+ * In: ops of its connection and "do this now" from load.c. Out: load_done() once an exchange that load.c began; messages that are no
+ * answer to a REGISTER go to load_calls_message(). An exchange is a REGISTER with its answer, the second one after a challenge included,
+ * and the connecting where there was no connection. A lost client that is to come back tries again every LOAD_RETRY_MS, and that is
+ * nobody's exchange: load_calls_back() tells that it is there. */
 #include "tools/load.h"
+#include "tools/load_calls.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-#define QUEUE_MAX 16384
+#define QUEUE_MAX 65536
 
 static struct sip_msg load_msg; /* large; only one is read at a time */
 
@@ -26,36 +29,74 @@ void load_client_end(struct load_client *c)
 
 static void client_fail(struct load_client *c, unsigned status, const char *why)
 {
-	bool busy = client_busy(c);
+	struct load *l = c->load;
+	bool busy = client_busy(c), back = c->again;
 
-	c->load->last_status = status;
-	snprintf(c->load->last_why, sizeof(c->load->last_why), "%s", why);
+	l->last_status = status;
+	snprintf(l->last_why, sizeof(l->last_why), "%s", why);
 	load_client_end(c);
-	if (busy)
+	if (l->o.reconnect && l->phase != LOAD_SETUP && !c->leaving) {
+		c->retry_us = load_now_us() + LOAD_RETRY_MS * 1000u;
+		c->again = true;
+	}
+	if (busy && !back)
 		load_done(c, false);
-	else
-		c->load->lost++;
+	else if (!back)
+		l->lost++;
+	if (l->calls)
+		load_calls_lost(c);
 }
 
-static void client_send(struct load_client *c)
+static int client_write(struct load_client *c, struct span text)
 {
-	char text[2048];
-	ssize_t n = load_register(c, conn_local(c->conn), text, sizeof(text));
-	int err = n < 0 ? (int)n : conn_write(c->conn, span_of(text, (size_t)n));
+	struct load *l = c->load;
+	int err;
+
+	if (l->o.udp)
+		return loop_send(l->loop, l->udp_fd, &l->o.server, text);
+	err = conn_write(c->conn, text);
+	if (err)
+		client_fail(c, 0, strerrordesc_np(-err));
+	return err;
+}
+
+bool load_client_ready(const struct load_client *c)
+{
+	return c->load->o.udp || c->state == LOAD_READY ||
+	       (c->state == LOAD_REGISTERING && c->known && !c->again);
+}
+
+int load_client_send(struct load_client *c, struct span text)
+{
+	return load_client_ready(c) ? client_write(c, text) : -ENOTCONN;
+}
+
+const struct addr *load_client_local(const struct load_client *c)
+{
+	return c->conn ? conn_local(c->conn) : &c->load->o.local;
+}
+
+static void client_register(struct load_client *c)
+{
+	char text[LOAD_TEXT];
+	ssize_t n = load_register(c, load_client_local(c), text, sizeof(text));
 
 	c->tries++;
 	c->state = LOAD_REGISTERING;
-	if (err)
-		client_fail(c, 0, strerrordesc_np(-err));
+	if (n < 0)
+		client_fail(c, 0, strerrordesc_np((int)-n));
+	else
+		client_write(c, span_of(text, (size_t)n));
 }
 
 static void client_answer(struct load_client *c, const struct sip_msg *m)
 {
-	if (m->request || m->method != SIP_M_REGISTER || m->cseq != c->cseq || m->status < 200 ||
-	    c->state != LOAD_REGISTERING)
+	bool back = c->again;
+
+	if (m->cseq != c->cseq || m->status < 200 || c->state != LOAD_REGISTERING)
 		return;
 	if (m->status == 401 && c->tries < 3 && !load_challenge(c, m)) {
-		client_send(c);
+		client_register(c);
 		return;
 	}
 	if (m->status != 200) {
@@ -63,7 +104,23 @@ static void client_answer(struct load_client *c, const struct sip_msg *m)
 		return;
 	}
 	c->state = LOAD_READY;
-	load_done(c, true);
+	c->known = true;
+	c->again = false;
+	if (!back) {
+		load_done(c, true);
+		return;
+	}
+	c->load->reconnected++;
+	if (c->load->calls)
+		load_calls_back(c);
+}
+
+void load_client_message(struct load_client *c, const struct sip_msg *m)
+{
+	if (!m->request && m->method == SIP_M_REGISTER)
+		client_answer(c, m);
+	else if (c->load->calls)
+		load_calls_message(c, m);
 }
 
 /* All whole messages in the buffer. False: the connection is gone. */
@@ -83,7 +140,7 @@ static bool client_parse(struct load_client *c)
 			return false;
 		}
 		used += (size_t)n;
-		client_answer(c, &load_msg);
+		load_client_message(c, &load_msg);
 	}
 	if (!c->conn)
 		return false;
@@ -117,12 +174,12 @@ static void client_readable(void *arg)
 
 static void client_up(void *arg)
 {
-	client_send(arg);
+	client_register(arg);
 }
 
 static void client_drained(void *arg)
 {
-	(void)arg; /* one REGISTER at a time: nothing waits */
+	(void)arg; /* nothing waits for room: what does not fit is a failure */
 }
 
 static void client_down(void *arg, int err, const char *why)
@@ -143,11 +200,17 @@ int load_client_connect(struct load_client *c)
 				.handshake_ms = LOAD_EXCHANGE_MS,
 				.ops = &client_ops,
 				.arg = c};
-	int err = conn_connect(&p, &l->o.server, &c->conn);
+	int err;
 
 	c->started_us = load_now_us();
+	c->retry_us = 0;
 	c->tries = 0;
 	c->n = 0;
+	if (l->o.udp) {
+		client_register(c);
+		return 0;
+	}
+	err = conn_connect(&p, &l->o.server, &c->conn);
 	c->state = err ? LOAD_IDLE : LOAD_CONNECTING;
 	return err;
 }
@@ -156,11 +219,19 @@ void load_client_refresh(struct load_client *c)
 {
 	c->started_us = load_now_us();
 	c->tries = 0;
-	client_send(c);
+	client_register(c);
 }
 
 void load_client_late(struct load_client *c, uint64_t now_us)
 {
-	if (client_busy(c) && now_us - c->started_us > LOAD_EXCHANGE_MS * 1000ull)
+	uint64_t began = c->started_us;
+
+	if (client_busy(c) && now_us - began > LOAD_EXCHANGE_MS * 1000ull) {
 		client_fail(c, 0, "no answer in time");
+	} else if (c->load->o.udp && c->state == LOAD_REGISTERING && c->tries < 4 &&
+		   now_us - began > c->tries * 1000000ull) {
+		client_register(c);
+	} else if (c->retry_us && now_us >= c->retry_us && load_client_connect(c)) {
+		c->retry_us = now_us + LOAD_RETRY_MS * 1000u;
+	}
 }

@@ -62,8 +62,10 @@ static bool load_param(const struct sip_auth *a, const char *name, char *buf, si
 
 int load_challenge(struct load_client *c, const struct sip_msg *m)
 {
-	const struct sip_header *h = sip_header_find(m, SIP_H_WWW_AUTHENTICATE, 0, NULL);
-	struct load_challenge *ch = &c->challenge;
+	bool proxy = m->status == 407;
+	const struct sip_header *h = sip_header_find(
+		m, proxy ? SIP_H_PROXY_AUTHENTICATE : SIP_H_WWW_AUTHENTICATE, 0, NULL);
+	struct load_challenge *ch = proxy ? &c->proxy : &c->challenge;
 	char user[64], password[72];
 	struct sip_auth a;
 	struct span v;
@@ -77,59 +79,73 @@ int load_challenge(struct load_client *c, const struct sip_msg *m)
 	load_param(&a, "opaque", ch->opaque, sizeof(ch->opaque));
 	ch->qop = sip_auth_param(&a, SPAN("qop"), &v);
 	ch->known = true;
-	c->nc = 0;
+	ch->nc = 0;
 	snprintf(user, sizeof(user), "%s%u", c->load->o.prefix, c->index);
 	snprintf(password, sizeof(password), "pw-%s", user);
 	load_ha1(user, ch->realm, password, ch->ha1);
 	return 0;
 }
 
-static void load_credentials(struct load_client *c, struct sip_out *o, const char *uri)
+void load_credentials(struct load_client *c, struct load_challenge *ch, struct sip_out *o,
+		      const char *method, const char *uri)
 {
-	const struct load_challenge *ch = &c->challenge;
 	char response[33], cnonce[20];
 
+	if (!ch->known)
+		return;
 	snprintf(cnonce, sizeof(cnonce), "%08x%04x", c->load->run_id, c->index & 0xffff);
-	c->nc++;
-	load_digest(ch->ha1, ch->nonce, "REGISTER", uri, c->nc, ch->qop ? cnonce : NULL, response);
+	ch->nc++;
+	load_digest(ch->ha1, ch->nonce, method, uri, ch->nc, ch->qop ? cnonce : NULL, response);
 	sip_out_text(o,
-		     "Authorization: Digest username=\"%s%u\", realm=\"%s\", nonce=\"%s\", "
+		     "%s: Digest username=\"%s%u\", realm=\"%s\", nonce=\"%s\", "
 		     "uri=\"%s\", algorithm=MD5, response=\"%s\"",
-		     c->load->o.prefix, c->index, ch->realm, ch->nonce, uri, response);
+		     ch == &c->proxy ? "Proxy-Authorization" : "Authorization", c->load->o.prefix,
+		     c->index, ch->realm, ch->nonce, uri, response);
 	if (ch->qop)
-		sip_out_text(o, ", qop=auth, nc=%08x, cnonce=\"%s\"", c->nc, cnonce);
+		sip_out_text(o, ", qop=auth, nc=%08x, cnonce=\"%s\"", ch->nc, cnonce);
 	if (ch->opaque[0])
 		sip_out_text(o, ", opaque=\"%s\"", ch->opaque);
 	sip_out_text(o, "\r\n");
 }
 
+void load_contact(const struct load_client *c, const struct addr *local, char *buf, size_t n)
+{
+	const struct load_opts *o = &c->load->o;
+	char ip[ADDR_TEXT_MAX];
+	struct addr a = *local;
+
+	if (!o->udp)
+		a.port = (uint16_t)(20000 + c->index % 40000);
+	addr_text(&a, ip);
+	snprintf(buf, n, "sip:%s%u@%s%s", o->prefix, c->index, ip, o->udp ? "" : ";transport=tls");
+}
+
 ssize_t load_register(struct load_client *c, const struct addr *local, char *buf, size_t n)
 {
 	const struct load_opts *o = &c->load->o;
-	char host[ADDR_TEXT_MAX], ip[ADDR_TEXT_MAX], uri[300];
-	struct addr bare = *local;
+	char host[ADDR_TEXT_MAX], contact[160], uri[300];
 	unsigned run = c->load->run_id;
 	struct sip_out w;
 
-	bare.port = (uint16_t)(20000 + c->index % 40000);
 	addr_text(local, host);
-	addr_text(&bare, ip);
+	load_contact(c, local, contact, sizeof(contact));
 	snprintf(uri, sizeof(uri), "sip:%s", o->domain);
 	c->cseq++;
 	sip_out_init(&w, buf, n);
 	sip_out_text(&w, "REGISTER %s SIP/2.0\r\n", uri);
-	sip_out_text(&w, "Via: SIP/2.0/TLS %s;rport;branch=z9hG4bK%08x%06x%06x\r\n", host, run,
-		     c->index, c->cseq);
+	sip_out_text(&w, "Via: SIP/2.0/%s %s;rport;branch=z9hG4bK%08x%06x%06x\r\n",
+		     o->udp ? "UDP" : "TLS", host, run, c->index, c->cseq);
 	sip_out_text(&w, "Max-Forwards: 70\r\nFrom: <sip:%s%u@%s>;tag=%08x%x\r\n", o->prefix,
 		     c->index, o->domain, run, c->cseq);
 	sip_out_text(&w, "To: <sip:%s%u@%s>\r\nCall-ID: %08x-%u@load\r\nCSeq: %u REGISTER\r\n",
 		     o->prefix, c->index, o->domain, run, c->index, c->cseq);
-	sip_out_text(&w,
-		     "Contact: <sip:%s%u@%s;transport=tls>;"
-		     "+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-%012x>\";reg-id=1\r\n",
-		     o->prefix, c->index, ip, c->index);
-	sip_out_text(&w, "Supported: path, outbound\r\nExpires: 600\r\n");
-	if (c->challenge.known)
-		load_credentials(c, &w, uri);
+	sip_out_text(&w, "Contact: <%s>", contact);
+	if (!o->udp)
+		sip_out_text(&w,
+			     ";+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-%012x>\";reg-id=1",
+			     c->index);
+	sip_out_text(&w, "\r\nSupported: %s\r\nExpires: %u\r\n", o->udp ? "path" : "path, outbound",
+		     c->leaving ? 0 : 600);
+	load_credentials(c, &c->challenge, &w, "REGISTER", uri);
 	return sip_out_body(&w, (struct span){});
 }
