@@ -10,7 +10,10 @@
 
 #define SESSION_EXPIRES_S 1800
 #define ROUTE_LINE	  1024
-#define CSEQ_ROOM	  1024 /* below 2^31: for BYEs of our own in the name of either party */
+/* Fields that we may add: Via, two Record-Route, Path, ..., and a Route for each element of a list. */
+#define ADDED_MAX (ROUTES_MAX + 8)
+/* Below 2^31: for BYEs of our own in the name of either party. */
+#define CSEQ_ROOM 1024
 
 static const char *route_transport(enum engine_transport t, bool upper)
 {
@@ -257,6 +260,7 @@ static void route_bad_extension(struct engine *e, const struct peer *up, const s
 /* What needs no routing. True: done. */
 static bool route_common(struct engine *e, const struct peer *up, const struct sip_msg *m)
 {
+	char name[TXN_NAME_MAX];
 	struct txn *t;
 
 	if (m->method == SIP_M_CANCEL) {
@@ -276,6 +280,15 @@ static bool route_common(struct engine *e, const struct peer *up, const struct s
 		return true;
 	}
 	e->stats.requests++;
+	if (txn_name(up, m, m->method, name, sizeof(name)) < 0) {
+		route_refuse(e, up, m, 400, "Branch Or Method Too Long", "name-too-long");
+		return true;
+	}
+	/* We read our own copy again, for its answers: ours must still fit into it. */
+	if (m->n_headers + ADDED_MAX > SIP_HEADERS_MAX) {
+		route_refuse(e, up, m, 513, "Too Many Header Fields", "too-many-headers");
+		return true;
+	}
 	if (m->max_forwards == 0 && m->method == SIP_M_OPTIONS) { /* RFC 3261 11 */
 		txn_stateless(e, up, m, 200, "OK", "Accept: application/sdp\r\n");
 		return true;

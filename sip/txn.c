@@ -190,7 +190,7 @@ static struct txn *txn_alloc(struct engine *e, enum sip_method method, uint64_t 
 struct txn *txn_new_server(struct engine *e, const struct peer *up, const struct sip_msg *m)
 {
 	struct stream *s = up->kind == PEER_STREAM ? engine_stream(e, up->stream) : NULL;
-	char name[1024];
+	char name[TXN_NAME_MAX];
 	ssize_t n = txn_name(up, m, m->method, name, sizeof(name));
 	struct txn *t;
 

@@ -63,7 +63,8 @@ struct txn *txn_new_server(struct engine *e, const struct peer *up, const struct
 /* A transaction without server side, for a request of our own: *@id goes into its branch. */
 struct txn *txn_new_own(struct engine *e, enum sip_method method);
 
-/* What a request from @up is matched by, as if its method were @method. Length or -E2BIG. */
+#define TXN_NAME_MAX 1024
+/* What a request from @up is matched by, as if its method were @method. Length or -E2BIG: one over TXN_NAME_MAX is refused. */
 ssize_t txn_name(const struct peer *up, const struct sip_msg *m, enum sip_method method, char *buf,
 		 size_t cap);
 /* The transaction that @m (a request from @up) belongs to as if its method were @method; NULL: none. */

@@ -36,7 +36,7 @@ ssize_t txn_name(const struct peer *up, const struct sip_msg *m, enum sip_method
 struct txn *txn_match(const struct engine *e, const struct peer *up, const struct sip_msg *m,
 		      enum sip_method method)
 {
-	char name[1024];
+	char name[TXN_NAME_MAX];
 	ssize_t len = txn_name(up, m, method, name, sizeof(name));
 	struct tnode *n;
 

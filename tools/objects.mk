@@ -26,8 +26,7 @@ PARSE := $(SIP) tools/parse_main user/addr
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
-	test_inside test_keep test_keeper test_link test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_media_keep test_parse_main test_punch \
-	test_sdp test_sip_keepalive test_sip_msg test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
+	test_inside test_keep test_keeper test_link test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_media_keep test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
 	test_token test_txn
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
@@ -88,6 +87,8 @@ bench-media_LIBS := -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
 test_sdp_OBJS := $(SIP) user/addr
 test_sip_keepalive_OBJS := $(SIP) user/addr
 test_sip_msg_OBJS := $(SIP) user/addr
+test_sip_torture_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr user/gate
+test_sip_torture_LIBS := -lcrypto
 test_sip_uri_OBJS := $(SIP) user/addr
 test_sip_value_OBJS := $(SIP) user/addr
 test_engine_call_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
