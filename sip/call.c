@@ -40,18 +40,33 @@ static void call_free(struct engine *e, struct call *c)
 	free(c);
 }
 
+static void call_arm(struct engine *e, struct call *c)
+{
+	uint64_t idle = e->now + CALL_IDLE_MS;
+
+	timer_set(&e->timers, &c->timer,
+		  c->session_end && c->session_end < idle ? c->session_end : idle);
+}
+
+static void call_hang_up(struct engine *e, struct call *c, const char *reason)
+{
+	dialog_bye(e, c, SIDE_CLIENT);
+	dialog_bye(e, c, SIDE_INSIDE);
+	call_end(e, c, reason);
+}
+
 /* A call that silence does not end, since it is on hold or has no media, ends when neither media nor its dialog have
  * shown life. */
 static void call_idle(struct engine *e, struct call *c)
 {
 	if (c->plain) {
 		call_end(e, c, "expired");
+	} else if (c->session_end && c->session_end <= e->now) {
+		call_hang_up(e, c, "session-expired");
 	} else if (offer_silent(c)) {
-		dialog_bye(e, c, SIDE_CLIENT);
-		dialog_bye(e, c, SIDE_INSIDE);
-		call_end(e, c, offer_held(c) ? "silence-on-hold" : "idle");
+		call_hang_up(e, c, offer_held(c) ? "silence-on-hold" : "idle");
 	} else {
-		timer_set(&e->timers, &c->timer, e->now + CALL_IDLE_MS);
+		call_arm(e, c);
 	}
 }
 
@@ -352,7 +367,7 @@ void call_request(struct engine *e, struct call *c, struct txn *t, const struct 
 	if (m->method == SIP_M_BYE)
 		call_end(e, c, from == SIDE_CLIENT ? "bye-client" : "bye-inside");
 	if (c->state == CALL_UP)
-		timer_set(&e->timers, &c->timer, e->now + CALL_IDLE_MS);
+		call_arm(e, c);
 	if (c->plain && c->state != CALL_ENDED)
 		timer_set(&e->timers, &c->timer,
 			  e->now + (call_unsubscribed(m) ? CALL_LINGER_MS : DIALOG_LIFE_MS));
@@ -386,6 +401,17 @@ static void call_refuse_answer(struct engine *e, struct call *c, struct txn *t,
 	call_end(e, c, reason);
 }
 
+/* RFC 4028 8.2: what a 2xx to INVITE or UPDATE says of the session's end holds until the next one. Who knows the extension
+ * hangs up a little before (10); the same time behind it nobody is left who would. */
+static void call_session(struct engine *e, struct call *c, const struct txn *t,
+			 const struct sip_msg *m)
+{
+	uint64_t s = route_session_expires(t, m), grace = s / 3 < 32 ? s / 3 : 32;
+
+	c->session_end = s ? e->now + (s + grace) * 1000 : 0;
+	call_arm(e, c);
+}
+
 static void call_pass(struct engine *e, struct call *c, struct txn *t, const struct sip_msg *m,
 		      bool new_body, struct span body)
 {
@@ -401,7 +427,6 @@ static void call_pass(struct engine *e, struct call *c, struct txn *t, const str
 			c->since = e->now;
 			c->to_tag = strndup((const char *)m->to_tag.p, m->to_tag.n);
 			offer_unsilence(c); /* while it rang nothing had to be heard */
-			timer_set(&e->timers, &c->timer, e->now + CALL_IDLE_MS);
 			call_log(e, c, 2, "call-answered", NULL);
 		}
 	} else if (ok) {
@@ -409,6 +434,8 @@ static void call_pass(struct engine *e, struct call *c, struct txn *t, const str
 	}
 	if (ok && t->had_offer)
 		offer_finish(e, c);
+	if (ok && (t->method == SIP_M_INVITE || t->method == SIP_M_UPDATE))
+		call_session(e, c, t, m);
 	route_back(e, t, m, new_body, body);
 }
 
@@ -531,13 +558,6 @@ void call_response(struct engine *e, struct txn *t, const struct sip_msg *m)
 }
 
 /* ---- ACK, failures, media ---- */
-
-static void call_hang_up(struct engine *e, struct call *c, const char *reason)
-{
-	dialog_bye(e, c, SIDE_CLIENT);
-	dialog_bye(e, c, SIDE_INSIDE);
-	call_end(e, c, reason);
-}
 
 int call_ack(struct engine *e, struct call *c, enum side from, const struct sip_msg *m,
 	     bool *new_body, struct span *body)

@@ -53,6 +53,8 @@ struct call {
 	struct txn *waiting; /* whose message waits for media ports */
 	unsigned n_txns;
 	struct timer timer; /* life of a plain dialog or an idle call; linger after the end */
+	uint64_t
+		session_end; /* RFC 4028: without a refresh both parties hold it to be over; 0: never */
 	uint64_t since;
 };
 

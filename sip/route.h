@@ -20,6 +20,8 @@ void route_failed(struct engine *e, struct txn *t, unsigned status, const char *
 void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, bool new_body,
 		   struct span body);
 /* Pass answer @m up. */
+/* Session-Expires of a 2xx as it goes on, in seconds; 0: none. */
+uint32_t route_session_expires(const struct txn *t, const struct sip_msg *m);
 void route_back(struct engine *e, struct txn *t, const struct sip_msg *m, bool new_body,
 		struct span body);
 /* ACK for 2xx, end to end: no transaction. @routes: what is left of Route. */

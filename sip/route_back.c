@@ -4,8 +4,29 @@
  * route.h. */
 #include "sip/call.h"
 #include "sip/route.h"
+#include "sip/scan.h"
 
-#define SESSION_REFRESH "Session-Expires: 1800;refresher=uac\r\nRequire: timer\r\n"
+#define SESSION_REFRESH_S 1800
+#define SESSION_REFRESH	  "Session-Expires: 1800;refresher=uac\r\nRequire: timer\r\n"
+
+/* RFC 4028 8.2: the callee does not know the extension, the caller does: so it refreshes. */
+static bool route_session_added(const struct txn *t, const struct sip_msg *m)
+{
+	return t->timer_added && t->timer_uac && m->status / 100 == 2 &&
+	       !sip_header_find(m, SIP_H_SESSION_EXPIRES, 0, NULL);
+}
+
+uint32_t route_session_expires(const struct txn *t, const struct sip_msg *m)
+{
+	const struct sip_header *h = sip_header_find(m, SIP_H_SESSION_EXPIRES, 0, NULL);
+	uint32_t s;
+
+	if (!h)
+		return route_session_added(t, m) ? SESSION_REFRESH_S : 0;
+	return sip_number(span_cut(h->value, 0, scan_run(h->value, SCAN_DIGIT)), UINT32_MAX, &s)
+		       ? 0
+		       : s;
+}
 
 /* What a client may not say in an answer: who it is, and which way the answer and the dialog's later requests go
  * inside (call servers follow the Via and the Record-Route of what they get). A challenge would have the inside phone
@@ -40,9 +61,7 @@ void route_back(struct engine *e, struct txn *t, const struct sip_msg *m, bool n
 
 	ed.new_body = new_body;
 	ed.body = body;
-	/* RFC 4028 8.2: the callee does not know the extension, the caller does: so it refreshes. */
-	if (t->timer_added && t->timer_uac && m->status / 100 == 2 &&
-	    !sip_header_find(m, SIP_H_SESSION_EXPIRES, 0, NULL))
+	if (route_session_added(t, m))
 		ed.first = SESSION_REFRESH;
 	if (t->down.kind == PEER_STREAM && !route_client_answer(e, t, m, &ed, &req, &sent))
 		return;

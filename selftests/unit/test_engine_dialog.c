@@ -308,6 +308,64 @@ static void test_dialog_session_timer(void **state)
 	}
 }
 
+/* An INVITE or UPDATE of either party, answered with @answer. */
+static void refresh(struct up *u, bool client, const char *method, unsigned cseq,
+		    const char *answer)
+{
+	struct kit *k = u->k;
+	struct kit_msg *m;
+
+	if (client) {
+		up_client(u, 1, method, cseq, CONTACT_A "Session-Expires: 90\n");
+		m = kit_inside_request(k, method);
+		kit_inside(k, "%s" CONTACT_B "%s", kit_answer(k, m, "200 OK", NULL), answer);
+		(void)kit_client_answer(k, 1, 200);
+	} else {
+		up_inside(u, method, cseq, CONTACT_B "Session-Expires: 90\n");
+		m = kit_client_request(k, 1, method);
+		kit_client(k, 1, "%s" CONTACT_A "%s", kit_answer(k, m, "200 OK", NULL), answer);
+		(void)kit_inside_answer(k, 200);
+	}
+}
+
+/* Refreshed by either party a session goes on; by none it is over a third later, for who forgot to hang up. */
+static void test_dialog_session_expires(void **state)
+{
+	struct up u = up_call(true);
+	struct kit *k = u.k;
+	struct kit_msg *m;
+	unsigned i;
+
+	(void)state;
+	refresh(&u, true, "UPDATE", 2, "Session-Expires: 90;refresher=uac\n");
+	for (i = 0; i < 6; i++) {
+		kit_time(k, 80000);
+		kit_nothing(k);
+		refresh(&u, i % 2, "UPDATE", 10 + i, "x: 90;refresher=uac\n");
+	}
+	kit_time(k, 119000);
+	kit_nothing(k);
+	assert_int_equal(engine_stats(k->e)->calls, 1);
+	kit_time(k, 1001);
+	m = kit_client_request(k, 1, "BYE");
+	kit_client(k, 1, "%s", kit_answer(k, m, "200 OK", NULL));
+	m = kit_inside_request(k, "BYE");
+	kit_inside(k, "%s", kit_answer(k, m, "200 OK", NULL));
+	kit_nothing(k);
+	assert_non_null(strstr(k->logs, "reason=session-expired"));
+	assert_int_equal(kit_media_live(k), 0);
+	kit_settled(k);
+	kit_free(k);
+	/* A 2xx that names no end takes it away. */
+	u = up_call(false);
+	k = u.k;
+	refresh(&u, false, "UPDATE", 8, "Session-Expires: 90\n");
+	refresh(&u, false, "UPDATE", 9, "");
+	kit_time(k, 3600000);
+	kit_nothing(k);
+	up_end(&u);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +376,7 @@ int main(void)
 		cmocka_unit_test(test_dialog_subscribe),
 		cmocka_unit_test(test_dialog_forgotten),
 		cmocka_unit_test(test_dialog_session_timer),
+		cmocka_unit_test(test_dialog_session_expires),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
