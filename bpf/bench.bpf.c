@@ -81,7 +81,7 @@ int bench_gen(struct xdp_md *ctx)
 	__builtin_memcpy(data, f->bytes, BENCH_FRAME_LEN);
 	if (gen.stamp)
 		*(__u64 *)(data + BENCH_STAMP_AT) = bpf_ktime_get_ns();
-	return bpf_redirect(gen.ifindex, 0);
+	return bpf_redirect(f->ifindex ? f->ifindex : gen.ifindex, 0);
 }
 
 SEC("xdp")
@@ -90,9 +90,9 @@ int bench_sink(struct xdp_md *ctx)
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u64 delta;
 
-	if (data + 100 > end)
-		return XDP_PASS; /* neighbour discovery and the like */
-	sink.packets++;
+	if (data + BENCH_COUNTED > end)
+		return XDP_PASS;		/* neighbour discovery and the like */
+	__sync_fetch_and_add(&sink.packets, 1); /* there may be a sink on either side */
 	if (!sink.stamp || data + BENCH_STAMP_AT + 8 > end)
 		return XDP_DROP;
 	delta = (bpf_ktime_get_ns() - *(__u64 *)(data + BENCH_STAMP_AT)) / BENCH_BUCKET_NS;

@@ -6,6 +6,7 @@
 #include <linux/types.h>
 
 #define BENCH_FRAME_LEN 224 /* Ethernet 14, IPv4 20, UDP 8, RTP 12 + 160, SRTP tag 10 */
+#define BENCH_COUNTED	200 /* bytes from which on the sink counts a packet: no punch, no ARP */
 #define BENCH_STAMP_AT	64  /* in the payload: the time of sending */
 #define BENCH_BURST	32
 #define BENCH_BUCKETS	8192 /* of the latency histogram */
@@ -13,7 +14,8 @@
 
 struct bench_frame {
 	__u8 bytes[BENCH_FRAME_LEN];
-	__u8 pad[32]; /* 256 in all: a frame never straddles a page in the map's mapping */
+	__u32 ifindex; /* where it goes; 0: where the run says */
+	__u8 pad[28];  /* 256 in all: a frame never straddles a page in the map's mapping */
 };
 _Static_assert(sizeof(struct bench_frame) == 256, "frame entry");
 

@@ -121,6 +121,20 @@ static int lab_pin(pid_t pid, int cpu, bool fifo)
 	return 0;
 }
 
+/* The other way's: eN receives, gN sinks. */
+static int lab_find_napi_back(struct lab_lane *lane)
+{
+	lane->napi_out = lab_napi_of(lane->out_if);
+	lane->napi_gen = lab_napi_of(lane->gen_if);
+	if (!lane->napi_out || !lane->napi_gen || lab_pin(lane->napi_out, 1, true) ||
+	    lab_pin(lane->napi_gen, 0, true)) {
+		fprintf(stderr, "bench: no threaded NAPI on %s or %s, or it cannot be pinned\n",
+			lane->out_if, lane->gen_if);
+		return -ENOENT;
+	}
+	return 0;
+}
+
 int lab_find_napi(struct lab_lane *lane)
 {
 	lane->napi_in = lab_napi_of(lane->in_if);
@@ -134,7 +148,7 @@ int lab_find_napi(struct lab_lane *lane)
 		fprintf(stderr, "bench: cannot pin NAPI threads: %s\n", strerror(errno));
 		return -errno;
 	}
-	return 0;
+	return lane->both ? lab_find_napi_back(lane) : 0;
 }
 
 static int lab_lane_open(struct lab *l, const char *name, const char *tail, unsigned i)
@@ -193,6 +207,20 @@ int lab_attach_pass(struct lab *l, const struct lab_lane *lane)
 	int err = lab_enter(l, lane);
 
 	return err ? err : lab_attach(l, l->skel->progs.bench_pass, lane->in_index);
+}
+
+int lab_attach_both(struct lab *l, struct lab_lane *lane)
+{
+	int err = lab_attach_pass(l, lane);
+
+	if (!err)
+		err = lab_attach(l, l->skel->progs.bench_pass, lane->out_index);
+	if (!err)
+		err = lab_enter(l, NULL);
+	if (!err)
+		err = lab_attach(l, l->skel->progs.bench_sink, lane->gen_index);
+	lane->both = !err;
+	return err;
 }
 
 static int lab_load(struct lab *l)
@@ -256,6 +284,30 @@ void lab_close(struct lab *l)
 	free(l);
 }
 
+pid_t lab_spawn(struct lab *l, const struct lab_lane *lane, char *const argv[], const char *log,
+		const char *dir)
+{
+	int err = lab_enter(l, lane), out, null;
+	char path[512];
+	pid_t pid;
+
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "%s/%s", dir, log);
+	pid = fork();
+	if (pid == 0) {
+		null = open("/dev/null", O_RDONLY);
+		out = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+		lab_pin(0, 1, false);
+		dup2(null, 0);
+		dup2(out, 1);
+		dup2(out, 2);
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	return pid < 0 ? -errno : pid;
+}
+
 /* ---- one measurement ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t lab_runtime(const char *path)
@@ -280,6 +332,10 @@ static uint64_t lab_cost(const struct lab_lane *lane, pid_t dut)
 
 	snprintf(path, sizeof(path), "/proc/%d/schedstat", lane->napi_in);
 	sum = lab_runtime(path);
+	if (lane->both) {
+		snprintf(path, sizeof(path), "/proc/%d/schedstat", lane->napi_out);
+		sum += lab_runtime(path);
+	}
 	if (!dut)
 		return sum;
 	snprintf(path, sizeof(path), "/proc/%d/task", dut);
@@ -351,6 +407,7 @@ int lab_measure(struct lab *l, const struct lab_run *r, struct lab_result *out)
 	if (err)
 		return err;
 	out->seconds = lab_now() - start;
+	out->behind = g->sent ? 1.0 - (double)s->packets / (double)g->sent : 1.0;
 	lab_drain(s);
 	out->cpu_s = (double)(lab_cost(r->lane, r->dut) - before) / 1e9;
 	out->sent = g->sent;
@@ -414,4 +471,21 @@ void lab_frame_build(struct bench_frame *f, const struct lab_lane *lane, uint32_
 	lab_put(udp + 4, udp_n, 2);
 	memcpy(udp + 8, payload, BENCH_FRAME_LEN - 42);
 	lab_put_sum(udp + 6, lab_sum(udp, udp_n, lab_sum(ip + 12, 8, IPPROTO_UDP + udp_n)));
+}
+
+void lab_rtp(uint8_t *p, uint16_t seq, uint32_t ssrc)
+{
+	memset(p, 0xd5, LAB_PAYLOAD);
+	p[0] = 0x80;
+	p[1] = 0;
+	lab_put(p + 2, seq, 2);
+	lab_put(p + 4, seq * 160u, 4);
+	lab_put(p + 8, ssrc, 4);
+}
+
+void lab_frame_turn(struct bench_frame *f, const struct lab_lane *lane)
+{
+	memcpy(f->bytes, lane->out_mac, 6);
+	memcpy(f->bytes + 6, lane->sink_mac, 6);
+	f->ifindex = lane->sink_index;
 }

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "tools/bench_lab.h"
+#include "tools/bench_stat.h"
 #include "user/bpf_load.h"
 #include "user/maps.h"
 #include "user/srtp.h"
@@ -24,7 +25,6 @@
 #define BASE_PORT   36000
 #define OFFERED_PPS 1000000u
 #define CALLS	    1000
-#define ROUNDS_MAX  20
 #define SIZES	    3
 #define CLIENT_NET  0xc6120000u
 #define CLIENT_PORT 20000
@@ -37,9 +37,9 @@ struct bench {
 	const char *instance;
 	unsigned rounds, seconds_x10;
 	enum rung_wish rung; /* of the relay */
-	struct lab_result bare[SIZES][ROUNDS_MAX], relay[SIZES][ROUNDS_MAX], rtpengine[ROUNDS_MAX],
-		latency[ROUNDS_MAX];
-	uint64_t rtpengine_pps[ROUNDS_MAX];
+	struct lab_result bare[SIZES][BENCH_ROUNDS_MAX], relay[SIZES][BENCH_ROUNDS_MAX],
+		rtpengine[BENCH_ROUNDS_MAX], latency[BENCH_ROUNDS_MAX];
+	uint64_t rtpengine_pps[BENCH_ROUNDS_MAX];
 };
 
 static struct addr bench_addr(const char *net, unsigned last, uint16_t port)
@@ -214,7 +214,7 @@ static int bench_rtpengine_round(struct bench *b, unsigned round)
 				    .packets = rates[i],
 				    .pps = rates[i],
 				    .frames = CALLS * per_call};
-		pid_t pid = bench_rtpengine_start(b->lab, CALLS, per_call);
+		pid_t pid = bench_rtpengine_start(b->lab, CALLS, per_call, false);
 		int err;
 
 		if (pid < 0)
@@ -234,61 +234,9 @@ static int bench_rtpengine_round(struct bench *b, unsigned round)
 
 /* ---- results --------------------------------------------------------------------------------------------------------------- */
 
-static int bench_cmp(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-struct bench_spread {
-	double min, median, max;
-};
-
-static struct bench_spread bench_spread(const double *v, unsigned n)
-{
-	double s[ROUNDS_MAX];
-
-	memcpy(s, v, n * sizeof(*s));
-	qsort(s, n, sizeof(*s), bench_cmp);
-	return (struct bench_spread){s[0], n % 2 ? s[n / 2] : (s[n / 2 - 1] + s[n / 2]) / 2,
-				     s[n - 1]};
-}
-
-static struct bench_spread bench_rate(const struct lab_result *r, unsigned n)
-{
-	double v[ROUNDS_MAX];
-	unsigned i;
-
-	for (i = 0; i < n; i++)
-		v[i] = r[i].pps_per_cpu_s;
-	return bench_spread(v, n);
-}
-
-static struct bench_spread bench_ratio(const struct lab_result *a, const struct lab_result *b,
-				       unsigned n)
-{
-	double v[ROUNDS_MAX];
-	unsigned i;
-
-	for (i = 0; i < n; i++)
-		v[i] = a[i].pps_per_cpu_s / b[i].pps_per_cpu_s;
-	return bench_spread(v, n);
-}
-
-static double bench_loss(const struct lab_result *r, unsigned n)
-{
-	double v[ROUNDS_MAX];
-	unsigned i;
-
-	for (i = 0; i < n; i++)
-		v[i] = r[i].loss;
-	return bench_spread(v, n).median;
-}
-
 static double bench_percentile(const struct bench *b, bool p99)
 {
-	double v[ROUNDS_MAX];
+	double v[BENCH_ROUNDS_MAX];
 	unsigned i;
 
 	for (i = 0; i < b->rounds; i++)
@@ -403,11 +351,11 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
-	if (!lab || !b.rounds || b.rounds > ROUNDS_MAX) {
+	if (!lab || !b.rounds || b.rounds > BENCH_ROUNDS_MAX) {
 		fprintf(stderr,
 			"bench-media is run by tools/bench media [-j] [-q] [--rung xdp|tc] [-r "
 			"1..%u]\n",
-			ROUNDS_MAX);
+			BENCH_ROUNDS_MAX);
 		return 2;
 	}
 	snprintf(instance, sizeof(instance), "bench%s", strrchr(lab, '-') ? strrchr(lab, '-') : "");

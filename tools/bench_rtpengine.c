@@ -4,8 +4,6 @@
  * encrypted under each call's key, ready for the generator. The caller stops the process. SDES, AES_CM_128_HMAC_SHA1_80, PCMU. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +23,7 @@
 #define CLIENT_NET  0xc6120000u /* 198.18.0.0/16: a client each call */
 #define CLIENT_PORT 20000
 #define PHONE_IP    "198.20.0.1"
+#define PHONE_PORT  10000u
 #define ANSWER_MAX  8192
 
 struct ng {
@@ -98,12 +97,19 @@ static int ng_open(struct ng *g)
 	return ng_ask(g);
 }
 
-/* Set up call @i: the client's SRTP offer, the phone's RTP answer. *out_port: where the client sends to. */
-static int ng_call(struct ng *g, unsigned i, const char *key_b64, uint16_t *out_port)
+static int ng_port(const struct ng *g, uint16_t *out)
+{
+	const char *m = strstr(g->answer, "m=audio ");
+
+	return m && sscanf(m, "m=audio %hu", out) == 1 ? 0 : -EPROTO;
+}
+
+/* Set up call @i: the client's SRTP offer, the phone's RTP answer. Outputs: where the client and where the phone sends to. */
+static int ng_call(struct ng *g, unsigned i, const char *key_b64, uint16_t *out_public,
+		   uint16_t *out_private)
 {
 	struct in_addr client = {.s_addr = htonl(CLIENT_NET + 1 + i)};
 	char id[32], ip[INET_ADDRSTRLEN], sdp[768];
-	const char *m;
 	int err;
 
 	inet_ntop(AF_INET, &client, ip, sizeof(ip));
@@ -124,13 +130,15 @@ static int ng_call(struct ng *g, unsigned i, const char *key_b64, uint16_t *out_
 	ng_pair(g, "sdp", sdp);
 	ng_pair(g, "transport-protocol", "RTP/AVP");
 	err = ng_ask(g);
+	if (!err)
+		err = ng_port(g, out_private);
 	if (err)
 		return err;
 	snprintf(sdp, sizeof(sdp),
 		 "v=0\r\no=- 1 1 IN IP4 " PHONE_IP "\r\ns=-\r\nc=IN IP4 " PHONE_IP
 		 "\r\nt=0 0\r\nm=audio %u RTP/AVP 0\r\n"
 		 "a=sendrecv\r\n",
-		 10000 + 2 * i);
+		 PHONE_PORT + 2 * i);
 	ng_begin(g);
 	ng_pair(g, "ICE", "remove");
 	ng_pair(g, "call-id", id);
@@ -140,26 +148,17 @@ static int ng_call(struct ng *g, unsigned i, const char *key_b64, uint16_t *out_
 	ng_pair(g, "sdp", sdp);
 	ng_pair(g, "to-tag", "b");
 	err = ng_ask(g);
-	if (err)
-		return err;
-	m = strstr(g->answer, "m=audio ");
-	if (!m || sscanf(m, "m=audio %hu", out_port) != 1)
-		return -EPROTO;
-	return 0;
+	return err ? err : ng_port(g, out_public);
 }
 
 /* Frame @k of call @i: RTP under the call's key. */
 static int bench_srtp_frame(struct bench_frame *f, const struct lab_lane *lane,
 			    struct srtp_session *s, unsigned i, unsigned k, uint16_t port)
 {
-	uint8_t rtp[256] = {0x80, 0, (uint8_t)((k + 1) >> 8), (uint8_t)(k + 1)};
+	uint8_t rtp[256];
 	struct srtp_packet p = {.session = s, .p = rtp, .n = 172, .cap = sizeof(rtp)};
 
-	rtp[6] = (uint8_t)(k * 160 >> 8);
-	rtp[7] = (uint8_t)(k * 160);
-	rtp[10] = (uint8_t)(i >> 8);
-	rtp[11] = (uint8_t)i;
-	memset(rtp + 12, 0xd5, 160);
+	lab_rtp(rtp, (uint16_t)(k + 1), i);
 	srtp_seal(&p, 1);
 	if (p.result != SRTP_OK || p.n != BENCH_FRAME_LEN - 42)
 		return -EPROTO;
@@ -168,9 +167,42 @@ static int bench_srtp_frame(struct bench_frame *f, const struct lab_lane *lane,
 	return 0;
 }
 
-static int bench_rtpengine_calls(struct lab *l, unsigned calls, unsigned per_call)
+/* Frame @k of the phone's. */
+static void bench_rtp_frame(struct bench_frame *f, const struct lab_lane *lane, unsigned i,
+			    unsigned k, uint16_t port)
+{
+	uint8_t rtp[LAB_PAYLOAD];
+
+	lab_rtp(rtp, (uint16_t)(k + 1), i);
+	lab_frame_build(f, lane, ntohl(inet_addr(PHONE_IP)), (uint16_t)(PHONE_PORT + 2 * i),
+			ntohl(inet_addr(PRIVATE_IP)), port, rtp);
+	lab_frame_turn(f, lane);
+}
+
+static int bench_rtpengine_frames(struct lab *l, unsigned i, unsigned calls, unsigned per_call,
+				  bool both, const uint8_t key[30], const uint16_t port[2])
 {
 	const struct lab_lane *lane = lab_lane(l, 2);
+	struct bench_frame *f = lab_frames(l);
+	struct srtp_session *s;
+	unsigned k;
+	int err = srtp_session_new(SRTP_AES_CM_128_HMAC_SHA1_80, span_of(key, 30), true, &s);
+
+	if (err)
+		return err;
+	for (k = 0; !err && k < per_call; k++) {
+		unsigned at = (k * calls + i) << both;
+
+		err = bench_srtp_frame(&f[at], lane, s, i, k, port[0]);
+		if (both)
+			bench_rtp_frame(&f[at + 1], lane, i, k, port[1]);
+	}
+	srtp_session_free(s);
+	return err;
+}
+
+static int bench_rtpengine_calls(struct lab *l, unsigned calls, unsigned per_call, bool both)
+{
 	static struct ng g;
 	unsigned i, k;
 	int err;
@@ -179,20 +211,14 @@ static int bench_rtpengine_calls(struct lab *l, unsigned calls, unsigned per_cal
 	err = ng_open(&g);
 	for (i = 0; !err && i < calls; i++) {
 		uint8_t key[30], b64[48];
-		struct srtp_session *s;
-		uint16_t port;
+		uint16_t port[2];
 
 		for (k = 0; k < sizeof(key); k++)
 			key[k] = (uint8_t)(i * 31 + k * 7 + 1);
 		EVP_EncodeBlock(b64, key, sizeof(key));
-		err = ng_call(&g, i, (const char *)b64, &port);
-		if (err)
-			break;
-		err = srtp_session_new(SRTP_AES_CM_128_HMAC_SHA1_80, span_of(key, sizeof(key)),
-				       true, &s);
-		for (k = 0; !err && k < per_call; k++)
-			err = bench_srtp_frame(&lab_frames(l)[k * calls + i], lane, s, i, k, port);
-		srtp_session_free(s);
+		err = ng_call(&g, i, (const char *)b64, &port[0], &port[1]);
+		if (!err)
+			err = bench_rtpengine_frames(l, i, calls, per_call, both, key, port);
 	}
 	if (err)
 		fprintf(stderr, "bench: rtpengine call %u: %s; last answer: %.300s\n", i,
@@ -202,39 +228,27 @@ static int bench_rtpengine_calls(struct lab *l, unsigned calls, unsigned per_cal
 	return err;
 }
 
-pid_t bench_rtpengine_start(struct lab *l, unsigned calls, unsigned frames_a_call)
+pid_t bench_rtpengine_start(struct lab *l, unsigned calls, unsigned frames_a_call, bool both)
 {
-	int err = lab_enter(l, lab_lane(l, 2));
-	cpu_set_t set;
-	pid_t pid;
+	static char *const argv[] = {(char *)"rtpengine",
+				     (char *)"--config-file=none",
+				     (char *)"--foreground",
+				     (char *)"--table=-1",
+				     (char *)"--num-threads=1",
+				     (char *)"--interface=pub/" PUBLIC_IP,
+				     (char *)"--interface=priv/" PRIVATE_IP,
+				     (char *)"--listen-ng=127.0.0.1:2223",
+				     (char *)"--port-min=30000",
+				     (char *)"--port-max=39999",
+				     (char *)"--log-level=1",
+				     (char *)"--timeout=600",
+				     NULL};
+	pid_t pid = lab_spawn(l, lab_lane(l, 2), argv, "null", "/dev");
+	int err = pid < 0 ? pid : bench_rtpengine_calls(l, calls, frames_a_call, both);
 
-	if (err)
-		return err;
-	pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDWR);
-
-		CPU_ZERO(&set);
-		CPU_SET(1, &set);
-		sched_setaffinity(0, sizeof(set), &set);
-		dup2(null, 0);
-		dup2(null, 1);
-		dup2(null, 2);
-		execlp("rtpengine", "rtpengine", "--config-file=none", "--foreground", "--table=-1",
-		       "--num-threads=1", "--interface=pub/" PUBLIC_IP,
-		       "--interface=priv/" PRIVATE_IP, "--listen-ng=127.0.0.1:2223",
-		       "--port-min=30000", "--port-max=39999", "--log-level=1", "--timeout=600",
-		       (char *)NULL);
-		_exit(127);
-	}
-	if (pid < 0)
-		return -errno;
-	err = bench_rtpengine_calls(l, calls, frames_a_call);
-	if (err) {
+	if (pid > 0 && err)
 		bench_rtpengine_stop(pid);
-		return err;
-	}
-	return pid;
+	return err ? err : pid;
 }
 
 void bench_rtpengine_stop(pid_t pid)
