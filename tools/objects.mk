@@ -57,7 +57,7 @@ test_maps_LIBS := -lbpf
 test_admin_OBJS := user/addr user/admin user/log user/loop user/loop_dgram user/loop_timer
 test_admin_LIBS := -luring -ljansson
 
-HELPERS := bench-core bench-media load selftests/bpf/load selftests/bpf/relay selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
+HELPERS := bench-core bench-flows bench-media load selftests/bpf/load selftests/bpf/relay selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
 selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps
 selftests_bpf_load_LIBS := -lbpf
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps
@@ -85,6 +85,8 @@ fuzz_uri_SRCS := $(SIP_SRCS)
 LINK_EDGE_OBJS := user/addr user/conn user/link_accept user/link_edge user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
 bench-core_OBJS := $(LINK_EDGE_OBJS) $(SIP) tools/bench_bridge tools/bench_core tools/bench_lab tools/bench_rtpengine tools/bench_stat $(SRTP)
 bench-core_LIBS := -lssl -luring -lprotobuf-c -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
+bench-flows_OBJS := tools/bench_flows user/addr user/conn user/link_core user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert $(MEDIA_CORE)
+bench-flows_LIBS := -lssl -luring -lprotobuf-c -ljansson $(SRTP_LIBS)
 bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine tools/bench_stat user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps $(SRTP)
 bench-media_LIBS := -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
 test_sdp_OBJS := $(SIP) user/addr
