@@ -169,6 +169,19 @@ static json_t *core_cmd_regs(void *arg, const json_t *req)
 	return l.list;
 }
 
+/* The media of other calls that those of @v are joined to. */
+static json_t *core_call_joined(const struct core *c, const struct engine_call_view *v)
+{
+	json_t *joined = json_array();
+	struct media_report r;
+	unsigned i;
+
+	for (i = 0; i < v->n_media && i < 8; i++)
+		if (!media_core_report(c->media, v->media[i], &r) && r.joined)
+			json_array_append_new(joined, hex(r.joined));
+	return joined;
+}
+
 static void core_call_row(void *arg, const struct engine_call_view *v)
 {
 	struct core_list *l = arg;
@@ -179,12 +192,13 @@ static void core_call_row(void *arg, const struct engine_call_view *v)
 	for (i = 0; i < v->n_media && i < 8; i++)
 		json_array_append_new(media, hex(v->media[i]));
 	json_array_append_new(
-		l->list, json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:I, s:o, s:o}",
-				   "call", hex(v->call), "direction", v->direction, "state",
-				   v->state, "user", words(v->user), "from", words(v->from), "to",
-				   words(v->to), "suite", v->suite, "stream", hex(v->stream),
-				   "age_s", (json_int_t)((now - v->since_ms) / 1000), "call_id",
-				   words(v->call_id), "media", media));
+		l->list,
+		json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:I, s:o, s:o, s:o}", "call",
+			  hex(v->call), "direction", v->direction, "state", v->state, "user",
+			  words(v->user), "from", words(v->from), "to", words(v->to), "suite",
+			  v->suite, "stream", hex(v->stream), "age_s",
+			  (json_int_t)((now - v->since_ms) / 1000), "call_id", words(v->call_id),
+			  "media", media, "joined", core_call_joined(l->c, v)));
 }
 
 static json_t *core_cmd_calls(void *arg, const json_t *req)

@@ -62,7 +62,8 @@ static int tables_init(struct media_core *m)
 	m->by_id = calloc(n, sizeof(*m->by_id));
 	m->by_flow = calloc(n, sizeof(*m->by_flow));
 	m->by_edge = calloc(n, sizeof(*m->by_edge));
-	if (!m->by_id || !m->by_flow || !m->by_edge)
+	m->by_local = calloc(n, sizeof(*m->by_local));
+	if (!m->by_id || !m->by_flow || !m->by_edge || !m->by_local)
 		return -ENOMEM;
 	return RAND_bytes((unsigned char *)&m->hash_key, sizeof(m->hash_key)) == 1 ? 0 : -EIO;
 }
@@ -110,6 +111,7 @@ void media_core_free(struct media_core *m)
 	free(m->by_id);
 	free(m->by_flow);
 	free(m->by_edge);
+	free(m->by_local);
 	free(m);
 }
 
@@ -139,6 +141,7 @@ void mc_medium_free(struct medium *d)
 	unsigned i;
 
 	mc_flush(m); /* packets that wait name this medium */
+	mc_join_del(d);
 	loop_timer_cancel(m->p.loop, &d->timer);
 	for (i = 0; i < 2; i++) {
 		loop_cancel(m->p.loop, &d->leg[i].rx);
@@ -272,6 +275,7 @@ int mc_legs_start(struct medium *d)
 		if (r)
 			return r;
 	}
+	mc_join_add(d);
 	return 0;
 }
 
@@ -384,11 +388,10 @@ static int keys_set(struct medium *d, const struct media_set *s)
 
 static void remote_set(struct mc_leg *leg, const struct addr *a)
 {
-	if (addr_eq(&leg->remote, a))
-		return;
+	if (!addr_eq(&leg->remote, a) && !addr_eq(&leg->from, a))
+		leg->latched = false; /* another party, which may send from elsewhere */
 	leg->remote = *a;
-	if (!addr_eq(&leg->from, a)) /* another party, which may send from elsewhere */
-		leg->latched = false;
+	mc_join_set(leg);
 }
 
 int media_core_set(struct media_core *m, uint64_t medium, const struct media_set *s)

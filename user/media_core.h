@@ -13,7 +13,8 @@
  * What outlives the worker: sockets (the keeper's), and with a struct keep every opened medium with its flows, addresses, keys and SRTP
  * indices. A media_core that starts takes all of it up and goes on before any link is up; media_core_free() leaves it there.
  * RTP from inside is accepted from any source on the inside network until the first packet, then from that source only, unless
- * media_core_set() named another.
+ * media_core_set() named another. Where the address named is an inside leg of ours (a conversation between two outside users), RTP or
+ * RTCP is handed to that leg without a socket, by the same rules; a leg that such an address was named to takes from there only.
  * The loop calls us at the end of its rounds until it is freed: free media_core when the loop has stopped. Two receives a medium
  * and one for the link: ops_max of the loop has to hold 2 x media_max + 1. At most 128 receive buffers are kept at once. */
 #ifndef SALLYPORT_MEDIA_CORE_H
@@ -55,6 +56,7 @@ struct media_report {
 	uint64_t results[SRTP_RESULTS];	  /* refused packets by reason */
 	uint64_t dropped_unkeyed, dropped_source, dropped_send;
 	uint64_t dropped_shape; /* neither RTP nor RTCP: STUN, DTLS, anything else */
+	uint64_t joined;	/* the medium that RTP goes to without a socket; 0: none */
 	uint32_t idle_ms; /* since the last good packet of any direction; 0xffffffff: none yet */
 };
 

@@ -1,7 +1,8 @@
 /* user/media_core_data.c -- media packets through the core: link socket -> SRTP open -> inside, inside -> SRTP seal -> link socket.
  *
  * In: datagrams of the loop. What belongs to no flow, has the wrong shape or source, or comes before its keys is counted and dropped
- * here; the rest is collected, buffers kept, and transformed 64 at a time or at the end of the loop's round. Out: loop_send().
+ * here; the rest is collected, buffers kept, and transformed 64 at a time or at the end of the loop's round. Out: loop_send(). Where
+ * the inside party is a leg of ours (media_core_join.c), what was opened goes on into the seal batch, in the same buffer.
  * Owner: media_core; a medium that goes away flushes first, so a batch never names one that is gone. */
 #include <errno.h>
 #include <netinet/in.h>
@@ -43,8 +44,26 @@ static void give_back(struct media_core *m, struct mc_batch *b)
 	unsigned i;
 
 	for (i = 0; i < b->n; i++)
-		loop_buf_put(m->p.loop, b->buf[i]);
+		if (b->buf[i] != MC_NO_BUF)
+			loop_buf_put(m->p.loop, b->buf[i]);
 	b->n = 0;
+}
+
+/* An opened packet to the inside: to a leg of ours as if it came in there, which counts what it refuses, or by the socket. */
+static bool send_inside(struct media_core *m, struct mc_batch *b, unsigned i)
+{
+	struct srtp_packet *k = &b->pk[i];
+	struct mc_leg *leg = b->leg[i];
+	struct loop_dgram d = {.p = k->p, .n = k->n, .cap = k->cap, .buf = b->buf[i]};
+
+	if (!leg->join)
+		return leg->remote.port &&
+		       !loop_send(m->p.loop, leg->fd, &leg->remote, span_of(k->p, k->n));
+	d.from = leg->local;
+	mc_on_inside(leg->join, &d);
+	if (d.kept)
+		b->buf[i] = MC_NO_BUF;
+	return true;
 }
 
 static void flush_open(struct media_core *m)
@@ -63,8 +82,7 @@ static void flush_open(struct media_core *m)
 			continue;
 		}
 		good_packet(d);
-		if (!b->leg[i]->remote.port ||
-		    loop_send(m->p.loop, b->leg[i]->fd, &b->leg[i]->remote, span_of(k->p, k->n))) {
+		if (!send_inside(m, b, i)) {
 			d->report.dropped_send++;
 			continue;
 		}
@@ -121,8 +139,12 @@ static void collect(struct media_core *m, struct mc_batch *b, struct srtp_sessio
 	b->leg[i] = leg;
 	b->buf[i] = d->buf;
 	d->kept = true;
-	if (b->n == SRTP_BATCH_MAX)
-		mc_flush(m);
+	if (b->n < SRTP_BATCH_MAX)
+		return;
+	if (b == &m->open)
+		flush_open(m); /* may fill the other one */
+	else
+		flush_seal(m);
 }
 
 /* From an edge. */
@@ -145,12 +167,12 @@ void mc_on_link(void *arg, struct loop_dgram *d)
 		collect(m, &m->open, md->open, f, &md->leg[is_rtcp(md, f->rtcp, d->p)], d);
 }
 
-/* Anyone until the first packet, then that one; whom media_core_set() names takes it over. */
+/* Anyone until the first packet, then that one; whom media_core_set() names takes it over. A leg of ours sends from where it is named. */
 static bool source_ok(struct mc_leg *leg, const struct addr *from)
 {
 	if (leg->latched && addr_eq(&leg->from, from))
 		return true;
-	if (leg->latched && !addr_eq(&leg->remote, from))
+	if ((leg->latched || leg->join) && !addr_eq(&leg->remote, from))
 		return false;
 	leg->latched = true;
 	leg->from = *from;
@@ -158,7 +180,7 @@ static bool source_ok(struct mc_leg *leg, const struct addr *from)
 	return true;
 }
 
-/* From inside. */
+/* From inside, or handed over by a leg that is joined to this one. */
 void mc_on_inside(void *arg, struct loop_dgram *d)
 {
 	struct mc_leg *leg = arg;

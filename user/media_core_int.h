@@ -1,7 +1,8 @@
 /* user/media_core_int.h -- what the parts of media_core share.
  *
  * media_core.c: media, their timers and the public calls. media_core_link.c: messages to and from edges, punching.
- * media_core_data.c: sockets' packets through SRTP. media_core_port.c: port pairs inside. media_core_keep.c: what outlives us. media_core_show.c: JSON, reports.
+ * media_core_data.c: sockets' packets through SRTP. media_core_port.c: port pairs inside. media_core_keep.c: what outlives us.
+ * media_core_join.c: legs that talk to legs of ours. media_core_show.c: JSON, reports.
  * Owner: struct media_core owns all of it; one thread. */
 #ifndef SALLYPORT_MEDIA_CORE_INT_H
 #define SALLYPORT_MEDIA_CORE_INT_H
@@ -15,6 +16,7 @@
 #define MC_PORT_REST_MS	 5000
 #define MC_NEVER	 UINT32_MAX
 #define MC_NO_PAIR	 UINT32_MAX
+#define MC_NO_BUF	 UINT32_MAX
 #define MC_EDGE_NAME_MAX 128
 
 struct medium;
@@ -42,7 +44,9 @@ struct mc_leg {
 	struct addr local, remote,
 		from; /* advertised; named by media_core_set(); who really sends */
 	struct loop_handle rx;
-	uint64_t in, out; /* sent inside; sent to the client */
+	uint64_t in, out;    /* sent inside; sent to the client */
+	struct mc_leg *join; /* the leg of ours that remote is: it is handed what would be sent */
+	struct mc_leg *join_next, **join_prev, *joined_by; /* those that hand to the same; to us */
 };
 
 struct medium {
@@ -64,7 +68,7 @@ struct medium {
 	bool told, any;
 	struct loop_timer timer; /* allocation, then silence */
 	struct media_report report;
-	struct medium *next, *list_next, **list_prev;
+	struct medium *next, *next_local, *list_next, **list_prev;
 };
 
 struct mc_pair {	  /* two inside ports */
@@ -87,9 +91,9 @@ struct media_core {
 	int link_fd;
 	struct loop_handle link_rx;
 	unsigned n_media;
-	struct medium *list, **by_id;
+	struct medium *list, **by_id, **by_local;
 	struct mc_flow **by_flow, **by_edge;
-	uint32_t mask; /* of all three tables */
+	uint32_t mask; /* of all four tables */
 	uint64_t hash_key;
 	struct mc_pair *pairs;
 	uint32_t n_pairs, next_pair;
@@ -97,7 +101,7 @@ struct media_core {
 	struct mc_batch open, seal;
 	struct {
 		uint64_t unknown_source, unknown_flow, moved, realloc_failed, link_send,
-			bad_message, punch_failed, not_kept, restored, lost;
+			bad_message, punch_failed, not_kept, restored, lost, joined_self;
 	} count;
 };
 
@@ -127,6 +131,13 @@ void mc_udp_whole(int fd, const struct addr *bound);
 void mc_on_link(void *arg, struct loop_dgram *d);
 void mc_on_inside(void *arg, struct loop_dgram *d);
 void mc_flush(void *arg); /* both batches */
+
+/* media_core_join.c */
+void mc_join_add(struct medium *d); /* its inside addresses are known */
+void mc_join_del(struct medium *d);
+void mc_join_set(
+	struct mc_leg *leg); /* after every change of leg->remote; nothing may wait in a batch */
+const struct mc_flow *mc_join_flow(const struct mc_leg *leg); /* whose client gets it, or NULL */
 
 /* media_core_port.c */
 int mc_ports_init(struct media_core *m);

@@ -253,10 +253,16 @@ static void restore_session(void *arg, uint64_t id, struct span data)
 
 void mc_restore(struct media_core *m)
 {
+	struct medium *d;
+
 	if (!m->p.keep)
 		return;
 	keep_each(m->p.keep, m->p.keep_medium, restore_medium, m);
 	keep_each(m->p.keep, m->p.keep_session, restore_session, m);
+	for (d = m->list; d; d = d->list_next) { /* all are there now */
+		mc_join_set(&d->leg[0]);
+		mc_join_set(&d->leg[1]);
+	}
 }
 
 void media_core_each(const struct media_core *m, void (*fn)(void *arg, uint64_t medium), void *arg)

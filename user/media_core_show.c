@@ -25,6 +25,7 @@ int media_core_report(const struct media_core *m, uint64_t medium, struct media_
 		return -ENOENT;
 	*out = d->report;
 	out->idle_ms = idle_of(d);
+	out->joined = d->leg[0].join ? d->leg[0].join->medium->id : 0;
 	return 0;
 }
 
@@ -78,6 +79,16 @@ static void show_edge(json_t *o, const struct mc_flow *f)
 	set_count(o, "edge_packets_out", f->edge_out);
 }
 
+static void set_joined(json_t *o, const struct mc_leg *leg)
+{
+	const struct mc_flow *f = mc_join_flow(leg);
+	char text[17];
+
+	if (f)
+		snprintf(text, sizeof(text), "%016" PRIx64, f->id);
+	json_object_set_new(o, "joined", f ? json_string(text) : json_null());
+}
+
 static json_t *show_flow(const struct medium *d, unsigned i)
 {
 	const struct mc_flow *f = &d->flow[i];
@@ -100,6 +111,7 @@ static json_t *show_flow(const struct medium *d, unsigned i)
 	set_addr(o, "inside", &leg->local);
 	set_addr(o, "remote", &leg->remote);
 	set_addr(o, "remote_source", leg->latched ? &leg->from : &(struct addr){});
+	set_joined(o, leg);
 	json_object_set_new(o, "open_suite",
 			    d->keyed ? json_string(srtp_suite_name(d->set.open_suite))
 				     : json_null());
@@ -141,5 +153,6 @@ json_t *media_core_counters(const struct media_core *m)
 	set_count(o, "realloc_failed", m->count.realloc_failed);
 	set_count(o, "link_send_failed", m->count.link_send);
 	set_count(o, "punch_failed", m->count.punch_failed);
+	set_count(o, "joined_self", m->count.joined_self);
 	return o;
 }
