@@ -124,14 +124,20 @@ void dialog_refresh(struct call *c, enum side from, const struct sip_msg *m)
 	dialog_set_target(&c->leg[from], m);
 }
 
+/* Target refresh requests (RFC 5057 5.4): a client that was transferred may send its BYE to NOTIFY's Contact. */
+static bool dialog_refreshes(enum sip_method m)
+{
+	return m == SIP_M_INVITE || m == SIP_M_UPDATE || m == SIP_M_SUBSCRIBE ||
+	       m == SIP_M_NOTIFY || m == SIP_M_REFER;
+}
+
 void dialog_seen(struct call *c, enum side from, const struct sip_msg *m)
 {
 	struct leg *l = &c->leg[from];
 
 	if (m->cseq > l->cseq)
 		l->cseq = m->cseq;
-	if (m->method == SIP_M_INVITE || m->method == SIP_M_UPDATE ||
-	    m->method == SIP_M_SUBSCRIBE || !l->target)
+	if (dialog_refreshes(m->method) || !l->target)
 		dialog_set_target(l, m);
 	if (!c->plain || m->from_tag.n == 0)
 		return;

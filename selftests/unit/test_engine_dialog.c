@@ -109,6 +109,38 @@ static void test_dialog_dialog_refused(void **state)
 	up_end(&u);
 }
 
+/* alice refers bob away, and his NOTIFY tells another Contact: that is where her BYE goes (RFC 5057 5.4). */
+static void test_dialog_notify_refreshes(void **state)
+{
+	struct up u = up_call(true);
+	struct kit *k = u.k;
+	struct kit_msg *m;
+
+	(void)state;
+	up_client(&u, 1, "REFER", 2, CONTACT_A "Refer-To: <sip:carol@stand.test>\n");
+	m = kit_inside_request(k, "REFER");
+	kit_inside(k, "%s" CONTACT_B, kit_answer(k, m, "202 Accepted", NULL));
+	(void)kit_client_answer(k, 1, 202);
+	up_inside(&u, "NOTIFY", 2,
+		  "Contact: <sip:bob@10.0.0.78:5062>\nEvent: refer\n"
+		  "Subscription-State: terminated;reason=noresource\n");
+	m = kit_client_request(k, 1, "NOTIFY");
+	kit_client(k, 1, "%s", kit_answer(k, m, "200 OK", NULL));
+	(void)kit_inside_answer(k, 200);
+	kit_client(k, 1,
+		   "BYE sip:bob@10.0.0.78:5062 SIP/2.0\nVia: SIP/2.0/TLS "
+		   "192.168.1.9:5061;branch=z9hG4bKnb\nRoute: %s\nRoute: %s\n"
+		   "From: <sip:alice@stand.test>;tag=a1\nTo: <sip:bob@stand.test>;tag=b1\nCall-ID: "
+		   "c1\nCSeq: 3 BYE\nMax-Forwards: 70\n",
+		   u.route_a, u.route_b);
+	m = kit_inside_request(k, "BYE");
+	kit_inside(k, "%s", kit_answer(k, m, "200 OK", NULL));
+	(void)kit_client_answer(k, 1, 200);
+	kit_nothing(k);
+	kit_settled(k);
+	kit_free(k);
+}
+
 static void test_dialog_both_outside(void **state)
 {
 	struct kit *k = kit_alice();
@@ -372,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_dialog_reconnect),
 		cmocka_unit_test(test_dialog_new_stream),
 		cmocka_unit_test(test_dialog_dialog_refused),
+		cmocka_unit_test(test_dialog_notify_refreshes),
 		cmocka_unit_test(test_dialog_both_outside),
 		cmocka_unit_test(test_dialog_subscribe),
 		cmocka_unit_test(test_dialog_forgotten),
