@@ -10,13 +10,16 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "user/keep.h"
 #include "user/media_core_int.h"
 
 #define PIDS_MAX   16
 #define RUN_MS_MAX 30000
-#define SETTLE_MS  300 /* Frees under way at the end of a run */
+#define MEDIA_MAX  4000 /* two sockets each, as a core has them by default */
+#define SETTLE_MS  300	/* Frees under way at the end of a run */
 #define ROUND_MS \
 	(MC_PORT_REST_MS + 500) /* between rounds: ports rest, 5 s on the core, 30 s on the edge */
 
@@ -26,6 +29,7 @@ struct bench {
 	struct link_core *link;
 	struct link_peer *edge;
 	struct media_core *media;
+	struct keeper_plan plan; /* of the inside sockets */
 	struct loop_timer timer;
 	struct addr client; /* the first one; a medium has the next */
 	pid_t pids[PIDS_MAX];
@@ -264,11 +268,45 @@ static struct addr bench_addr(const char *text)
 	return a;
 }
 
+/* The sockets and the memory that a core's keeper has ready. */
+static int bench_keeper(struct bench *b, struct media_core_params *mp)
+{
+	struct sockpool_wish wish = {.name = "media.inside",
+				     .setting = "ulimit -n",
+				     .first = mp->inside,
+				     .end = 65536,
+				     .n = 2 * MEDIA_MAX,
+				     .step = 2,
+				     .rcvbuf = 128 << 10};
+	struct keep_kind kinds[2] = {{"medium", MEDIA_MAX, mc_keep_medium_max},
+				     {"session", 2 * MEDIA_MAX, mc_keep_session_max}};
+	int fd = memfd_create("bench-flows", MFD_CLOEXEC), err;
+	struct sockaddr_storage ss;
+	socklen_t n = addr_to_sockaddr(&mp->link_bind, &ss);
+	char why[256] = "";
+	bool fresh;
+
+	wish.first.port = 20000;
+	err = sockpool_bind(&b->plan, &wish, why, sizeof(why));
+	if (err)
+		fprintf(stderr, "bench: %s\n", why);
+	if (!err && (fd < 0 || ftruncate(fd, (off_t)keep_size(kinds, 2))))
+		err = -errno;
+	if (!err)
+		err = keep_open(fd, kinds, 2, &mp->keep, &fresh);
+	mp->keep_session = 1;
+	mp->inside_sockets = (struct sockpool){b->plan.fds[0].fd, 2 * MEDIA_MAX};
+	mp->link_fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (!err && (mp->link_fd < 0 || bind(mp->link_fd, (struct sockaddr *)&ss, n)))
+		err = -errno;
+	return err;
+}
+
 static int bench_start(struct bench *b, struct link_core_params *lp, struct media_core_params *mp,
 		       const char *pki)
 {
 	struct loop_params p = {.entries = 1024,
-				.ops_max = 8192,
+				.ops_max = 2 * MEDIA_MAX + 64,
 				.recv_bufs = 1024,
 				.send_bufs = 1024,
 				.buf_size = 2048};
@@ -289,7 +327,9 @@ static int bench_start(struct bench *b, struct link_core_params *lp, struct medi
 	b->timer = (struct loop_timer){.fn = on_timer, .arg = b};
 	mp->loop = lp->loop = b->loop;
 	lp->tls = b->tls;
-	err = media_core_new(mp, &b->media);
+	err = bench_keeper(b, mp);
+	if (!err)
+		err = media_core_new(mp, &b->media);
 	return err ? err : link_core_new(lp, &b->link);
 }
 
@@ -308,8 +348,7 @@ int main(int argc, char **argv)
 				      .n_domains = 1,
 				      .live_flows = live_flows,
 				      .ops = &link_ops};
-	struct media_core_params mp = {
-		.inside_base = 20000, .inside_range = 40000, .media_max = 2000, .ops = &media_ops};
+	struct media_core_params mp = {.media_max = MEDIA_MAX, .ops = &media_ops};
 	const char *pki = NULL, *domain = NULL;
 	int c, err;
 
@@ -328,7 +367,7 @@ int main(int argc, char **argv)
 		else if (c == 'l')
 			mp.link_bind = bench_addr(optarg);
 		else if (c == 'i')
-			mp.inside_bind = mp.inside_advertise = bench_addr(optarg);
+			mp.inside = bench_addr(optarg);
 		else if (c == 'C')
 			b.client = bench_addr(optarg);
 		else if (c == 'n')
