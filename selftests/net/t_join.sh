@@ -11,7 +11,7 @@ need baresip dnsmasq
 net_up
 kamailio_up
 pair_up
-phones_up alice carol bob
+PHONE_REGINT=10 phones_up alice carol bob
 # What leaves or reaches the core's inside media ports, by whatever device.
 ns in nft -f - <<-X
 table inet media {
@@ -52,6 +52,11 @@ phone alice resume >/dev/null
 n=$(packets)
 wait_for 5 "media after it" more $((n + 50))
 joined || fail "not joined after it: $(ctl core flows)"
+say "the core's worker is killed"
+kill -KILL "$(worker_of core)"
+wait_for 5 "the passes joined again" joined
+wait_for 5 "media after it" more 50
+wait_for 20 "both phones back" eval 'ctl core streams | py "sum(r[\"admitted\"] for r in d) == 2"'
 phone carol hangup >/dev/null
 wait_for 5 "alice idle" phone_idle alice
 wait_for 5 "carol idle" phone_idle carol
