@@ -89,13 +89,49 @@ static bool message_ok(const Sallyport__Link *m)
 	}
 }
 
+static bool fields_ok(const ProtobufCMessage *m);
+
+static bool member_ok(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+	const uint8_t *at = (const uint8_t *)m + f->offset, *q;
+	const ProtobufCMessage *const *sub = (const ProtobufCMessage *const *)at;
+	size_t i, n = 1;
+
+	q = (const uint8_t *)m + f->quantifier_offset;
+	if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+		sub = *(const ProtobufCMessage *const *const *)at;
+		n = *(const size_t *)q;
+	} else if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(const uint32_t *)q != f->id) {
+		return true;
+	}
+	for (i = 0; i < n; i++)
+		if (sub[i] && !fields_ok(sub[i]))
+			return false;
+	return true;
+}
+
+/* Fields of a later version are kept, but a field 0 is no protobuf: the library refuses its short spelling, not a longer one. */
+static bool fields_ok(const ProtobufCMessage *m)
+{
+	const ProtobufCMessageDescriptor *d = m->descriptor;
+	unsigned i;
+
+	for (i = 0; i < m->n_unknown_fields; i++)
+		if (m->unknown_fields[i].tag == 0)
+			return false;
+	for (i = 0; i < d->n_fields; i++)
+		if (d->fields[i].type == PROTOBUF_C_TYPE_MESSAGE && !member_ok(m, &d->fields[i]))
+			return false;
+	return true;
+}
+
 static int body_unpack(const uint8_t *p, size_t n, Sallyport__Link **out)
 {
 	Sallyport__Link *m = sallyport__link__unpack(NULL, n, p);
 
 	if (!m)
 		return -EBADMSG;
-	if (!message_ok(m)) {
+	if (!message_ok(m) || !fields_ok(&m->base)) {
 		sallyport__link__free_unpacked(m, NULL);
 		return -EBADMSG;
 	}

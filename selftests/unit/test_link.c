@@ -1125,6 +1125,8 @@ static void test_link_frame_refused(void **state)
 		{"\0\0\0\6\x12\4\x20\xff\xff\7", 10}, /* HelloAck with port 131,071 */
 		{"\0\0\0\5\x0a\3\x38\x81\x10", 9},    /* Hello with a pool of 2,049 */
 		{"\0\0\0\4\x0a\2\x2a\0", 8},	      /* Hello with an empty domain */
+		{"\0\0\0\10\x6a\0\x85\0\0\2j\0", 12}, /* Drain and a field 0, in two bytes */
+		{"\0\0\0\10\x6a\6\x85\0\0\2j\0", 12}, /* the same inside Drain */
 	};
 	Sallyport__Link *out;
 	size_t i;
