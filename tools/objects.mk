@@ -10,13 +10,14 @@ BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lsecc
 
 BPF := bench tc_relay xdp_probe xdp_relay
 
+LINK_CORE := user/link_core user/link_core_data
 EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
 MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_join user/media_core_keep user/media_core_link user/media_core_port user/media_core_show user/punch
-CORE := $(BASE) $(SIP) $(ENGINE) user/config_core user/core user/core_admin user/core_keep user/core_main user/core_start user/core_stream user/dns user/inside user/link_core $(MEDIA_CORE)
+CORE := $(BASE) $(SIP) $(ENGINE) user/config_core user/core user/core_admin user/core_keep user/core_main user/core_start user/core_stream user/dns user/inside user/link_core $(MEDIA_CORE) $(LINK_CORE)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares
 
 CTL := tools/sallyctl tools/pki user/addr
@@ -25,9 +26,11 @@ PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
-	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
-	test_inside test_keep test_keeper test_link test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_media_join test_media_keep test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
-	test_token test_txn
+	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random \
+	test_engine_register test_gate test_inside test_keep test_keeper test_link test_load_msg test_log test_loop \
+	test_maps test_media_core test_media_edge test_media_join test_media_keep test_parse_main test_punch test_sdp \
+	test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool \
+	test_srtp test_srtp_equal test_srtp_resume test_tls test_token test_txn
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
@@ -39,7 +42,7 @@ test_gate_OBJS := $(SIP) user/addr user/gate
 test_log_OBJS := user/log
 test_conn_OBJS := selftests/unit/certs user/addr user/conn user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
 test_conn_LIBS := -lssl -lcrypto -luring
-test_link_OBJS := selftests/unit/certs user/addr user/conn user/link_accept user/link_core user/link_edge user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
+test_link_OBJS := selftests/unit/certs user/addr user/conn user/link_accept $(LINK_CORE) user/link_edge user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
 test_link_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 test_loop_OBJS := user/addr user/loop user/loop_dgram user/loop_timer
 test_loop_LIBS := -luring
@@ -62,7 +65,7 @@ selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_
 selftests_bpf_load_LIBS := -lbpf
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps
 selftests_bpf_relay_LIBS := -lbpf
-selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn user/link_core user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_cert
+selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn $(LINK_CORE) user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_cert
 selftests_net_fakecore_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 selftests_net_nexthopd_OBJS := selftests/net/nexthopd user/addr user/log user/loop user/loop_dgram user/loop_timer user/nexthop user/nexthop_nl user/sandbox
 selftests_net_nexthopd_LIBS := -luring -lnl-route-3 -lnl-3 -lseccomp -lcap-ng

@@ -1,53 +1,21 @@
-/* user/link_core.c -- the core's end of the link: dials every edge, keeps a control connection and a pool of data connections.
+/* user/link_core.c -- the core's end of the link: dials every edge and keeps a control connection to it.
  *
- * In: the configured edges, frames of theirs. Out: peers that are up; ops.open() with a data connection that became a stream.
+ * In: the configured edges, frames of theirs. Out: peers that are up. Data connections are in link_core_data.c.
  * Owner: the link owns all its connections until ops.open(); an edge's record lives as long as the link.
  *
- * Dialling again waits 0.2 s, doubling to 5 s, with jitter, so that many cores do not come back at the same instant. Data
- * connections are dialled at once when one is used or lost, bounded in flight and by rate, and back off when they fail. */
+ * Dialling again waits 0.2 s, doubling to 5 s, with jitter, so that many cores do not come back at the same instant. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#include "user/link_impl.h"
+#include "user/link_core_impl.h"
 #include "user/log.h"
 
-#define DIALS_IN_FLIGHT \
-	32 /* an edge; below its LINK_PENDING_MAX, so that two cores can fill up at once */
-#define DIALS_BURST 64
-#define DIALS_A_MS  5
-#define FAR_MS	    (1ull << 40)
+#define FAR_MS (1ull << 40)
 
-struct core_edge {
-	struct link_core *core;
-	struct link_core_edge cfg;
-	struct conn *conn; /* control, until the peer takes it */
-	struct link_rx rx;
-	struct loop_timer timer; /* dial again; or: no HelloAck in time */
-	struct link_peer *peer;
-	uint64_t session;
-	unsigned retry_ms;
-
-	struct link_data *data; /* dialling and idle */
-	unsigned n_data, n_dialing;
-	unsigned data_retry_ms; /* 0: the last one went well */
-	uint64_t data_wait_ms;	/* no data dial before */
-	uint64_t tokens, tokens_ms;
-	struct loop_timer fill_timer;
-};
-
-struct link_core {
-	struct link_core_params p;
-	struct link_times times;
-	struct link_stats stats;
-	struct core_edge *edges;
-};
-
-static void pool_fill(struct core_edge *e);
-
-static uint64_t random64(void)
+uint64_t link_random64(void)
 {
 	uint64_t r = 0;
 
@@ -57,217 +25,16 @@ static uint64_t random64(void)
 	return r;
 }
 
-/* Three quarters to all of @ms. */
-static unsigned jitter(unsigned ms)
+unsigned link_jitter(unsigned ms)
 {
-	return ms - (unsigned)(random64() % (ms / 4 + 1));
-}
-
-/* ---- data connections ---- */
-
-static struct conn *data_drop(struct link_data *d)
-{
-	struct core_edge *e = d->owner;
-	struct conn *c = d->conn;
-
-	if (d->prev)
-		d->prev->next = d->next;
-	else
-		e->data = d->next;
-	if (d->next)
-		d->next->prev = d->prev;
-	e->n_data--;
-	if (!d->idle)
-		e->n_dialing--;
-	else if (e->peer)
-		e->peer->n_idle--;
-	link_rx_fini(&d->rx);
-	free(d);
-	return c;
-}
-
-/* One was lost. At once the first time; one that lived for a while was only forgotten by something on the way. */
-static void data_lost(struct link_data *d, const char *why)
-{
-	struct core_edge *e = d->owner;
-	struct link_core *l = e->core;
-	uint64_t now = loop_now_ms(l->p.loop);
-	char r[LINK_REASON_MAX];
-
-	log_event(LOG_L_INFO, "link-data-lost", "edge=%s reason=%s", e->cfg.name,
-		  log_esc(span_str(why), r, sizeof(r)));
-	l->stats.data_lost++;
-	if (d->idle && now - d->idle_ms >= l->times.steady)
-		e->data_retry_ms = 0;
-	if (e->data_retry_ms)
-		e->data_wait_ms = now + jitter(e->data_retry_ms);
-	e->data_retry_ms = e->data_retry_ms ? e->data_retry_ms * 2 : l->times.retry_min;
-	if (e->data_retry_ms > l->times.retry_max)
-		e->data_retry_ms = l->times.retry_max;
-	conn_abort(data_drop(d));
-	pool_fill(e);
-}
-
-static void data_up(void *arg)
-{
-	struct link_data *d = arg;
-	struct core_edge *e = d->owner;
-	Sallyport__Link m = SALLYPORT__LINK__INIT;
-	Sallyport__Hello h = SALLYPORT__HELLO__INIT;
-
-	h.version = LINK_VERSION;
-	h.core = (char *)e->core->p.name;
-	h.session = e->session;
-	h.data = true;
-	m.m_case = SALLYPORT__LINK__M_HELLO;
-	m.hello = &h;
-	if (link_write(d->conn, &m)) {
-		data_lost(d, "hello could not be written");
-		return;
-	}
-	d->idle = true;
-	d->idle_ms = loop_now_ms(e->core->p.loop);
-	e->n_dialing--;
-	e->peer->n_idle++;
-	pool_fill(e);
-}
-
-/* The connection becomes a stream. What follows the frame is still unread, and is the stream's. */
-static void data_open(struct link_data *d, const Sallyport__Link *m)
-{
-	struct core_edge *e = d->owner;
-	struct conn *c = data_drop(d);
-
-	e->core->stats.opens++;
-	e->data_retry_ms = 0;
-	pool_fill(e);
-	e->core->p.ops->open(e->core->p.arg, e->peer, c, m->open);
-}
-
-static void data_readable(void *arg)
-{
-	struct link_data *d = arg;
-	Sallyport__Link *m = NULL;
-	char why[LINK_REASON_MAX];
-	int ret = link_rx_read(&d->rx, d->conn, &m);
-
-	if (ret == -EAGAIN)
-		return;
-	if (ret) {
-		snprintf(why, sizeof(why), "%s", link_conn_why(d->conn, ret));
-		data_lost(d, why);
-		return;
-	}
-	if (m->m_case == SALLYPORT__LINK__M_OPEN) {
-		data_open(d, m);
-	} else {
-		snprintf(why, sizeof(why), "%s",
-			 m->m_case == SALLYPORT__LINK__M_CLOSE ? m->close->reason
-							       : "a message other than Open");
-		data_lost(d, why);
-	}
-	sallyport__link__free_unpacked(m, NULL);
-}
-
-static void data_down(void *arg, int err, const char *why)
-{
-	char copy[LINK_REASON_MAX];
-
-	(void)err;
-	snprintf(copy, sizeof(copy), "%s", why);
-	data_lost(arg, copy);
-}
-
-static void conn_params(const struct core_edge *e, const struct conn_ops *ops, void *arg,
-			struct conn_params *out)
-{
-	*out = (struct conn_params){.loop = e->core->p.loop,
-				    .tls = e->core->p.tls,
-				    .peer_name = e->cfg.name,
-				    .queue_max = LINK_DATA_QUEUE,
-				    .handshake_ms = e->core->times.hello,
-				    .link = true,
-				    .ops = ops,
-				    .arg = arg};
-}
-
-static int data_dial(struct core_edge *e)
-{
-	static const struct conn_ops ops = {
-		.up = data_up, .readable = data_readable, .down = data_down};
-	struct link_data *d = calloc(1, sizeof(*d));
-	struct conn_params cp;
-	int ret;
-
-	if (!d)
-		return -ENOMEM;
-	conn_params(e, &ops, d, &cp);
-	e->core->stats.dials++;
-	ret = conn_connect(&cp, &e->cfg.address, &d->conn);
-	if (ret) {
-		e->core->stats.dial_errors++;
-		free(d);
-		return ret;
-	}
-	d->owner = e;
-	d->next = e->data;
-	if (e->data)
-		e->data->prev = d;
-	e->data = d;
-	e->n_data++;
-	e->n_dialing++;
-	return 0;
-}
-
-static bool token_take(struct core_edge *e)
-{
-	uint64_t now = loop_now_ms(e->core->p.loop);
-
-	e->tokens += (now - e->tokens_ms) * DIALS_A_MS;
-	e->tokens_ms = now;
-	if (e->tokens > DIALS_BURST)
-		e->tokens = DIALS_BURST;
-	if (!e->tokens)
-		return false;
-	e->tokens--;
-	return true;
-}
-
-/* Dial until pool is full. Where a limit stops it: the next data_up() or the timer goes on. */
-static void pool_fill(struct core_edge *e)
-{
-	struct loop *loop = e->core->p.loop;
-	uint64_t now = loop_now_ms(loop);
-
-	if (!e->peer)
-		return;
-	while (e->n_data < e->cfg.pool && e->n_dialing < DIALS_IN_FLIGHT) {
-		if (now < e->data_wait_ms || !token_take(e)) {
-			loop_timer_set(loop, &e->fill_timer,
-				       now < e->data_wait_ms ? e->data_wait_ms - now : 1);
-			return;
-		}
-		if (data_dial(e)) {
-			loop_timer_set(loop, &e->fill_timer, jitter(e->core->times.retry_max));
-			return;
-		}
-	}
-}
-
-static void fill_late(void *arg)
-{
-	struct core_edge *e = arg;
-
-	/* Set all the time, so that setting it elsewhere cannot fail. Looks after the pool now and then as well. */
-	loop_timer_set(e->core->p.loop, &e->fill_timer, e->core->times.retry_max);
-	pool_fill(e);
+	return ms - (unsigned)(link_random64() % (ms / 4 + 1));
 }
 
 /* ---- the control connection ---- */
 
 static void retry_later(struct core_edge *e)
 {
-	loop_timer_set(e->core->p.loop, &e->timer, jitter(e->retry_ms));
+	loop_timer_set(e->core->p.loop, &e->timer, link_jitter(e->retry_ms));
 	e->retry_ms = e->retry_ms * 2 > e->core->times.retry_max ? e->core->times.retry_max
 								 : e->retry_ms * 2;
 }
@@ -326,8 +93,7 @@ static void peer_lost(struct link_peer *p, const char *why)
 		e->retry_ms = l->times.retry_max;
 	e->peer = NULL;
 	p->n_idle = 0;
-	while (e->data)
-		conn_close(data_drop(e->data));
+	link_core_data_close(e);
 	p->ops->down(p->arg, p, why);
 	link_refuse(c, why);
 	link_peer_free(p);
@@ -357,12 +123,12 @@ static void peer_up(struct core_edge *e, const Sallyport__Link *m)
 		     LINK_BIT(FLOW_REPORT) | LINK_BIT(DRAIN);
 	e->data_retry_ms = 0;
 	e->data_wait_ms = 0;
-	e->tokens = DIALS_BURST;
+	e->tokens = LINK_DIALS_BURST;
 	e->tokens_ms = loop_now_ms(l->p.loop);
 	log_event(LOG_L_INFO, "link-up", "edge=%s peer=%s pool=%u", p->name, addr_text(&p->addr, a),
 		  e->cfg.pool);
 	p->ops->up(p->arg, p, m);
-	pool_fill(e);
+	link_core_fill(e);
 }
 
 static void control_ack(struct core_edge *e, const Sallyport__Link *m)
@@ -475,9 +241,9 @@ static void control_dial(void *arg)
 		return;
 	}
 	do {
-		e->session = random64();
+		e->session = link_random64();
 	} while (!e->session);
-	conn_params(e, &ops, e, &cp);
+	link_core_conn_params(e, &ops, e, &cp);
 	e->core->stats.dials++;
 	ret = conn_connect(&cp, &e->cfg.address, &e->conn);
 	if (ret) {
@@ -513,7 +279,7 @@ static int edge_init(struct link_core *l, struct core_edge *e, const struct link
 	e->cfg = *cfg;
 	e->retry_ms = l->times.retry_min;
 	e->timer = (struct loop_timer){.fn = control_dial, .arg = e};
-	e->fill_timer = (struct loop_timer){.fn = fill_late, .arg = e};
+	e->fill_timer = (struct loop_timer){.fn = link_core_fill_late, .arg = e};
 	if (loop_timer_set(l->p.loop, &e->timer, 0) ||
 	    loop_timer_set(l->p.loop, &e->fill_timer, l->times.retry_max))
 		return -ENOMEM;
@@ -554,8 +320,7 @@ void link_core_free(struct link_core *l)
 	for (e = l->edges; e && e < l->edges + l->p.n_edges; e++) {
 		loop_timer_cancel(l->p.loop, &e->timer);
 		loop_timer_cancel(l->p.loop, &e->fill_timer);
-		while (e->data)
-			conn_close(data_drop(e->data));
+		link_core_data_close(e);
 		if (e->peer)
 			link_refuse(e->peer->control, "going down");
 		link_peer_free(e->peer);
