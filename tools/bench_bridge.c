@@ -19,7 +19,8 @@
 
 struct client {
 	struct bridge *b;
-	struct conn *conn;
+	struct link_data *data;
+	struct conn *conn; /* of data */
 	char nonce[64];
 	unsigned index, registers;
 	bool registered;
@@ -444,8 +445,10 @@ static void edge_stream(struct client *c)
 	o.service = (char *)"sip";
 	o.client_ip = o.local_ip = (ProtobufCBinaryData){16, from.ip};
 	o.client_port = o.local_port = 5061;
-	if (!link_edge_open(c->b->peer, &o, &stream_ops, c, &c->conn))
-		client_register(c);
+	if (link_edge_open(c->b->peer, &o, &stream_ops, c, &c->data))
+		return;
+	c->conn = link_data_conn(c->data);
+	client_register(c);
 }
 
 /* ---- time ---- */
@@ -609,7 +612,7 @@ void bridge_close(struct bridge *b)
 	if (!b)
 		return;
 	for (i = 0; i < CLIENTS; i++)
-		conn_abort(b->client[i].conn);
+		link_edge_end(b->client[i].data, "the bench is over");
 	link_edge_free(b->link);
 	if (b->loop)
 		loop_cancel(b->loop, &b->sip_rx);

@@ -167,10 +167,10 @@ static void on_message(void *arg, struct link_peer *p, const Sallyport__Link *m)
 		on_punched(b, m->punched->flow);
 }
 
-static void on_open(void *arg, struct link_peer *p, struct conn *c, const Sallyport__Open *o)
+static void on_open(void *arg, struct link_peer *p, struct link_data *d, const Sallyport__Open *o)
 {
 	(void)arg, (void)p, (void)o;
-	conn_abort(c); /* no streams here */
+	link_core_end(d, false); /* no streams here */
 }
 
 static const struct link_ops link_ops = {on_up, on_down, on_message, on_open};

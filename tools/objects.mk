@@ -5,13 +5,14 @@ SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text 
 ENGINE := sip/binding sip/body sip/call sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 
-BASE := user/account user/addr user/admin user/config user/config_lines user/conn user/keep user/keeper user/keeper_open user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool user/tls user/tls_cert
+BASE := user/account user/addr user/admin user/config user/config_lines user/conn user/keep user/keeper user/keeper_open user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF := bench tc_relay xdp_probe xdp_relay
 
 LINK_CORE := user/link_core user/link_core_data
-EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate user/link_accept user/link_edge user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
+LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
+EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -31,6 +32,9 @@ UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_
 	test_maps test_media_core test_media_edge test_media_join test_media_keep test_parse_main test_punch test_sdp \
 	test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool \
 	test_srtp test_srtp_equal test_srtp_resume test_tls test_token test_txn
+	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
+	test_inside test_keep test_keeper test_link test_link_recycle test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_media_keep test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
+	test_token test_txn
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
@@ -42,8 +46,11 @@ test_gate_OBJS := $(SIP) user/addr user/gate
 test_log_OBJS := user/log
 test_conn_OBJS := selftests/unit/certs user/addr user/conn user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
 test_conn_LIBS := -lssl -lcrypto -luring
-test_link_OBJS := selftests/unit/certs user/addr user/conn user/link_accept $(LINK_CORE) user/link_edge user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
+LINK_TEST := selftests/unit/certs selftests/unit/link_kit user/addr user/conn $(LINK_CORE) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
+test_link_OBJS := $(LINK_TEST)
 test_link_LIBS := -lssl -lcrypto -luring -lprotobuf-c
+test_link_recycle_OBJS := $(LINK_TEST)
+test_link_recycle_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 test_loop_OBJS := user/addr user/loop user/loop_dgram user/loop_timer
 test_loop_LIBS := -luring
 test_tls_OBJS := selftests/unit/certs user/addr user/tls user/tls_cert
@@ -65,7 +72,7 @@ selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_
 selftests_bpf_load_LIBS := -lbpf
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps
 selftests_bpf_relay_LIBS := -lbpf
-selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn $(LINK_CORE) user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_cert
+selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_cert
 selftests_net_fakecore_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 selftests_net_nexthopd_OBJS := selftests/net/nexthopd user/addr user/log user/loop user/loop_dgram user/loop_timer user/nexthop user/nexthop_nl user/sandbox
 selftests_net_nexthopd_LIBS := -luring -lnl-route-3 -lnl-3 -lseccomp -lcap-ng
@@ -85,10 +92,10 @@ fuzz_sdp_SRCS := $(SIP_SRCS)
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_uri_SRCS := $(SIP_SRCS)
 
-LINK_EDGE_OBJS := user/addr user/conn user/link_accept user/link_edge user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
+LINK_EDGE_OBJS := user/addr user/conn $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
 bench-core_OBJS := $(LINK_EDGE_OBJS) $(SIP) tools/bench_bridge tools/bench_core tools/bench_lab tools/bench_rtpengine tools/bench_stat $(SRTP)
 bench-core_LIBS := -lssl -luring -lprotobuf-c -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
-bench-flows_OBJS := tools/bench_flows user/addr user/conn user/keep user/keeper_open user/sockpool user/link_core user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert $(MEDIA_CORE)
+bench-flows_OBJS := tools/bench_flows user/addr user/conn user/keep user/keeper_open user/sockpool user/link_core user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert $(MEDIA_CORE) $(LINK_CORE) user/link_data
 bench-flows_LIBS := -lssl -luring -lprotobuf-c -ljansson $(SRTP_LIBS)
 bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine tools/bench_stat user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps $(SRTP)
 bench-media_LIBS := -lbpf -lelf -lz -ljansson $(SRTP_LIBS)

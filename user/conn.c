@@ -51,6 +51,7 @@ struct conn {
 	int err;
 	const char *why;
 	size_t budget, queue_max;
+	uint64_t received, sent;
 	struct queue queue;
 };
 
@@ -144,6 +145,7 @@ static int queue_flush(struct conn *c)
 
 int conn_write(struct conn *c, struct span data)
 {
+	size_t all = data.n;
 	ssize_t ret = 0;
 
 	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
@@ -165,6 +167,7 @@ int conn_write(struct conn *c, struct span data)
 		conn_fail(c, -ENOMEM, NULL);
 		return -EPIPE;
 	}
+	c->sent += all;
 	return 0;
 }
 
@@ -195,6 +198,7 @@ ssize_t conn_read(struct conn *c, void *buf, size_t n)
 	ret = read_some(c, buf, n);
 	if (ret > 0) {
 		c->progress = true;
+		c->received += (uint64_t)ret;
 		c->budget -= (size_t)ret < c->budget ? (size_t)ret : c->budget;
 		return ret;
 	}
@@ -563,6 +567,26 @@ size_t conn_queued(const struct conn *c)
 size_t conn_room(const struct conn *c)
 {
 	return c->state == CONN_DOWN || c->state == CONN_CLOSING ? 0 : c->queue_max - c->queue.len;
+}
+
+uint64_t conn_received(const struct conn *c)
+{
+	return c->received;
+}
+
+uint64_t conn_sent(const struct conn *c)
+{
+	return c->sent;
+}
+
+bool conn_fit(const struct conn *c)
+{
+	return c->state == CONN_UP && !c->eof;
+}
+
+void conn_break(struct conn *c, int err, const char *why)
+{
+	conn_fail(c, err, why);
 }
 
 const struct addr *conn_peer(const struct conn *c)

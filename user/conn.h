@@ -63,6 +63,14 @@ size_t conn_room(const struct conn *c); /* bytes that conn_write() would take no
 /* Stop and go on asking for readable(): back-pressure. A paused connection still gets down() when the peer resets it. */
 void conn_pause(struct conn *c, bool paused);
 
+/* Bytes that conn_read() gave and conn_write() took so far. */
+uint64_t conn_received(const struct conn *c);
+uint64_t conn_sent(const struct conn *c);
+/* Up, with no end seen and no failure: worth to be used further. */
+bool conn_fit(const struct conn *c);
+/* Over, as if the network had ended it: down() with this follows from the loop. @why lives as long as the connection. */
+void conn_break(struct conn *c, int err, const char *why);
+
 /* Flush, close_notify, FIN, wait for the peer's FIN, free: at most 2 s. The module must not use @c any more. NULL is fine in both. */
 void conn_close(struct conn *c);
 void conn_abort(struct conn *c);

@@ -348,7 +348,7 @@ static void core_on_link_message(void *arg, struct link_peer *p, const Sallyport
 	core_pump(c);
 }
 
-static void core_on_open(void *arg, struct link_peer *p, struct conn *conn,
+static void core_on_open(void *arg, struct link_peer *p, struct link_data *d,
 			 const Sallyport__Open *o)
 {
 	struct core *c = arg;
@@ -358,10 +358,10 @@ static void core_on_open(void *arg, struct link_peer *p, struct conn *conn,
 	char peer[ADDR_TEXT_MAX];
 
 	if (!e) {
-		conn_abort(conn);
+		link_core_end(d, false);
 		return;
 	}
-	if (core_stream_open(c->streams, e->name, conn, o, &s))
+	if (core_stream_open(c->streams, e->name, d, o, &s))
 		return;
 	es = (struct engine_stream){.id = s->id,
 				    .client = s->client,

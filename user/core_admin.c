@@ -55,6 +55,20 @@ static json_t *core_links(const struct core *c)
 	return list;
 }
 
+static json_t *core_link_counts(const struct core *c)
+{
+	const struct link_stats *l = link_core_stats(c->link);
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dials",
+			 (json_int_t)l->dials, "dial_errors", (json_int_t)l->dial_errors,
+			 "bad_frames", (json_int_t)l->bad_frames, "silent", (json_int_t)l->silent,
+			 "data_lost", (json_int_t)l->data_lost, "opens", (json_int_t)l->opens,
+			 "recycled", (json_int_t)l->recycled, "trimmed", (json_int_t)l->trimmed,
+			 "ends_closed", (json_int_t)l->ends_closed, "ends_late",
+			 (json_int_t)l->ends_late, "ends_bad", (json_int_t)l->ends_bad,
+			 "ends_unknown", (json_int_t)l->ends_unknown);
+}
+
 static json_t *core_counts(const struct core *c)
 {
 	const struct engine_stats *s = engine_stats(c->engine);
@@ -83,12 +97,12 @@ static json_t *core_cmd_status(void *arg, const json_t *req)
 	struct core *c = arg;
 
 	(void)req;
-	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o}", "role", "core",
+	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "role", "core",
 			 "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid", (int)getpid(),
 			 "uptime_s", (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000),
 			 "srtp", srtp_backend_text(), "counters", core_counts(c), "media",
-			 media_core_counters(c->media), "links", core_links(c), "call_servers",
-			 inside_show(c->inside));
+			 media_core_counters(c->media), "links", core_links(c), "link",
+			 core_link_counts(c), "call_servers", inside_show(c->inside));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)

@@ -37,7 +37,7 @@ struct core_stream *core_stream_find(struct core_streams *t, uint64_t id)
 	return *core_stream_slot(t, id);
 }
 
-/* Off the table, told once, freed. The connection is closed in order or aborted. */
+/* Off the table, told once, freed. Where the edge has not ended the stream, the connection is closed in order or aborted. */
 static void core_stream_end(struct core_stream *s, bool orderly, const char *reason)
 {
 	struct core_streams *t = s->table;
@@ -52,10 +52,7 @@ static void core_stream_end(struct core_stream *s, bool orderly, const char *rea
 	log_event(LOG_L_INFO, "stream-closed", "stream=%llx edge=%s client=%s reason=\"%s\"",
 		  (unsigned long long)s->id, s->edge, addr_text(&s->client, peer), reason);
 	t->ops->closed(t->arg, s);
-	if (orderly)
-		conn_close(s->conn);
-	else
-		conn_abort(s->conn);
+	link_core_end(s->data, orderly);
 	free(s->buf);
 	free(s);
 }
@@ -168,7 +165,7 @@ static void core_stream_readable(void *arg)
 			core_stream_end(s, false, "out of memory");
 			return;
 		}
-		n = conn_read(s->conn, s->buf + s->n, s->table->message_max - s->n);
+		n = link_data_read(s->data, s->buf + s->n, s->table->message_max - s->n);
 
 		if (n == -EAGAIN && !s->n) {
 			free(s->buf);
@@ -178,7 +175,8 @@ static void core_stream_readable(void *arg)
 			return;
 		if (n <= 0) {
 			core_stream_end(s, n == 0,
-					n == 0 ? "closed by the client" : strerror((int)-n));
+					n == 0 ? "closed by the client"
+					       : link_data_why(s->data, (int)n));
 			return;
 		}
 		s->bytes_in += (uint64_t)n;
@@ -209,7 +207,7 @@ static const struct conn_ops core_stream_conn_ops = {
 	.down = core_stream_down,
 };
 
-int core_stream_open(struct core_streams *t, const char *edge, struct conn *c,
+int core_stream_open(struct core_streams *t, const char *edge, struct link_data *d,
 		     const Sallyport__Open *o, struct core_stream **out)
 {
 	struct core_stream *s = NULL, **at;
@@ -225,7 +223,8 @@ int core_stream_open(struct core_streams *t, const char *edge, struct conn *c,
 	if (!s)
 		goto refuse;
 	s->table = t;
-	s->conn = c;
+	s->data = d;
+	s->conn = link_data_conn(d);
 	s->id = ++t->next_id;
 	s->edge_stream = o->stream;
 	memcpy(s->client.ip, o->client_ip.data, 16);
@@ -244,13 +243,13 @@ int core_stream_open(struct core_streams *t, const char *edge, struct conn *c,
 refuse:
 	log_event(LOG_L_WARN, "stream-refused", "edge=%s reason=\"%s\"", edge, strerror(-err));
 	free(s);
-	conn_abort(c);
+	link_core_end(d, false);
 	return err;
 }
 
 void core_stream_start(struct core_stream *s)
 {
-	conn_set_ops(s->conn, &core_stream_conn_ops, s);
+	link_data_set_ops(s->data, &core_stream_conn_ops, s);
 }
 
 unsigned core_streams_count(const struct core_streams *t, unsigned *admitted)

@@ -2,7 +2,7 @@
  *
  * In: the data connection that an edge's Open turned into a stream. Out: ops.message() for each message, pongs and STUN answers
  * to keepalives (which never reach the call server), ops.closed() once. Same parser and limits as the edge's gate.
- * Owner rules: the table owns streams; a stream owns its connection and one message's buffer. Ids are unique for this process. */
+ * Owner rules: the table owns streams; a stream borrows its connection from the link and owns one message's buffer. Ids are unique for this process. */
 #ifndef SALLYPORT_CORE_STREAM_H
 #define SALLYPORT_CORE_STREAM_H
 
@@ -22,7 +22,8 @@ struct core_stream_ops {
 
 struct core_stream {
 	struct core_streams *table;
-	struct conn *conn;
+	struct link_data *data;
+	struct conn *conn;	  /* of data; it is ended, never the connection itself */
 	uint64_t id, edge_stream; /* ours; the edge's */
 	char edge[128];
 	struct addr client;
@@ -38,8 +39,8 @@ struct core_stream {
 int core_streams_new(struct loop *l, uint32_t message_max, unsigned max,
 		     const struct core_stream_ops *ops, void *arg, struct core_streams **out);
 void core_streams_free(struct core_streams *t);
-/* Take over @c. On error (full table, memory, bad Open) @c is aborted. */
-int core_stream_open(struct core_streams *t, const char *edge, struct conn *c,
+/* Take over @d. On error (full table, memory, bad Open) it is aborted. */
+int core_stream_open(struct core_streams *t, const char *edge, struct link_data *d,
 		     const Sallyport__Open *o, struct core_stream **out);
 /* Have the stream read what is there; called once its owner knows about it. */
 void core_stream_start(struct core_stream *s);

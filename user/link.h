@@ -1,19 +1,24 @@
 /* user/link.h -- both ends of the link: control connections, the pool of warm data connections, framing.
  *
  * Data flow: core dials -> mutual TLS 1.3 -> Hello -> (control) HelloAck, then messages both ways; (data) idle until Open.
- * To open a stream the edge takes an idle data connection and writes Open: no round trip; the connection then belongs to the stream.
+ * To open a stream the edge takes an idle data connection and writes Open: no round trip; the connection then carries that stream. When
+ * the stream has ended, both sides agree over the control connection on how many bytes it had each way, and the connection is idle
+ * again (link.proto tells the rules). It is closed instead where anything about it is not in order, and then as the stream ended: in
+ * order or by a reset. A pool grows by what comes back; of those that nobody needed for 30 s, the edge closes what is above the core's pool.
  *
- * Owner rules: a link_edge or link_core owns its control connections and idle data connections. link_edge_open() and
- * ops.open() give a data connection away for good: the stream owns it from then on. Messages passed to ops live until the
- * op returns. A peer that came back is a new struct link_peer; ops.down() is called once for each ops.up().
+ * Owner rules: a link_edge or link_core owns its control connections and the records of its data connections. Who opened a stream, by
+ * link_edge_open() or ops.open(), reads and writes its connection until it gives it back by link_edge_end() or link_core_end(), which
+ * must be the last thing it does with it, after ops.down() of the connection as well; it never closes the connection itself. Streams outlive
+ * the control connection, and link_core_free(). Messages passed to ops live until the op returns. A peer that came back is a
+ * new struct link_peer; ops.down() is called once for each ops.up().
  *
  * Limits: frame 64 KiB; 64 domains, 200,000 live flows a Hello (5,000 a frame; where there are more, Hello.more says that another
  * Hello of the same session follows, and ops.up() gets them merged into one); control queue 4 MiB (then the connection is
- * dropped: a peer that does not read is dead); pool at most 1,024 a core; 64 connections without a valid Hello, each at most 5 s;
- * one more takes the place of the oldest that has shown no core's certificate.
+ * dropped: a peer that does not read is dead); pool at most 1,024 a core, with those whose stream is just ending; 10,000 streams
+ * one after the other on a data connection; 10 s for the two sides to agree on an end; 256 StreamEnds that overtook their Open; 64 connections
+ * without a valid Hello, each at most 5 s; one more takes the place of the oldest that has shown no core's certificate.
  *
- * link_edge_free() and link_core_free() call no op, and must not be called from within one. ops.open() and link_edge_open() hand
- * over a connection whose ops are set by conn_set_ops() (link_edge_open() does that itself). */
+ * link_edge_free() and link_core_free() call no op, and must not be called from within one. */
 #ifndef SALLYPORT_LINK_H
 #define SALLYPORT_LINK_H
 
@@ -26,7 +31,7 @@
 #include "user/span.h"
 #include "user/tls.h"
 
-#define LINK_VERSION   1u
+#define LINK_VERSION   2u
 #define LINK_FRAME_MAX 65536u
 
 /* Pack @m behind its length into @buf. Returns bytes or -EMSGSIZE. */
@@ -43,6 +48,12 @@ struct link_stats {
 	uint64_t bad_frames, silent, replaced; /* control connections that ended so */
 	uint64_t data_lost, pool_empty;	    /* idle data connections lost; opens that found none */
 	uint64_t dials, dial_errors, opens; /* core: control and data */
+	/* Data connections after their stream: idle again; idle and closed since there were too many. */
+	uint64_t recycled, trimmed;
+	/* Closed instead: not fit for another stream, or the other side did it; the pool is full; 10,000 streams were enough. */
+	uint64_t ends_closed, ends_full, ends_worn;
+	/* Half agreed for too long; counts that cannot be; of no stream that we know. */
+	uint64_t ends_late, ends_bad, ends_unknown;
 };
 
 struct link_peer; /* the other machine, from hello to the end of its control connection */
@@ -54,13 +65,17 @@ uint64_t link_peer_up_ms(const struct link_peer *p); /* loop time of hello */
 /* 0, or -ENOBUFS/-EPIPE (the connection is then ended from the loop, ops.down() follows). */
 int link_send(struct link_peer *p, const Sallyport__Link *m);
 
+/* A data connection that carries a stream. */
+struct link_data;
+struct conn *link_data_conn(const struct link_data *d);
+
 struct link_ops {
 	/* Edge: the core's Hello, with domains and live flows. Core: the edge's HelloAck. */
 	void (*up)(void *arg, struct link_peer *p, const Sallyport__Link *hello);
 	void (*down)(void *arg, struct link_peer *p, const char *why);
 	void (*message)(void *arg, struct link_peer *p, const Sallyport__Link *m);
-	/* Core only: a data connection became stream o->stream of edge @p; @c is the callee's. */
-	void (*open)(void *arg, struct link_peer *p, struct conn *c, const Sallyport__Open *o);
+	/* Core only: a data connection became stream o->stream of edge @p; the callee says link_core_end() in the end. */
+	void (*open)(void *arg, struct link_peer *p, struct link_data *d, const Sallyport__Open *o);
 };
 
 /* ---- edge side ---- */
@@ -87,9 +102,11 @@ void link_edge_free(struct link_edge *l);
 int link_edge_listen(struct link_edge *l, int fd); /* a listening TCP socket, not ours to close */
 /* The core that serves @domain now (newest hello wins), or NULL. */
 struct link_peer *link_edge_route(struct link_edge *l, struct span domain);
-/* Take an idle data connection of @p, write Open and give it to the caller. -EAGAIN: the pool is empty. */
+/* Take an idle data connection of @p, write Open and lend it to the caller. -EAGAIN: the pool is empty. */
 int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct conn_ops *ops,
-		   void *arg, struct conn **out);
+		   void *arg, struct link_data **out);
+/* The stream is over: @abort NULL: cleanly, what was written to it still arrives; else cut off by that. NULL as @d is fine. */
+void link_edge_end(struct link_data *d, const char *abort);
 
 /* ---- core side ---- */
 struct link_core_edge {
@@ -114,6 +131,14 @@ struct link_core;
 int link_core_new(const struct link_core_params *p,
 		  struct link_core **out); /* starts dialling; retries 0.2 s doubling to 5 s */
 void link_core_free(struct link_core *l);
+/* For the callee of ops.open(): have the stream's bytes told to @ops (up() is never called), read them: as conn_read(), with an end where the
+ * edge says that the stream ended; -ECONNABORTED and -EPIPE: it was cut off. Writing is by conn_write(). */
+void link_data_set_ops(struct link_data *d, const struct conn_ops *ops, void *arg);
+ssize_t link_data_read(struct link_data *d, void *buf, size_t n);
+const char *link_data_why(const struct link_data *d, int err); /* what cut it off, after an error */
+/* Our half is over as well; bytes that were written still go out. Without the edge's word for the end, the connection is closed,
+ * in order or by a reset. */
+void link_core_end(struct link_data *d, bool orderly);
 
 const struct link_stats *link_edge_stats(const struct link_edge *l);
 const struct link_stats *link_core_stats(const struct link_core *l);

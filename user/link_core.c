@@ -91,9 +91,8 @@ static void peer_lost(struct link_peer *p, const char *why)
 	/* Another process has our name: taking the link back at once would be a fight for it. */
 	if (strstr(why, "replaced by"))
 		e->retry_ms = l->times.retry_max;
-	e->peer = NULL;
-	p->n_idle = 0;
 	link_core_data_close(e);
+	e->peer = NULL;
 	p->ops->down(p->arg, p, why);
 	link_refuse(c, why);
 	link_peer_free(p);
@@ -120,7 +119,8 @@ static void peer_up(struct core_edge *e, const Sallyport__Link *m)
 	p->owner = e;
 	p->lost = peer_lost;
 	p->accepts = LINK_BIT(CLOSE_STREAM) | LINK_BIT(ALLOCATED) | LINK_BIT(PUNCHED) |
-		     LINK_BIT(FLOW_REPORT) | LINK_BIT(DRAIN);
+		     LINK_BIT(FLOW_REPORT) | LINK_BIT(DRAIN) | LINK_BIT(STREAM_END);
+	p->end = link_core_data_end;
 	e->data_retry_ms = 0;
 	e->data_wait_ms = 0;
 	e->tokens = LINK_DIALS_BURST;

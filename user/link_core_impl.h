@@ -19,6 +19,9 @@ struct core_edge {
 	uint64_t session;
 	unsigned retry_ms;
 
+	struct link_early *early, **early_end; /* StreamEnd that overtook its Open, oldest first */
+	unsigned n_early;
+
 	struct link_data *data; /* dialling and idle */
 	unsigned n_data, n_dialing;
 	unsigned data_retry_ms; /* 0: the last one went well */
@@ -41,7 +44,8 @@ void link_core_conn_params(const struct core_edge *e, const struct conn_ops *ops
 /* Dial until the pool is full, as fast as the limits let. */
 void link_core_fill(struct core_edge *e);
 void link_core_fill_late(void *arg); /* the fill timer */
-/* Close what is dialling or idle. */
+/* Close what is dialling or idle; streams go on alone. */
 void link_core_data_close(struct core_edge *e);
+void link_core_data_end(struct link_peer *p, const Sallyport__Link *m); /* StreamEnd */
 
 #endif

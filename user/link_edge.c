@@ -1,8 +1,7 @@
-/* user/link_edge.c -- the edge's end of the link: the cores that are connected and their warm data connections.
+/* user/link_edge.c -- the edge's end of the link: the cores that are connected.
  *
- * In: connections that said a valid Hello; calls of the stream and media modules. Out: peers that are up, streams' connections.
- * Owner: the link owns peers and idle data connections, until link_edge_open() gives one away. What happens before a valid
- * Hello is in user/link_accept.c. */
+ * In: connections that said a valid Hello; calls of the stream and media modules. Out: peers that are up. What happens before a valid
+ * Hello is in user/link_accept.c, data connections are in user/link_edge_data.c. Owner: the link owns peers. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,104 +9,6 @@
 
 #include "user/link_impl.h"
 #include "user/log.h"
-
-/* ---- idle data connections ---- */
-
-static void data_drop(struct link_data *d)
-{
-	struct link_peer *p = d->owner;
-
-	if (d->prev)
-		d->prev->next = d->next;
-	else
-		p->data = d->next;
-	if (d->next)
-		d->next->prev = d->prev;
-	p->n_idle--;
-	free(d);
-}
-
-static void data_readable(void *arg)
-{
-	struct link_data *d = arg;
-	struct link_peer *p = d->owner;
-	struct conn *c = d->conn;
-	uint8_t b;
-	ssize_t n = conn_read(c, &b, 1);
-
-	if (n == -EAGAIN)
-		return;
-	/* Nothing may come before Open: whoever speaks now would put bytes in front of a client's stream. */
-	if (n > 0)
-		p->stats->early_bytes++;
-	p->stats->data_lost++;
-	data_drop(d);
-	if (n == 0)
-		conn_close(c);
-	else
-		conn_abort(c);
-}
-
-static void data_down(void *arg, int err, const char *why)
-{
-	struct link_data *d = arg;
-	struct conn *c = d->conn;
-
-	(void)err, (void)why;
-	((struct link_peer *)d->owner)->stats->data_lost++;
-	data_drop(d);
-	conn_abort(c);
-}
-
-int link_edge_data_add(struct link_peer *p, struct conn *c)
-{
-	static const struct conn_ops ops = {.readable = data_readable, .down = data_down};
-	struct link_data *d = calloc(1, sizeof(*d));
-
-	if (!d)
-		return -ENOMEM;
-	d->conn = c;
-	d->owner = p;
-	d->next = p->data;
-	if (p->data)
-		p->data->prev = d;
-	p->data = d;
-	p->n_idle++;
-	conn_set_queue_max(c, LINK_DATA_QUEUE);
-	conn_set_ops(c, &ops, d);
-	return 0;
-}
-
-int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct conn_ops *ops,
-		   void *arg, struct conn **out)
-{
-	Sallyport__Link m = SALLYPORT__LINK__INIT;
-	struct conn *c;
-	uint8_t b;
-	int ret;
-
-	m.m_case = SALLYPORT__LINK__M_OPEN;
-	m.open = (Sallyport__Open *)o;
-	/* The newest first: it is the one that a firewall on the way least likely forgot. */
-	while (p->data) {
-		c = p->data->conn;
-		data_drop(p->data);
-		/* Where its end has come already, and only its event has not, the next one is taken. */
-		ret = conn_read(c, &b, 1) == -EAGAIN ? link_write(c, &m) : -EPIPE;
-		if (ret == 0) {
-			conn_set_ops(c, ops, arg);
-			p->stats->opens++;
-			*out = c;
-			return 0;
-		}
-		conn_abort(c);
-		if (ret == -EMSGSIZE)
-			return ret;
-		p->stats->data_lost++;
-	}
-	p->stats->pool_empty++;
-	return -EAGAIN;
-}
 
 /* ---- peers ---- */
 
@@ -122,18 +23,7 @@ static void peer_unlink(struct link_edge *l, struct link_peer *p)
 	p->prev = p->next = NULL;
 }
 
-static void peer_data_close(struct link_peer *p)
-{
-	struct conn *c;
-
-	while (p->data) {
-		c = p->data->conn;
-		data_drop(p->data);
-		conn_close(c);
-	}
-}
-
-/* The control connection is over. Streams that were opened live on: their connections are not ours any more. */
+/* The control connection is over. Streams that were opened live on, and end by closing. */
 static void peer_lost(struct link_peer *p, const char *why)
 {
 	struct conn *c = p->control;
@@ -142,7 +32,7 @@ static void peer_lost(struct link_peer *p, const char *why)
 	log_event(LOG_L_WARN, "link-down", "core=%s peer=%s reason=%s", p->name,
 		  addr_text(&p->addr, a), log_esc(span_str(why), e, sizeof(e)));
 	peer_unlink(p->owner, p);
-	peer_data_close(p);
+	link_edge_data_close(p);
 	p->ops->down(p->arg, p, why);
 	link_peer_free(p);
 	link_refuse(c, why);
@@ -218,7 +108,10 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 		peer_lost(old, "replaced by a newer connection");
 	}
 	p = link_peer_new(l->p.loop, c, cfg->name, hello->hello->session);
-	if (!p || peer_domains(p, cfg, hello->hello)) {
+	if (p)
+		p->trim = (struct loop_timer){.fn = link_edge_data_trim, .arg = p};
+	if (!p || peer_domains(p, cfg, hello->hello) ||
+	    loop_timer_set(p->loop, &p->trim, l->times.trim)) {
 		link_peer_free(p);
 		return -ENOMEM;
 	}
@@ -228,9 +121,12 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 	p->arg = l->p.arg;
 	p->owner = l;
 	p->lost = peer_lost;
+	p->end = link_edge_data_idle;
+	p->pool = hello->hello->pool;
 	p->seq = ++l->seq;
 	p->accepts = LINK_BIT(ADMIT) | LINK_BIT(REVOKE) | LINK_BIT(CLOSE_STREAM) |
-		     LINK_BIT(ALLOCATE) | LINK_BIT(FREE) | LINK_BIT(BAN) | LINK_BIT(DRAIN);
+		     LINK_BIT(ALLOCATE) | LINK_BIT(FREE) | LINK_BIT(BAN) | LINK_BIT(DRAIN) |
+		     LINK_BIT(STREAM_IDLE);
 	p->next = l->peers;
 	if (l->peers)
 		l->peers->prev = p;
@@ -306,7 +202,7 @@ void link_edge_free(struct link_edge *l)
 	link_pending_free_all(l);
 	while ((p = l->peers) != NULL) {
 		peer_unlink(l, p);
-		peer_data_close(p);
+		link_edge_data_close(p);
 		link_refuse(p->control, "going down");
 		link_peer_free(p);
 	}

@@ -82,6 +82,10 @@ static bool message_ok(const Sallyport__Link *m)
 		       port_ok(m->flow_report->latched_port);
 	case SALLYPORT__LINK__M_BAN:
 		return ip_ok(&m->ban->prefix_ip) && m->ban->prefix_len <= 128;
+	case SALLYPORT__LINK__M_STREAM_END:
+		return m->stream_end->bytes_sent <= LINK_BYTES_MAX;
+	case SALLYPORT__LINK__M_STREAM_IDLE:
+		return m->stream_idle->bytes_sent <= LINK_BYTES_MAX;
 	case SALLYPORT__LINK__M__NOT_SET:
 		return false;
 	default:

@@ -7,22 +7,26 @@
 
 #include "user/link.h"
 
-#define LINK_HEAD	   4
-#define LINK_DOMAINS_MAX   64
-#define LINK_DOMAIN_LEN	   253
-#define LINK_FLOWS_MAX	   200000
-#define LINK_FLOWS_A_HELLO 5000
-#define LINK_POOL_MAX	   1024
-#define LINK_PENDING_MAX   64
-#define LINK_LISTENERS_MAX 8
-#define LINK_CONTROL_QUEUE (4u << 20)
-#define LINK_DATA_QUEUE	   (256u << 10)
-#define LINK_NAMES_TEXT	   512 /* escaped names in a log line */
-#define LINK_REASON_MAX	   256
+#define LINK_HEAD	    4
+#define LINK_DOMAINS_MAX    64
+#define LINK_DOMAIN_LEN	    253
+#define LINK_FLOWS_MAX	    200000
+#define LINK_FLOWS_A_HELLO  5000
+#define LINK_POOL_MAX	    1024
+#define LINK_PENDING_MAX    64
+#define LINK_LISTENERS_MAX  8
+#define LINK_CONTROL_QUEUE  (4u << 20)
+#define LINK_DATA_QUEUE	    (256u << 10)
+#define LINK_NAMES_TEXT	    512 /* escaped names in a log line */
+#define LINK_REASON_MAX	    256
+#define LINK_ABORT_MAX	    64
+#define LINK_BYTES_MAX	    (1ull << 62)
+#define LINK_STREAM_BUCKETS 2048 /* power of two */
+#define LINK_EARLY_MAX	    256
 
-/* Times in milliseconds; tests make them shorter. */
+/* Times in milliseconds, and how many streams a data connection may carry; tests make them smaller. */
 struct link_times {
-	unsigned hello, health, silence, retry_min, retry_max, steady;
+	unsigned hello, health, silence, retry_min, retry_max, steady, end, trim, uses;
 };
 extern const struct link_times link_times_default;
 
@@ -45,15 +49,38 @@ void link_log_refused(const char *event, const struct addr *peer, const char *re
 		      const char *wanted, const char *names);
 const char *link_conn_why(struct conn *c, int err);
 
-/* An idle (or, on the core, dialling) data connection. */
+/* ENDING is the edge's only: StreamEnd is told, StreamIdle or some of the core's bytes are not here yet. */
+enum link_data_state { LINK_DIALING, LINK_IDLE, LINK_USED, LINK_ENDING };
+
+/* A data connection, all its life: dialling and idle in its owner's pool, then under its stream's id in the peer's table. */
 struct link_data {
-	struct link_data *prev, *next;
+	struct link_data *prev, *next; /* in the pool, or in its chain of the table */
 	struct conn *conn;
-	void *owner; /* edge: link_peer; core: core_edge */
+	struct loop *loop;
+	void *owner;		/* of the pool; edge: link_peer; core: core_edge */
+	struct link_peer *peer; /* of the stream; NULL: its control connection is over */
 	struct link_rx rx;
-	bool idle;
+	enum link_data_state state;
+	unsigned uses;
 	uint64_t idle_ms; /* since when */
+	/* the stream */
+	uint64_t stream, in_0, out_0; /* conn_received() and conn_sent() behind its Open */
+	uint64_t end;		      /* what the other side has written in all, once it said so */
+	bool end_known;
+	char abort[LINK_ABORT_MAX]; /* "": a clean end */
+	const struct conn_ops *ops; /* core: the stream's */
+	void *arg;
+	struct loop_timer timer; /* the end is half agreed on */
 };
+/* user/link_data.c: out of a pool and into @p's table as the connection of @stream, counts from here; and out of it again. */
+void link_data_use(struct link_data *d, struct link_peer *p, uint64_t stream);
+void link_data_unuse(struct link_data *d);
+struct link_data *link_data_find(struct link_peer *p, uint64_t stream);
+/* @p ends: its streams go on alone, and will end by closing. Those whose end is under way are given to @ending instead. */
+void link_data_orphan(struct link_peer *p, void (*ending)(struct link_data *d));
+/* Bytes of the stream so far. */
+uint64_t link_data_in(const struct link_data *d);
+uint64_t link_data_out(const struct link_data *d);
 
 struct link_peer {
 	struct link_peer *prev, *next;
@@ -68,14 +95,20 @@ struct link_peer {
 	struct link_stats *stats;
 	uint64_t accepts;	/* bit a message case that this side takes */
 	int send_err;		/* a send failed: ended from the timer */
-	struct link_data *data; /* edge: the pool */
-	unsigned n_idle;
-	char **domains; /* edge: announced and accepted */
+	struct link_data *data; /* edge: the pool, newest first */
+	unsigned n_idle, n_ending;
+	unsigned pool,
+		idle_low; /* edge: what the core wants idle; the fewest since the last trim */
+	struct loop_timer trim;
+	struct link_data *streams[LINK_STREAM_BUCKETS]; /* used and ending */
+	char **domains;					/* edge: announced and accepted */
 	unsigned n_domains;
 	const struct link_ops *ops;
 	void *arg;
 	/* The control connection is over (still there, to be closed by this). Frees the peer. */
 	void (*lost)(struct link_peer *p, const char *why);
+	/* StreamEnd or StreamIdle; these are the link's own. */
+	void (*end)(struct link_peer *p, const Sallyport__Link *m);
 	void *owner; /* edge: link_edge; core: core_edge */
 };
 
@@ -103,6 +136,9 @@ struct link_peer *link_edge_peer(struct link_edge *l, const char *name);
 int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edge_core *cfg,
 		      const Sallyport__Link *hello);
 int link_edge_data_add(struct link_peer *p, struct conn *c);
+void link_edge_data_close(struct link_peer *p); /* idle and ending ones; streams go on alone */
+void link_edge_data_trim(void *arg);		/* the peer's timer */
+void link_edge_data_idle(struct link_peer *p, const Sallyport__Link *m); /* StreamIdle */
 
 void link_edge_set_times(struct link_edge *l, const struct link_times *t);
 void link_core_set_times(struct link_core *l, const struct link_times *t);

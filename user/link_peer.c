@@ -15,7 +15,10 @@ const struct link_times link_times_default = {.hello = 5000,
 					      .silence = 20000,
 					      .retry_min = 200,
 					      .retry_max = 5000,
-					      .steady = 10000};
+					      .steady = 10000,
+					      .end = 10000,
+					      .trim = 30000,
+					      .uses = 10000};
 
 const char *link_peer_name(const struct link_peer *p)
 {
@@ -154,7 +157,11 @@ static bool peer_take(struct link_peer *p, const Sallyport__Link *m)
 		p->lost(p, "a message that this side does not take");
 		return false;
 	}
-	p->ops->message(p->arg, p, m);
+	if (m->m_case == SALLYPORT__LINK__M_STREAM_END ||
+	    m->m_case == SALLYPORT__LINK__M_STREAM_IDLE)
+		p->end(p, m);
+	else
+		p->ops->message(p->arg, p, m);
 	return true;
 }
 
@@ -215,6 +222,7 @@ void link_peer_free(struct link_peer *p)
 	if (!p)
 		return;
 	loop_timer_cancel(p->loop, &p->timer);
+	loop_timer_cancel(p->loop, &p->trim);
 	link_rx_fini(&p->rx);
 	for (i = 0; i < p->n_domains; i++)
 		free(p->domains[i]);

@@ -71,26 +71,6 @@ void stream_refused(struct stream *s, enum gate_reason reason, enum sip_why why)
 
 /* ---- end ---- */
 
-struct close_order {
-	const struct stream *s;
-	const char *reason;
-};
-
-static void close_tell(void *arg, struct link_peer *p)
-{
-	Sallyport__Link m = SALLYPORT__LINK__INIT;
-	Sallyport__CloseStream c = SALLYPORT__CLOSE_STREAM__INIT;
-	const struct close_order *o = arg;
-
-	if (stream_core_index(o->s->all, link_peer_name(p)) != o->s->core_index)
-		return;
-	c.stream = o->s->id;
-	c.reason = (char *)o->reason;
-	m.m_case = SALLYPORT__LINK__M_CLOSE_STREAM;
-	m.close_stream = &c;
-	link_send(p, &m);
-}
-
 void stream_end(struct stream *s, bool clean, const char *reason)
 {
 	struct streams *t = s->all;
@@ -105,15 +85,13 @@ void stream_end(struct stream *s, bool clean, const char *reason)
 		  clean, (unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out,
 		  (unsigned long long)(loop_now_ms(t->p.loop) - s->since_ms) / 1000,
 		  log_esc(span_str(reason), quoted, sizeof(quoted)));
-	/* Only of an abort: on the control connection it would overtake the last bytes of a clean end. */
-	if (!clean && s->core)
-		link_edge_each(t->p.link, close_tell, &(struct close_order){s, reason});
 	stream_uncount(s);
 	loop_timer_cancel(t->p.loop, &s->deadline);
 	loop_timer_cancel(t->p.loop, &s->step);
 	(clean ? conn_close : conn_abort)(s->client);
-	(clean ? conn_close : conn_abort)(s->core);
+	link_edge_end(s->data, clean ? NULL : reason);
 	s->client = s->core = NULL;
+	s->data = NULL;
 	s->state = STREAM_ENDED;
 	*at = s->hash_next;
 	s->hash_next = t->ended;

@@ -2,7 +2,7 @@
  *
  * Data flow: listener -> TLS -> gate.c until the core admits -> a data connection of the link -> the core. From Admit on the edge moves bytes and
  * looks at none. What the core writes goes back untouched at all times.
- * Owner rules: struct streams owns every stream; a stream owns its client connection and, once opened, its data connection. Ended
+ * Owner rules: struct streams owns every stream; a stream owns its client connection and, once opened, borrows a data connection. Ended
  * streams are freed at the end of the loop's round, so that no connection's op outlives its stream.
  * Limits: streams that are not admitted in total and a source prefix (/24, /56), their bytes and seconds (configuration);
  * STREAM_MAX streams; 64 KiB queued each way, then the reader is paused. */

@@ -91,9 +91,10 @@ static int core_open(struct stream *s, struct span domain)
 	o.alpn = (char *)tls_alpn(conn_tls(s->client));
 	o.tls_version = s->tls_version;
 	o.tls_cipher = s->tls_cipher;
-	ret = link_edge_open(p, &o, &stream_core_ops, s, &s->core);
+	ret = link_edge_open(p, &o, &stream_core_ops, s, &s->data);
 	if (ret)
 		return ret;
+	s->core = link_data_conn(s->data);
 	s->core_index = stream_core_index(t, link_peer_name(p));
 	log_event(LOG_L_INFO, "stream-open", "stream=%llx peer=%s core=%s tls=%s cipher=%s",
 		  (unsigned long long)s->id, addr_text(&s->peer, text), link_peer_name(p),

@@ -33,6 +33,7 @@ struct stream {
 	uint64_t id;
 	enum stream_state state;
 	struct conn *client, *core;	 /* core: NULL until opened */
+	struct link_data *data;		 /* of core; it is ended, never the connection itself */
 	bool client_paused, core_paused; /* their reader waits for the other side's queue */
 	bool counted;			 /* as not admitted */
 	bool registered;		 /* a REGISTER went to the core: an Admit may follow */

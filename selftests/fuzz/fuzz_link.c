@@ -56,6 +56,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (m->m_case == SALLYPORT__LINK__M_HELLO)
 			require(m->hello->n_domain <= LINK_DOMAINS_MAX &&
 				m->hello->pool <= LINK_POOL_MAX);
+		if (m->m_case == SALLYPORT__LINK__M_STREAM_END)
+			require(m->stream_end->bytes_sent <= LINK_BYTES_MAX);
+		if (m->m_case == SALLYPORT__LINK__M_STREAM_IDLE)
+			require(m->stream_idle->bytes_sent <= LINK_BYTES_MAX);
 		sallyport__link__free_unpacked(m, NULL);
 		in = span_cut(in, (size_t)n, in.n);
 	}

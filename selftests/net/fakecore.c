@@ -19,7 +19,7 @@
 
 struct stream {
 	uint64_t id;
-	struct conn *conn;
+	struct link_data *data;
 };
 
 struct flow {
@@ -75,7 +75,7 @@ static struct stream *stream_of(uint64_t id)
 	unsigned i;
 
 	for (i = 0; i < STREAMS; i++)
-		if (streams[i].conn && streams[i].id == id)
+		if (streams[i].data && streams[i].id == id)
 			return &streams[i];
 	return NULL;
 }
@@ -86,28 +86,32 @@ static void data_readable(void *arg)
 	struct stream *s = arg;
 	ssize_t n;
 
-	while ((n = conn_read(s->conn, buf, sizeof(buf))) > 0)
+	while ((n = link_data_read(s->data, buf, sizeof(buf))) > 0)
 		show("data", s->id, buf, (size_t)n);
 	if (n == -EAGAIN)
 		return;
-	printf("%s %llx\n", n == 0 ? "end" : "reset", (unsigned long long)s->id);
-	(n == 0 ? conn_close : conn_abort)(s->conn);
-	s->conn = NULL;
+	if (n == 0)
+		printf("end %llx\n", (unsigned long long)s->id);
+	else
+		printf("reset %llx %s\n", (unsigned long long)s->id,
+		       link_data_why(s->data, (int)n));
+	link_core_end(s->data, n == 0);
+	s->data = NULL;
 }
 
 static void data_down(void *arg, int err, const char *why)
 {
 	struct stream *s = arg;
 
-	(void)err, (void)why;
-	printf("reset %llx\n", (unsigned long long)s->id);
-	conn_abort(s->conn);
-	s->conn = NULL;
+	(void)err;
+	printf("reset %llx %s\n", (unsigned long long)s->id, why);
+	link_core_end(s->data, false);
+	s->data = NULL;
 }
 
 static const struct conn_ops data_ops = {.readable = data_readable, .down = data_down};
 
-static void on_open(void *arg, struct link_peer *p, struct conn *c, const Sallyport__Open *o)
+static void on_open(void *arg, struct link_peer *p, struct link_data *d, const Sallyport__Open *o)
 {
 	struct addr client = {.port = (uint16_t)o->client_port},
 		    local = {.port = (uint16_t)o->local_port};
@@ -117,17 +121,17 @@ static void on_open(void *arg, struct link_peer *p, struct conn *c, const Sallyp
 	(void)arg, (void)p;
 	memcpy(client.ip, o->client_ip.data, 16);
 	memcpy(local.ip, o->local_ip.data, 16);
-	for (i = 0; i < STREAMS && streams[i].conn; i++)
+	for (i = 0; i < STREAMS && streams[i].data; i++)
 		;
 	if (i == STREAMS) {
-		conn_abort(c);
+		link_core_end(d, false);
 		return;
 	}
-	streams[i] = (struct stream){o->stream, c};
+	streams[i] = (struct stream){o->stream, d};
 	printf("open %llx client=%s local=%s service=%s sni=%s tls=%s cipher=%s\n",
 	       (unsigned long long)o->stream, addr_text(&client, a), addr_text(&local, b),
 	       o->service, o->sni, o->tls_version, o->tls_cipher);
-	conn_set_ops(c, &data_ops, &streams[i]);
+	link_data_set_ops(d, &data_ops, &streams[i]);
 }
 
 /* ---- flows ---- */
@@ -337,7 +341,7 @@ static void text_send(uint64_t id, const char *text)
 		else
 			buf[n++] = (uint8_t)*text;
 	}
-	if (!s || conn_write(s->conn, span_of(buf, n)))
+	if (!s || conn_write(link_data_conn(s->data), span_of(buf, n)))
 		printf("send-error %llx\n", (unsigned long long)id);
 }
 
@@ -362,8 +366,8 @@ static void command(char *s)
 	} else if (strcmp(verb, "end") == 0) {
 		sscanf(s + at, "%llx", &id);
 		if (stream_of(id)) {
-			conn_close(stream_of(id)->conn);
-			stream_of(id)->conn = NULL;
+			link_core_end(stream_of(id)->data, true);
+			stream_of(id)->data = NULL;
 		}
 	} else if (strcmp(verb, "alloc") == 0 || strcmp(verb, "reopen") == 0 ||
 		   strcmp(verb, "free") == 0) {

@@ -250,8 +250,7 @@ try:
 except TimeoutError:
     pass
 os.close(c.t.detach())
-event(r"^close %s client: truncated" % sid)
-event(r"^reset %s" % sid)
+event(r"^reset %s client: truncated" % sid)
 check(admin("status")["streams"]["truncated"] == cut + 1, "counted")
 
 print("== refused: domain, garbage, length, too long, caps")

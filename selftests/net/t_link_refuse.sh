@@ -94,8 +94,8 @@ try:
         got += d
 except OSError:
     pass
-check(b"version: wanted 1, got 99" in got, f"the Close names both versions: {got!r}")
-log_wait("edge", r"event=link-refused .*version: wanted 1, got 99")
+check(b"version: wanted 2, got 99" in got, f"the Close names both versions: {got!r}")
+log_wait("edge", r"event=link-refused .*version: wanted 2, got 99")
 s.close()
 
 step("an edge that speaks version 99")
@@ -109,7 +109,7 @@ s = context(True, "edge").wrap_socket(s, server_side=True)
 n = struct.unpack(">I", s.recv(4))[0]
 s.recv(n)
 s.sendall(message(2, b"\x08\x63" + text(2, f"edge.{DOMAIN}") + text(3, f"edge.{DOMAIN}") + b"\x20\xc5\x27"))
-log_wait("core", r"event=link-refused .*version: wanted 1, got 99")
+log_wait("core", r"event=link-refused .*version: wanted 2, got 99")
 check(admin("core", "status")["links"][0]["state"] == "down", "the link is not down")
 PY
 stop core

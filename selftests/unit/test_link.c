@@ -1,420 +1,10 @@
 /* selftests/unit/test_link.c -- both ends of the link in one loop, and a raw client that breaks the rules: who is let in, what
  * is logged on which side, the pool, limits, silence, replacement. */
-#include <errno.h>
 #include <net/if.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
-#include <cmocka.h>
 
-#include "selftests/unit/certs.h"
-#include "user/link_impl.h"
-#include "user/log.h"
-
-#define POOL 5
-
-static struct cert ca, other_ca, edge_cert, core_cert, stranger_cert, foreign_cert;
-
-/* ---- the log, caught ---- */
-
-static char logs[65536];
-
-void log_event(enum log_level level, const char *event, const char *fmt, ...)
-{
-	size_t n = strlen(logs);
-	va_list ap;
-
-	(void)level;
-	n += (size_t)snprintf(logs + n, sizeof(logs) - n, "\nevent=%s ", event);
-	va_start(ap, fmt);
-	if (n < sizeof(logs))
-		vsnprintf(logs + n, sizeof(logs) - n, fmt, ap);
-	va_end(ap);
-}
-
-const char *log_esc(struct span s, char *buf, size_t n)
-{
-	snprintf(buf, n, "\"%.*s\"", (int)s.n, (const char *)s.p);
-	return buf;
-}
-
-/* One line that holds all of these. */
-static bool logged(const char *event, const char *a, const char *b)
-{
-	char head[64], *line;
-
-	snprintf(head, sizeof(head), "\nevent=%s ", event);
-	for (line = strstr(logs, head); line; line = strstr(line + 1, head)) {
-		char *end = strchr(line + 1, '\n');
-		size_t n = end ? (size_t)(end - line) : strlen(line);
-
-		if (memmem(line, n, a, strlen(a)) && memmem(line, n, b, strlen(b)))
-			return true;
-	}
-	return false;
-}
-
-/* ---- the world ---- */
-
-struct side {
-	struct link_peer *peer;
-	unsigned ups, downs, messages, opens, last_case;
-	char down_why[256], text[64];
-	uint64_t n_flows, flow_sum;
-};
-
-struct raw {
-	struct conn *c;
-	struct link_rx rx;
-	bool up, ended, hold;
-	unsigned frames;
-	char close_reason[256];
-	int last_case, err;
-};
-
-struct world {
-	struct loop *l;
-	struct tls_ctx *edge_tls, *core_tls;
-	struct link_edge *edge;
-	struct link_core *core, *core2;
-	struct side e, c, c2;
-	struct raw raw;
-	struct conn *s_edge, *s_core; /* a stream's two ends */
-	char got_edge[256], got_core[256];
-	Sallyport__Open last_open;
-	struct addr addr;
-	int fd;
-	unsigned n_live;
-	const char *live_edge;
-	struct loop_timer limit, tick;
-	bool (*done)(struct world *w);
-	bool late;
-	struct link_times times;
-};
-
-static const char *const domains[] = {"example.org", "Other.Example"};
-static const struct link_edge_core cores[] = {{"core1.example", domains, 1},
-					      {"core3.example", domains, 2}};
-
-static void e_up(void *arg, struct link_peer *p, const Sallyport__Link *m)
-{
-	struct world *w = arg;
-	size_t i;
-
-	w->e.peer = p;
-	w->e.ups++;
-	w->e.n_flows = m->hello->n_live_flow;
-	w->e.flow_sum = 0;
-	for (i = 0; i < m->hello->n_live_flow; i++)
-		w->e.flow_sum += m->hello->live_flow[i];
-}
-
-static void side_down(struct side *s, struct link_peer *p, const char *why)
-{
-	s->downs++;
-	if (s->peer == p)
-		s->peer = NULL;
-	snprintf(s->down_why, sizeof(s->down_why), "%s", why);
-}
-
-static void e_down(void *arg, struct link_peer *p, const char *why)
-{
-	side_down(&((struct world *)arg)->e, p, why);
-}
-
-static void e_message(void *arg, struct link_peer *p, const Sallyport__Link *m)
-{
-	struct world *w = arg;
-	Sallyport__Link r = SALLYPORT__LINK__INIT;
-	Sallyport__Allocated a = SALLYPORT__ALLOCATED__INIT;
-
-	w->e.messages++;
-	w->e.last_case = m->m_case;
-	if (m->m_case != SALLYPORT__LINK__M_ALLOCATE)
-		return;
-	a.flow = m->allocate->flow;
-	a.error = (char *)"no-ports";
-	r.m_case = SALLYPORT__LINK__M_ALLOCATED;
-	r.allocated = &a;
-	assert_int_equal(link_send(p, &r), 0);
-}
-
-static void c_up(void *arg, struct link_peer *p, const Sallyport__Link *m)
-{
-	struct world *w = arg;
-
-	w->c.peer = p;
-	w->c.ups++;
-	snprintf(w->c.text, sizeof(w->c.text), "%s:%u", m->hello_ack->sip_host,
-		 m->hello_ack->sip_port);
-}
-
-static void c_down(void *arg, struct link_peer *p, const char *why)
-{
-	side_down(&((struct world *)arg)->c, p, why);
-}
-
-static void c2_up(void *arg, struct link_peer *p, const Sallyport__Link *m)
-{
-	struct world *w = arg;
-
-	(void)m;
-	w->c2.peer = p;
-	w->c2.ups++;
-}
-
-static void c2_down(void *arg, struct link_peer *p, const char *why)
-{
-	side_down(&((struct world *)arg)->c2, p, why);
-}
-
-static void c_message(void *arg, struct link_peer *p, const Sallyport__Link *m)
-{
-	struct world *w = arg;
-
-	(void)p;
-	w->c.messages++;
-	w->c.last_case = m->m_case;
-	if (m->m_case == SALLYPORT__LINK__M_ALLOCATED)
-		snprintf(w->c.text, sizeof(w->c.text), "%s", m->allocated->error);
-}
-
-static void s_read(struct conn **c, char *buf, size_t n)
-{
-	size_t len = strlen(buf);
-	ssize_t got;
-
-	while ((got = conn_read(*c, buf + len, n - len - 1)) > 0)
-		len += (size_t)got;
-	buf[len] = 0;
-	if (got != -EAGAIN) {
-		conn_abort(*c);
-		*c = NULL;
-	}
-}
-
-static void s_core_readable(void *arg)
-{
-	struct world *w = arg;
-
-	s_read(&w->s_core, w->got_core, sizeof(w->got_core));
-}
-
-static void s_edge_readable(void *arg)
-{
-	struct world *w = arg;
-
-	s_read(&w->s_edge, w->got_edge, sizeof(w->got_edge));
-}
-
-static void s_core_down(void *arg, int err, const char *why)
-{
-	struct world *w = arg;
-
-	(void)err, (void)why;
-	conn_abort(w->s_core);
-	w->s_core = NULL;
-}
-
-static void s_edge_down(void *arg, int err, const char *why)
-{
-	struct world *w = arg;
-
-	(void)err, (void)why;
-	conn_abort(w->s_edge);
-	w->s_edge = NULL;
-}
-
-static const struct conn_ops s_core_ops = {.readable = s_core_readable, .down = s_core_down};
-static const struct conn_ops s_edge_ops = {.readable = s_edge_readable, .down = s_edge_down};
-
-static void c_open(void *arg, struct link_peer *p, struct conn *c, const Sallyport__Open *o)
-{
-	struct world *w = arg;
-
-	assert_ptr_equal(p, w->c.peer);
-	w->c.opens++;
-	w->last_open = *o; /* numbers only */
-	snprintf(w->c.text, sizeof(w->c.text), "%s %s", o->service, o->sni);
-	if (w->s_core) {
-		conn_abort(c);
-		return;
-	}
-	w->s_core = c;
-	conn_set_ops(c, &s_core_ops, w);
-}
-
-static const struct link_ops e_ops = {.up = e_up, .down = e_down, .message = e_message};
-static const struct link_ops c_ops = {c_up, c_down, c_message, c_open};
-static const struct link_ops c2_ops = {c2_up, c2_down, c_message, c_open};
-
-static unsigned live_flows(void *arg, const char *edge, uint64_t *ids, unsigned max)
-{
-	struct world *w = arg;
-	unsigned i;
-
-	w->live_edge = edge;
-	for (i = 0; i < w->n_live && i < max; i++)
-		ids[i] = i + 1;
-	return i;
-}
-
-static struct tls_ctx *tls_make(bool server, const struct cert *leaf, const struct cert *trust)
-{
-	struct tls_params p = {.server = server,
-			       .tls13_only = true,
-			       .require_peer = server,
-			       .ca_pem = cert_pem(trust)};
-	char why[TLS_WHY_MAX];
-	struct tls_ctx *t;
-
-	if (leaf) {
-		p.cert_pem = cert_pem(leaf);
-		p.key_pem = cert_key(leaf);
-	}
-	assert_int_equal(tls_ctx_new(&p, &t, why), 0);
-	return t;
-}
-
-static void on_limit(void *arg)
-{
-	struct world *w = arg;
-
-	w->late = true;
-	loop_stop(w->l);
-}
-
-static void on_tick(void *arg)
-{
-	struct world *w = arg;
-
-	if (w->done && w->done(w))
-		loop_stop(w->l);
-	else
-		loop_timer_set(w->l, &w->tick, 1);
-}
-
-static bool run_until(struct world *w, bool (*done)(struct world *w), unsigned ms)
-{
-	w->done = done;
-	w->late = false;
-	loop_timer_set(w->l, &w->limit, ms);
-	loop_timer_set(w->l, &w->tick, 0);
-	assert_int_equal(loop_run(w->l), 0);
-	loop_timer_cancel(w->l, &w->limit);
-	loop_timer_cancel(w->l, &w->tick);
-	return !w->late;
-}
-
-static void listen_open(struct world *w)
-{
-	struct sockaddr_storage ss;
-	socklen_t n;
-
-	assert_int_equal(addr_parse(SPAN("127.0.0.1"), &w->addr), 0);
-	n = addr_to_sockaddr(&w->addr, &ss);
-	w->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	assert_int_equal(bind(w->fd, (struct sockaddr *)&ss, n), 0);
-	assert_int_equal(listen(w->fd, 128), 0);
-	n = sizeof(ss);
-	getsockname(w->fd, (struct sockaddr *)&ss, &n);
-	addr_from_sockaddr((struct sockaddr *)&ss, &w->addr);
-}
-
-/* The edge is up; who dials is the case's. */
-static void world_open(struct world *w, const struct cert *e_cert, const struct cert *e_trust,
-		       const struct cert *c_cert, const struct cert *c_trust)
-{
-	struct loop_params lp = {.entries = 256, .ops_max = 1024};
-	struct link_edge_params ep = {.name = "edge1.example",
-				      .sip_host = "sip.example.org",
-				      .sip_port = 5061,
-				      .cores = cores,
-				      .n_cores = 2,
-				      .ops = &e_ops,
-				      .arg = w};
-
-	memset(w, 0, sizeof(*w));
-	logs[0] = 0;
-	assert_int_equal(loop_new(&lp, &w->l), 0);
-	w->limit = (struct loop_timer){.fn = on_limit, .arg = w};
-	w->tick = (struct loop_timer){.fn = on_tick, .arg = w};
-	w->times = link_times_default;
-	w->times.retry_min = 20;
-	w->times.retry_max = 50;
-	w->edge_tls = tls_make(true, e_cert, e_trust);
-	w->core_tls = tls_make(false, c_cert, c_trust);
-	listen_open(w);
-	ep.loop = w->l;
-	ep.tls = w->edge_tls;
-	assert_int_equal(link_edge_new(&ep, &w->edge), 0);
-	link_edge_set_times(w->edge, &w->times);
-	assert_int_equal(link_edge_listen(w->edge, w->fd), 0);
-}
-
-static void world_good(struct world *w)
-{
-	world_open(w, &edge_cert, &ca, &core_cert, &ca);
-}
-
-static void dial(struct world *w, struct link_core **core, const char *name, const char *edge_name,
-		 const struct link_ops *ops)
-{
-	struct link_core_edge edge = {.name = edge_name, .address = w->addr, .pool = POOL};
-	struct link_core_params cp = {.loop = w->l,
-				      .tls = w->core_tls,
-				      .name = name,
-				      .domains = domains,
-				      .n_domains = 2,
-				      .edges = &edge,
-				      .n_edges = 1,
-				      .live_flows = live_flows,
-				      .ops = ops,
-				      .arg = w};
-
-	assert_int_equal(link_core_new(&cp, core), 0);
-	link_core_set_times(*core, &w->times);
-}
-
-static void world_close(struct world *w)
-{
-	conn_abort(w->s_edge);
-	conn_abort(w->s_core);
-	conn_abort(w->raw.c);
-	link_rx_fini(&w->raw.rx);
-	link_core_free(w->core);
-	link_core_free(w->core2);
-	link_edge_free(w->edge);
-	loop_free(w->l);
-	close(w->fd);
-	tls_ctx_free(w->edge_tls);
-	tls_ctx_free(w->core_tls);
-}
-
-static bool never(struct world *w)
-{
-	(void)w;
-	return false;
-}
-
-static bool pool_full(struct world *w)
-{
-	return w->e.peer && w->c.peer && link_peer_idle(w->e.peer) == POOL &&
-	       link_peer_idle(w->c.peer) == POOL;
-}
-
-static void world_up(struct world *w)
-{
-	world_good(w);
-	dial(w, &w->core, "core1.example", "edge1.example", &c_ops);
-	assert_true(run_until(w, pool_full, 5000));
-}
+#include "selftests/unit/link_kit.h"
 
 /* ---- good days ---- */
 
@@ -438,11 +28,6 @@ static void test_link_up(void **state)
 	assert_int_equal(w.e.downs + w.c.downs, 0);
 	assert_int_equal(link_core_stats(w.core)->dials, 1 + POOL);
 	world_close(&w);
-}
-
-static bool e_is_up(struct world *w)
-{
-	return w->e.ups > 0;
 }
 
 static void test_link_many_flows_in_several_hellos(void **state)
@@ -482,37 +67,6 @@ static void test_link_messages_both_ways(void **state)
 	world_close(&w);
 }
 
-static bool stream_echoed(struct world *w)
-{
-	return strlen(w->got_core) == 12 && strlen(w->got_edge) == 4;
-}
-
-static bool core_has_stream(struct world *w)
-{
-	return w->s_core != NULL;
-}
-
-static void open_stream(struct world *w)
-{
-	Sallyport__Open o = SALLYPORT__OPEN__INIT;
-	static uint8_t ip[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1};
-
-	o.stream = 4711;
-	o.service = (char *)"sip";
-	o.sni = (char *)"sip.example.org";
-	o.client_ip = o.local_ip = (ProtobufCBinaryData){.len = 16, .data = ip};
-	o.client_port = 50000;
-	assert_int_equal(link_edge_open(w->e.peer, &o, &s_edge_ops, w, &w->s_edge), 0);
-	/* in the same flight as Open: these bytes are the stream's, not the frame's */
-	assert_int_equal(conn_write(w->s_edge, SPAN("first bytes!")), 0);
-	assert_true(run_until(w, core_has_stream, 2000));
-	assert_int_equal(conn_write(w->s_core, SPAN("back")), 0);
-	assert_true(run_until(w, stream_echoed, 2000));
-	assert_string_equal(w->got_core, "first bytes!");
-	assert_string_equal(w->got_edge, "back");
-	w->got_core[0] = w->got_edge[0] = 0;
-}
-
 static void test_link_open_and_refill(void **state)
 {
 	struct world w;
@@ -537,24 +91,22 @@ static void test_link_pool_runs_empty(void **state)
 {
 	Sallyport__Open o = SALLYPORT__OPEN__INIT;
 	static uint8_t ip[16];
-	struct conn *c[POOL + 1] = {};
+	struct link_data *d[POOL + 1] = {};
 	struct world w;
 	int i;
 
 	(void)state;
 	world_up(&w);
 	o.client_ip = o.local_ip = (ProtobufCBinaryData){.len = 16, .data = ip};
-	for (i = 0; i < POOL; i++)
-		assert_int_equal(link_edge_open(w.e.peer, &o, &s_edge_ops, &w, &c[i]), 0);
-	assert_int_equal(link_edge_open(w.e.peer, &o, &s_edge_ops, &w, &c[POOL]), -EAGAIN);
-	assert_int_equal(link_edge_stats(w.edge)->pool_empty, 1);
-	for (i = 0; i < POOL; i++)
-		conn_pause(c[i],
-			   true); /* the core's end refuses all but one; not this case's matter */
 	for (i = 0; i < POOL; i++) {
-		conn_close(c[i]);
-		c[i] = NULL;
+		o.stream = (uint64_t)i + 1;
+		assert_int_equal(link_edge_open(w.e.peer, &o, &s_edge_ops, &w, &d[i]), 0);
 	}
+	assert_int_equal(link_edge_open(w.e.peer, &o, &s_edge_ops, &w, &d[POOL]), -EAGAIN);
+	assert_int_equal(link_edge_stats(w.edge)->pool_empty, 1);
+	/* the core's end refuses all but one; not this case's matter */
+	for (i = 0; i < POOL; i++)
+		link_edge_end(d[i], NULL);
 	assert_true(run_until(&w, all_opened, 3000));
 	world_close(&w);
 }
@@ -653,84 +205,6 @@ static void test_link_core_without_certificate(void **state)
 	world_close(&w);
 }
 
-/* ---- the raw client ---- */
-
-static void raw_readable(void *arg)
-{
-	struct raw *r = arg;
-	Sallyport__Link *m;
-	int ret;
-
-	while ((ret = link_rx_read(&r->rx, r->c, &m)) == 0) {
-		r->frames++;
-		r->last_case = m->m_case;
-		if (m->m_case == SALLYPORT__LINK__M_CLOSE)
-			snprintf(r->close_reason, sizeof(r->close_reason), "%s", m->close->reason);
-		sallyport__link__free_unpacked(m, NULL);
-	}
-	if (ret == -EAGAIN)
-		return;
-	r->ended = true;
-	r->err = ret;
-	conn_abort(r->c);
-	r->c = NULL;
-}
-
-static void raw_up(void *arg)
-{
-	((struct raw *)arg)->up = true;
-}
-
-static void raw_down(void *arg, int err, const char *why)
-{
-	struct raw *r = arg;
-
-	(void)why;
-	r->ended = true;
-	r->err = err;
-	conn_abort(r->c);
-	r->c = NULL;
-}
-
-static bool raw_is_up(struct world *w)
-{
-	return w->raw.up;
-}
-
-static bool raw_ended(struct world *w)
-{
-	return w->raw.ended;
-}
-
-static void raw_connect(struct world *w)
-{
-	static const struct conn_ops ops = {
-		.up = raw_up, .readable = raw_readable, .down = raw_down};
-	struct conn_params p = {.loop = w->l,
-				.tls = w->core_tls,
-				.peer_name = "edge1.example",
-				.queue_max = 1 << 20,
-				.ops = &ops,
-				.arg = &w->raw};
-
-	assert_int_equal(conn_connect(&p, &w->addr, &w->raw.c), 0);
-	assert_true(run_until(w, raw_is_up, 3000));
-}
-
-static void raw_hello(struct world *w, uint32_t version, uint64_t session, bool data)
-{
-	Sallyport__Link m = SALLYPORT__LINK__INIT;
-	Sallyport__Hello h = SALLYPORT__HELLO__INIT;
-
-	h.version = version;
-	h.core = (char *)"core1.example";
-	h.session = session;
-	h.data = data;
-	m.m_case = SALLYPORT__LINK__M_HELLO;
-	m.hello = &h;
-	assert_int_equal(link_write(w->raw.c, &m), 0);
-}
-
 static void test_link_version_mismatch(void **state)
 {
 	struct world w;
@@ -740,10 +214,10 @@ static void test_link_version_mismatch(void **state)
 	raw_connect(&w);
 	raw_hello(&w, 7, 1, false);
 	assert_true(run_until(&w, raw_ended, 2000));
-	assert_string_equal(w.raw.close_reason, "version: wanted 1, got 7");
+	assert_string_equal(w.raw.close_reason, "version: wanted 2, got 7");
 	assert_int_equal(w.raw.err, -ENODATA); /* a clean end */
 	assert_int_equal(w.e.ups, 0);
-	assert_true(logged("link-refused", "version: wanted 1, got 7", "peer=127.0.0.1:"));
+	assert_true(logged("link-refused", "version: wanted 2, got 7", "peer=127.0.0.1:"));
 	world_close(&w);
 }
 
@@ -925,8 +399,8 @@ static void test_link_newer_core_replaces(void **state)
 	assert_string_equal(w.c.down_why, "closed by the peer: replaced by a newer connection");
 	assert_int_equal(link_edge_stats(w.edge)->replaced, 1);
 	/* the stream lives on without its control connection */
-	assert_int_equal(conn_write(w.s_edge, SPAN("second line!")), 0);
-	assert_int_equal(conn_write(w.s_core, SPAN("fine")), 0);
+	assert_int_equal(conn_write(link_data_conn(w.s_edge), SPAN("second line!")), 0);
+	assert_int_equal(conn_write(link_data_conn(w.s_core), SPAN("fine")), 0);
 	assert_true(run_until(&w, stream_echoed, 2000));
 	assert_string_equal(w.got_core, "second line!");
 	world_close(&w);
@@ -1073,8 +547,8 @@ static void test_link_outage_loses_nothing(void **state)
 	outage_timer = (struct loop_timer){.fn = outage_tick, .arg = &w};
 	loop_timer_set(w.l, &outage_timer, 0);
 	assert_true(run_until(&w, outage_over, 20000));
-	assert_int_equal(conn_write(w.s_edge, SPAN("second line!")), 0);
-	assert_int_equal(conn_write(w.s_core, SPAN("fine")), 0);
+	assert_int_equal(conn_write(link_data_conn(w.s_edge), SPAN("second line!")), 0);
+	assert_int_equal(conn_write(link_data_conn(w.s_core), SPAN("fine")), 0);
 	assert_true(run_until(&w, stream_echoed, 5000));
 	assert_int_equal(w.e.downs + w.c.downs, 0);
 	assert_true(pool_full(&w));
@@ -1127,6 +601,9 @@ static void test_link_frame_refused(void **state)
 		{"\0\0\0\4\x0a\2\x2a\0", 8},	      /* Hello with an empty domain */
 		{"\0\0\0\10\x6a\0\x85\0\0\2j\0", 12}, /* Drain and a field 0, in two bytes */
 		{"\0\0\0\10\x6a\6\x85\0\0\2j\0", 12}, /* the same inside Drain */
+		/* StreamEnd, StreamIdle with 2^64 - 1 bytes */
+		{"\0\0\0\x0e\x82\1\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 18},
+		{"\0\0\0\x0e\x8a\1\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 18},
 	};
 	Sallyport__Link *out;
 	size_t i;
@@ -1135,19 +612,6 @@ static void test_link_frame_refused(void **state)
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(link_frame_unpack(span_of(bad[i].bytes, bad[i].n), &out),
 				 -EBADMSG);
-}
-
-static int certs_make(void **state)
-{
-	(void)state;
-	cert_make_ca("link CA", &ca);
-	cert_make_ca("other CA", &other_ca);
-	cert_make(&ca, "edge", "DNS:edge1.example", false, &edge_cert);
-	cert_make(&ca, "core", "DNS:core1.example", false, &core_cert);
-	/* The common name says what we want to see; it must not count. */
-	cert_make(&ca, "edge1.example", "DNS:stranger.example", false, &stranger_cert);
-	cert_make(&other_ca, "core", "DNS:core1.example", false, &foreign_cert);
-	return 0;
 }
 
 int main(void)
