@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "sip/binding.h"
+#include "sip/credentials.h"
 
 #define REG_FIELDS_MAX	 2048
 #define REG_EXPIRES_DFLT 3600
@@ -87,6 +88,20 @@ static const char *reg_read_contacts(const struct sip_msg *m, struct reg *r)
 	return NULL;
 }
 
+/* Whether the device is one that calls can go to by its stream. Its user and address are its own choice (phones make
+ * random ones, NAT makes any): they route nothing, the token does. But what the call server routes by itself would be a
+ * forwarding to somebody else: an address of record, another scheme; so would a token of ours. */
+static const char *reg_contact_why(const struct engine *e, const struct sip_uri *u)
+{
+	struct token t;
+
+	if (!u->is_sip && !u->is_sips)
+		return "contact-scheme";
+	if (engine_server_of(e, u->host) >= 0)
+		return "contact-domain";
+	return token_read(e, u->user, &t) == -EBADMSG ? NULL : "contact-token";
+}
+
 static const char *reg_read(const struct engine *e, const struct sip_msg *m, struct reg *r)
 {
 	char from[AOR_MAX];
@@ -101,9 +116,11 @@ static const char *reg_read(const struct engine *e, const struct sip_msg *m, str
 		return "aor";
 	if (strcmp(r->aor, from) != 0)
 		return "third-party";
-	if (engine_server_of(e, m->to.uri.host) != r->server || m->to.uri.user.n == 0)
-		return "domain";
+	if (!span_ieq(m->ruri.host, m->to.uri.host) || m->to.uri.user.n == 0)
+		return "domain"; /* RFC 3261 10.2: of one domain, not merely of one call server */
 	why = reg_read_contacts(m, r);
+	if (!why && r->kind == REG_BIND)
+		why = reg_contact_why(e, &r->contact.uri);
 	r->outbound = !why && r->kind == REG_BIND &&
 		      sip_option_has(m, SIP_H_SUPPORTED, SPAN("outbound")) &&
 		      sip_param_find(r->contact.params, SPAN("reg-id"), &p);
@@ -135,119 +152,6 @@ static int reg_key(const struct sip_addr *a, char *buf, size_t n)
 		len += snprintf(buf + len, n - (size_t)len, ":%u", a->uri.port);
 	}
 	return len < 0 || (size_t)len >= n ? -E2BIG : 0;
-}
-
-/* ---- credentials and challenges ---- */
-
-/* Whether @m answers a challenge that @server has given @aor within its life. *present: it has credentials at all. A
- * nonce given to somebody else tells nothing: a server may challenge one user and take another at the core's word. */
-static bool reg_credentials(const struct engine *e, unsigned server, const char *aor,
-			    const struct sip_msg *m, bool *present, uint64_t *out_key)
-{
-	unsigned i;
-
-	*present = false;
-	for (i = 0; i < m->n_headers; i++) {
-		const struct sip_header *h = &m->headers[i];
-		struct sip_auth a;
-		struct span nonce;
-		uint64_t key;
-
-		if ((h->id != SIP_H_AUTHORIZATION && h->id != SIP_H_PROXY_AUTHORIZATION) ||
-		    sip_auth_parse(h->value, &a))
-			continue;
-		*present = true;
-		if (span_ieq(a.scheme, SPAN("Bearer")))
-			key = nonce_key(e, server, "bearer", span_str(aor));
-		else if (span_ieq(a.scheme, SPAN("Digest")) &&
-			 sip_auth_param(&a, SPAN("nonce"), &nonce))
-			key = nonce_key(e, server, aor, nonce);
-		else
-			continue;
-		if (nonce_known(e, key)) {
-			*out_key = key;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* @value of a Digest challenge without auth-int in its qop (bodies are rewritten on the way) and with stale=true if
- * wanted. */
-static bool reg_challenge_edit(struct span value, const struct sip_auth *a, bool stale,
-			       struct sip_out *o)
-{
-	struct span qop = SPAN(""), v, rest, tok;
-	bool has_qop = sip_auth_param(a, SPAN("qop"), &qop), wrote = false;
-	size_t at = has_qop ? (size_t)(qop.p - value.p) : value.n;
-
-	if (sip_auth_param(a, SPAN("stale"), &v))
-		stale = false;
-	sip_out_span(o, span_cut(value, 0, at));
-	for (rest = qop; has_qop && sip_token_next(&rest, &tok) == 1;) {
-		if (span_ieq(tok, SPAN("auth-int")))
-			continue;
-		sip_out_text(o, wrote ? "," : "");
-		sip_out_span(o, tok);
-		wrote = true;
-	}
-	if (has_qop && !wrote)
-		sip_out_text(o, "auth");
-	if (has_qop)
-		sip_out_span(o, span_cut(value, at + qop.n, value.n));
-	if (stale)
-		sip_out_text(o, ", stale=true");
-	return !o->overflow;
-}
-
-void register_challenge(struct engine *e, unsigned server, const struct sip_msg *m, bool stale,
-			struct edit *ed, char *buf, size_t n)
-{
-	char aor[AOR_MAX];
-	/* Whose: of a REGISTER From and To are the same. A BYE's From may be anybody's. */
-	bool known = m->method != SIP_M_BYE && sip_uri_aor(&m->from.uri, aor, sizeof(aor)) > 0;
-	unsigned i;
-
-	for (i = 0; i < m->n_headers && ed->n_lines < EDIT_LINES_MAX; i++) {
-		const struct sip_header *h = &m->headers[i];
-		struct sip_out o;
-		struct sip_auth a;
-		struct span nonce;
-
-		if ((h->id != SIP_H_WWW_AUTHENTICATE && h->id != SIP_H_PROXY_AUTHENTICATE) ||
-		    sip_auth_parse(h->value, &a))
-			continue;
-		if (known && span_ieq(a.scheme, SPAN("Bearer")))
-			nonce_seen(e, nonce_key(e, server, "bearer", span_str(aor)));
-		if (!span_ieq(a.scheme, SPAN("Digest")))
-			continue;
-		if (known && sip_auth_param(&a, SPAN("nonce"), &nonce))
-			nonce_seen(e, nonce_key(e, server, aor, nonce));
-		sip_out_init(&o, buf, n);
-		if (!reg_challenge_edit(h->value, &a, stale, &o)) {
-			ed->drop |= SIP_BIT(
-				h->id); /* one too long to edit must not pass with auth-int in it */
-			return;
-		}
-		ed->lines[ed->n_lines++] = (struct edit_line){i, span_of(buf, o.n)};
-		buf += o.n;
-		n -= o.n;
-	}
-}
-
-/* A 200 may carry the nonce of the next request (RFC 7616 3.5). */
-static void reg_nextnonce(struct engine *e, unsigned server, const char *aor,
-			  const struct sip_msg *m)
-{
-	const struct sip_header *h = sip_header_named(m, SPAN("Authentication-Info"), 0, NULL);
-	struct sip_auth a = {.scheme = SPAN("Digest")};
-	struct span nonce;
-
-	if (!h)
-		return;
-	a.rest = h->value;
-	if (sip_auth_param(&a, SPAN("nextnonce"), &nonce))
-		nonce_seen(e, nonce_key(e, server, aor, nonce));
 }
 
 /* ---- the request ---- */
@@ -307,7 +211,8 @@ void register_request(struct engine *e, struct stream *s, const struct sip_msg *
 	struct routes ri;
 	struct reg r;
 	const char *why = reg_read(e, m, &r);
-	bool present;
+	enum credentials cred;
+	uint64_t nonce = 0;
 	struct txn *t;
 	ssize_t n;
 
@@ -321,6 +226,12 @@ void register_request(struct engine *e, struct stream *s, const struct sip_msg *
 		reg_refuse(e, &up, m, 403, "Forbidden", "route");
 		return;
 	}
+	cred = credentials_read(e, (unsigned)r.server, r.aor, m, &nonce);
+	if (cred == CREDENTIALS_OTHER) {
+		e->stats.refused_identity++;
+		reg_refuse(e, &up, m, 403, "Forbidden", "digest-user");
+		return;
+	}
 	t = txn_new_server(e, &up, m);
 	if (!t) {
 		reg_refuse(e, &up, m, 503, "Service Unavailable", "transactions-full");
@@ -328,9 +239,10 @@ void register_request(struct engine *e, struct stream *s, const struct sip_msg *
 	}
 	t->use = TXN_REGISTER;
 	t->down = engine_peer_server(e, (unsigned)r.server);
-	t->reg_known = reg_credentials(e, (unsigned)r.server, r.aor, m, &present, &t->reg_nonce);
+	t->reg_known = cred == CREDENTIALS_KNOWN;
+	t->reg_nonce = nonce;
 	/* Credentials for a nonce that we have not seen cannot admit; without them the server gives a fresh one. */
-	t->reg_stale = present && !t->reg_known;
+	t->reg_stale = cred == CREDENTIALS_UNKNOWN;
 	n = reg_write(e, t, &r, m);
 	if (n > 0)
 		txn_send(e, t, span_of(e->out, (size_t)n));
@@ -456,7 +368,7 @@ static void reg_ok(struct engine *e, struct txn *t, struct stream *s, const stru
 	if (!why) {
 		if (t->reg_known)
 			nonce_seen(e, t->reg_nonce);
-		reg_nextnonce(e, t->down.server, r->aor, m);
+		credentials_next(e, t->down.server, r->aor, m);
 		reg_forget(e, r);
 		e->stats.registers_ok++;
 		route_back(e, t, m, false, SPAN(""));

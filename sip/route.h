@@ -40,10 +40,6 @@ const char *route_uri_edge(const struct stream *s, const char *tok, char *buf, s
 void route_refuse(struct engine *e, const struct peer *up, const struct sip_msg *m, unsigned status,
 		  const char *text, const char *reason);
 
-/* Challenges of server @server in @m: nonces are remembered, auth-int is taken out of qop, `stale=true` added where
- * wanted. Adds to @ed; @buf is where the new values live. */
-void register_challenge(struct engine *e, unsigned server, const struct sip_msg *m, bool stale,
-			struct edit *ed, char *buf, size_t n);
 void register_request(struct engine *e, struct stream *s, const struct sip_msg *m);
 void register_response(struct engine *e, struct txn *t, const struct sip_msg *m);
 

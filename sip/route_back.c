@@ -3,6 +3,7 @@
  * In: answers of a transaction from txn.c, from call.c with another body; failures. Out: answers upstream. Owns nothing. See
  * route.h. */
 #include "sip/call.h"
+#include "sip/credentials.h"
 #include "sip/route.h"
 #include "sip/scan.h"
 
@@ -66,10 +67,12 @@ void route_back(struct engine *e, struct txn *t, const struct sip_msg *m, bool n
 	if (t->down.kind == PEER_STREAM && !route_client_answer(e, t, m, &ed, &req, &sent))
 		return;
 	if (t->down.kind != PEER_STREAM && (m->status == 401 || m->status == 407))
-		register_challenge(e, t->down.server, m, t->reg_stale, &ed, values, sizeof(values));
+		credentials_challenge(e, t->down.server, m, t->reg_stale, &ed, values,
+				      sizeof(values));
 	if (t->use == TXN_REGISTER)
-		ed.drop |= SIP_BIT(
-			SIP_H_SERVICE_ROUTE); /* requests go to the user's call server anyway */
+		/* Hosts of the inside that a client has no use for: requests go to its call server anyway, and of Path a
+		 * UA knows nothing it could do (RFC 3327 5.4). */
+		ed.drop |= SIP_BIT(SIP_H_SERVICE_ROUTE) | SIP_BIT(SIP_H_PATH);
 	n = forward_response(m, &ed, e->out, e->buf_cap);
 	if (n > 0)
 		txn_respond(e, t, m->status, span_of(e->out, (size_t)n));

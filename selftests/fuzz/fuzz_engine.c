@@ -251,7 +251,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const domains[] = {"stand.test"};
 	static const char *const trusted[] = {"X-Trusted-Edge"};
-	const struct engine_server server = {"s", ENGINE_UDP, domains, 1, trusted, 1};
+	const struct engine_server server = {.name = "s",
+					     .transport = ENGINE_UDP,
+					     .domains = domains,
+					     .n_domains = 1,
+					     .trusted_headers = trusted,
+					     .n_trusted_headers = 1};
 	struct bed b = {.now = 1000, .rnd = 1};
 	struct engine_config c = {
 		.core_name = "c",

@@ -274,7 +274,7 @@ class Ua:
         self.aor = f"sip:{user}@{DOMAIN}"
         self.instance = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_DNS, user)}"
         self.inbox, self.answered, self.challenge, self.nc, self.cseq = [], {}, None, 0, 100
-        self.reg_id, self.contact_params = uuid.uuid4().hex, ""
+        self.reg_id, self.contact_params, self.flow = uuid.uuid4().hex, "", 1  # Call-ID of registrations; reg-id
         self.conn = None
         self.connect()
 
@@ -346,7 +346,7 @@ class Ua:
     def register(self, expires=300, cached=False, password=None, headers=(), instance=True):
         """Returns the final response. cached: with credentials for the last challenge from the start."""
         uri, extra = f"sip:{DOMAIN}", list(headers) + ["Supported: path, outbound, gruu", f"Expires: {expires}"]
-        contact = self.contact + (f';+sip.instance="<{self.instance}>";reg-id=1' if instance else "")
+        contact = self.contact + (f';+sip.instance="<{self.instance}>";reg-id={self.flow}' if instance else "")
         for attempt in range(2):
             auth = []
             if self.challenge and (cached or attempt):

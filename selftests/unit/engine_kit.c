@@ -29,8 +29,13 @@ static const char *const kit_domains[] = {"stand.test", "second.test"};
 static const char *const kit_domains_b[] = {"other.test"};
 static const char *const kit_trusted[] = {"X-Trusted-Edge"};
 static const struct engine_server kit_servers[] = {
-	{"kam", ENGINE_UDP, kit_domains, 2, kit_trusted, 1},
-	{"other", ENGINE_TCP, kit_domains_b, 1, NULL, 0},
+	{.name = "kam",
+	 .transport = ENGINE_UDP,
+	 .domains = kit_domains,
+	 .n_domains = 2,
+	 .trusted_headers = kit_trusted,
+	 .n_trusted_headers = 1},
+	{.name = "other", .transport = ENGINE_TCP, .domains = kit_domains_b, .n_domains = 1},
 };
 
 void kit_restart(struct kit *k)

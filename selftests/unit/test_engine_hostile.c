@@ -80,7 +80,12 @@ static void test_hostile_compact_trusted(void **state)
 {
 	static const char *const names[] = {"Referred-By", "y", "Subject", "X-Mine"};
 	static const char *const domains[] = {"stand.test"};
-	const struct engine_server server = {"kam", ENGINE_UDP, domains, 1, names, 4};
+	const struct engine_server server = {.name = "kam",
+					     .transport = ENGINE_UDP,
+					     .domains = domains,
+					     .n_domains = 1,
+					     .trusted_headers = names,
+					     .n_trusted_headers = 4};
 	struct kit *k = kit_new();
 	struct kit_msg *m;
 

@@ -9,9 +9,10 @@
 	"reg1\nCSeq: " cseq " REGISTER\n"                                                          \
 	"Max-Forwards: 70\n" more
 #define CONTACT "Contact: <sip:alice@192.168.1.9:5061;transport=tls>\n"
-#define CRED(n)                                                                      \
-	"Authorization: Digest username=\"alice\", realm=\"stand.test\", nonce=\"" n \
+#define CRED_OF(user, n)                                                                \
+	"Authorization: Digest username=\"" user "\", realm=\"stand.test\", nonce=\"" n \
 	"\", uri=\"sip:stand.test\", response=\"x\"\n"
+#define CRED(n) CRED_OF("alice", n)
 #define CHALLENGE(n)                                                \
 	"WWW-Authenticate: Digest realm=\"stand.test\", nonce=\"" n \
 	"\", qop=\"auth,auth-int\", algorithm=MD5\n"
@@ -117,7 +118,7 @@ static void test_register_admits(void **state)
  * without asking. */
 static void test_register_nonce_of_another(void **state)
 {
-	static const char *const cred[] = {CRED("n1"), CRED("n2"),
+	static const char *const cred[] = {CRED_OF("eve", "n1"), CRED_OF("eve", "n2"),
 					   "Authorization: Bearer token=\"abc\"\n"};
 	struct kit *k = kit_with_stream();
 	struct kit_msg *m;
@@ -340,7 +341,7 @@ static void test_register_nonce_server(void **state)
 		"REGISTER sip:other.test SIP/2.0\nVia: SIP/2.0/TLS a:1;branch=z9hG4bKo1\nFrom: "
 		"<sip:a@other.test>;tag=1\n"
 		"To: <sip:a@other.test>\nCall-ID: o\nCSeq: 1 REGISTER\nMax-Forwards: 70\n" CONTACT
-			CRED("n1"));
+			CRED_OF("a", "n1"));
 	m = kit_inside_request(k, "REGISTER");
 	assert_int_equal(m->a.server, 1);
 	assert_int_equal(m->a.transport, ENGINE_TCP);
@@ -535,7 +536,7 @@ static void test_register_full(void **state)
 			   "a:1;branch=z9hG4bKfu%u\nFrom: <sip:bob@stand.test>;tag=1\n"
 			   "To: <sip:bob@stand.test>\nCall-ID: fu\nCSeq: 1 "
 			   "REGISTER\nMax-Forwards: 70\nContact: <sip:bob@192.168.1.3>\n%s",
-			   i, i ? CRED("n1") : "");
+			   i, i ? CRED_OF("bob", "n1") : "");
 		m = kit_inside_request(k, "REGISTER");
 		kit_inside(k, "%s%s", kit_answer(k, m, i ? "200 OK" : "401 Unauthorized", "s"),
 			   i ? "Contact: <sip:bob@192.168.1.3>;expires=60\n" : CHALLENGE("n1"));
