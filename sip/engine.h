@@ -18,7 +18,7 @@
  * Split of files: engine.c life, streams, actions; route.c what becomes of a message; register.c and binding.c
  * registrations and admission; identity.c From and Route; txn.c, txn_match.c transactions; call.c, dialog.c, offer.c,
  * medium.c, sdes.c, body.c calls; record.c, call_record.c what is kept; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
- * timer.c; credentials.c challenges and who answers them. */
+ * timer.c; credentials.c challenges and who answers them; contact.c mode `contact`. */
 #ifndef SALLYPORT_ENGINE_H
 #define SALLYPORT_ENGINE_H
 
@@ -40,6 +40,7 @@ struct engine_server { /* a call server; strings live as long as the engine */
 	unsigned n_domains;
 	const char *const *trusted_headers;
 	unsigned n_trusted_headers;
+	bool contact_mode;    /* it has no Path: Contacts are rewritten (contact.h) */
 	bool any_digest_user; /* REGISTER: whose Digest credentials are is its own affair */
 };
 

@@ -152,13 +152,25 @@ static void forward_fields(struct sip_out *o, const struct sip_msg *m, const str
 	}
 }
 
+static void forward_request_line(struct sip_out *o, const struct sip_msg *m, struct span ruri)
+{
+	if (ruri.n == 0) {
+		sip_out_span(o, m->start_line);
+		return;
+	}
+	sip_out_span(o, m->method_text);
+	sip_out_text(o, " ");
+	sip_out_span(o, ruri);
+	sip_out_text(o, " SIP/2.0");
+}
+
 ssize_t forward_request(const struct sip_msg *m, const struct edit *ed, void *buf, size_t cap)
 {
 	struct sip_out o;
 	unsigned i;
 
 	sip_out_init(&o, buf, cap);
-	sip_out_span(&o, m->start_line);
+	forward_request_line(&o, m, ed->ruri);
 	sip_out_text(&o, "\r\n%s", ed->first ? ed->first : "");
 	for (i = 0; i < ed->n_routes; i++)
 		sip_out_header(&o, "Route", ed->routes[i].whole);

@@ -12,6 +12,7 @@
 #define SIP_BIT(id)    (1ull << (id))
 
 struct edit {
+	struct span ruri;  /* a request: in place of its Request-URI; empty: as it is */
 	const char *first; /* fields with CRLF on top: our Via, Record-Route, Path; NULL: none */
 	uint64_t drop;	   /* SIP_BIT()s of fields that do not pass */
 	const struct engine_server *trusted; /* its trusted_headers do not pass; NULL: all pass */

@@ -35,7 +35,7 @@ static int identity_ours(const struct engine *e, const struct stream *s, const s
 		return 0;
 	if (a->uri.user.n == 0)
 		return identity_is_us(e, s, &a->uri);
-	if (token_read(e, a->uri.user, &t) || t.kind == TOKEN_BRANCH) {
+	if (token_read(e, a->uri.user, &t) || (t.kind != TOKEN_PATH && t.kind != TOKEN_CALL)) {
 		out->forged = identity_is_us(e, s, &a->uri);
 		return out->forged ? -EPERM : 0;
 	}

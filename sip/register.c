@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 #include "sip/binding.h"
+#include "sip/contact.h"
 #include "sip/credentials.h"
 
-#define REG_FIELDS_MAX	 2048
 #define REG_EXPIRES_DFLT 3600
 #define REG_EXPIRES_MAX	 86400
 #define REG_CONTACTS_MAX 8
@@ -121,7 +121,8 @@ static const char *reg_read(const struct engine *e, const struct sip_msg *m, str
 	why = reg_read_contacts(m, r);
 	if (!why && r->kind == REG_BIND)
 		why = reg_contact_why(e, &r->contact.uri);
-	r->outbound = !why && r->kind == REG_BIND &&
+	/* Without Path a call server takes no part in outbound (RFC 5626 6): nor is there a 430 for it then. */
+	r->outbound = !why && r->kind == REG_BIND && !e->c.servers[r->server].contact_mode &&
 		      sip_option_has(m, SIP_H_SUPPORTED, SPAN("outbound")) &&
 		      sip_param_find(r->contact.params, SPAN("reg-id"), &p);
 	return why;
@@ -163,40 +164,94 @@ static void reg_refuse(struct engine *e, const struct peer *up, const struct sip
 	route_refuse(e, up, m, status, text, why);
 }
 
-/* Fields on top: our Via, our Path, Supported: path where the client has none. */
-static int reg_fields(const struct engine *e, const struct txn *t, const struct reg *r,
-		      const struct sip_msg *m, char *buf, size_t n)
-{
-	char key[URI_MAX], tok[TOKEN_TEXT_MAX], uri[512];
-	struct token path = {.kind = TOKEN_PATH};
-	size_t o;
-	int len;
+/* ---- what the call server sees of the device ---- */
 
-	route_via(e, &t->down, t->id, buf, n);
-	o = strlen(buf);
-	if (r->kind == REG_QUERY || r->kind == REG_UNBIND_ALL)
-		return 0;
-	if (reg_key(r->kind == REG_BIND ? &r->contact : &r->gone[0], key, sizeof(key)))
+static int reg_binding_id(const struct engine *e, const struct reg *r, const struct sip_addr *a,
+			  uint64_t *out)
+{
+	char key[URI_MAX];
+
+	if (reg_key(a, key, sizeof(key)))
 		return -E2BIG;
-	path.id = binding_id(e, r->aor, key);
+	*out = binding_id(e, r->aor, key);
+	return 0;
+}
+
+static bool reg_contact_mode(const struct engine *e, const struct reg *r)
+{
+	return e->c.servers[r->server].contact_mode;
+}
+
+/* Mode `path`: calls come back by our Path. */
+static int reg_path(const struct engine *e, const struct reg *r, const struct sip_msg *m,
+		    struct sip_out *o)
+{
+	struct token path = {.kind = TOKEN_PATH};
+	char tok[TOKEN_TEXT_MAX], uri[512];
+
+	if (reg_binding_id(e, r, r->kind == REG_BIND ? &r->contact : &r->gone[0], &path.id))
+		return -E2BIG;
 	route_uri_inside(e, (unsigned)r->server, token_make(e, &path, tok), uri, sizeof(uri));
 	uri[strlen(uri) - 1] = 0; /* the closing bracket, for ob */
-	len = snprintf(buf + o, n - o, "Path: %s%s>\r\n%s", uri, r->outbound ? ";ob" : "",
-		       sip_option_has(m, SIP_H_SUPPORTED, SPAN("path")) ? ""
-									: "Supported: path\r\n");
-	return len < 0 || (size_t)len >= n - o ? -E2BIG : 0;
+	sip_out_text(o, "Path: %s%s>\r\n", uri, r->outbound ? ";ob" : "");
+	if (!sip_option_has(m, SIP_H_SUPPORTED, SPAN("path")))
+		sip_out_text(o, "Supported: path\r\n");
+	return 0;
 }
+
+/* Mode `contact`: they come to the device's URI of ours. */
+static int reg_contact(const struct engine *e, const struct reg *r, const struct sip_addr *a,
+		       struct sip_out *o)
+{
+	char uri[CONTACT_URI_MAX];
+	uint64_t id;
+
+	if (reg_binding_id(e, r, a, &id))
+		return -E2BIG;
+	sip_out_text(o, "Contact: ");
+	contact_write(o, a, span_str(contact_uri(e, (unsigned)r->server, id, uri)));
+	sip_out_text(o, "\r\n");
+	return 0;
+}
+
+static int reg_contacts(const struct engine *e, const struct reg *r, struct sip_out *o)
+{
+	int err = r->kind == REG_BIND ? reg_contact(e, r, &r->contact, o) : 0;
+	uint64_t live = 0, id;
+	unsigned i;
+
+	if (!err && r->kind == REG_BIND)
+		err = reg_binding_id(e, r, &r->contact, &live);
+	for (i = 0; !err && i < r->n_gone; i++) {
+		err = reg_binding_id(e, r, &r->gone[i], &id);
+		/* The same device under its address before: one URI of ours, which cannot come and go at once. */
+		if (!err && (r->kind != REG_BIND || id != live))
+			err = reg_contact(e, r, &r->gone[i], o);
+	}
+	return err;
+}
+
+/* ---- the request on its way ---- */
 
 static ssize_t reg_write(struct engine *e, const struct txn *t, const struct reg *r,
 			 const struct sip_msg *m)
 {
+	bool named = r->kind == REG_BIND || r->kind == REG_UNBIND;
 	struct edit ed = EDIT_INIT;
-	char fields[REG_FIELDS_MAX];
+	struct sip_out o;
+	char via[512];
 
-	if (reg_fields(e, t, r, m, fields, sizeof(fields)))
-		return -E2BIG;
-	ed.first = fields;
+	sip_out_init(&o, e->sdp, e->buf_cap);
+	sip_out_text(&o, "%s", route_via(e, &t->down, t->id, via, sizeof(via)));
 	ed.drop = IDENTITY_DROP | SIP_BIT(SIP_H_ROUTE) | SIP_BIT(SIP_H_P_PREFERRED_IDENTITY);
+	if (named && reg_contact_mode(e, r))
+		ed.drop |= SIP_BIT(SIP_H_CONTACT);
+	if (named && (reg_contact_mode(e, r) ? reg_contacts(e, r, &o) : reg_path(e, r, m, &o)))
+		return -E2BIG;
+	if (o.overflow || o.n == o.cap)
+		return -E2BIG;
+	e->sdp[o.n] = 0;
+	ed.first = (char *)e->sdp;
 	if (t->reg_stale)
 		ed.drop |= SIP_BIT(SIP_H_AUTHORIZATION) | SIP_BIT(SIP_H_PROXY_AUTHORIZATION);
 	ed.trusted = &e->c.servers[r->server];
@@ -252,8 +307,19 @@ void register_request(struct engine *e, struct stream *s, const struct sip_msg *
 
 /* ---- the answer ---- */
 
+/* Whether element @a of a 200 is the Contact of @r. */
+static bool reg_is_contact(const struct engine *e, const struct reg *r, const struct sip_addr *a)
+{
+	uint64_t id, have;
+
+	if (!reg_contact_mode(e, r))
+		return sip_uri_equal(&a->uri, &r->contact.uri);
+	return contact_read(e, &a->uri, &have) && reg_binding_id(e, r, &r->contact, &id) == 0 &&
+	       id == have;
+}
+
 /* Seconds that the 200 grants to the Contact of @r; 0: it does not confirm it. */
-static uint32_t reg_confirmed(const struct reg *r, const struct sip_msg *m)
+static uint32_t reg_confirmed(const struct engine *e, const struct reg *r, const struct sip_msg *m)
 {
 	uint32_t dflt = reg_header_expires(m), v;
 	const struct sip_header *h;
@@ -264,7 +330,7 @@ static uint32_t reg_confirmed(const struct reg *r, const struct sip_msg *m)
 		struct span rest = h->value;
 
 		while (sip_addr_next(&rest, &a) == 1) {
-			if (!sip_uri_equal(&a.uri, &r->contact.uri))
+			if (!reg_is_contact(e, r, &a))
 				continue;
 			v = reg_contact_expires(&a, dflt);
 			return v > REG_EXPIRES_MAX ? REG_EXPIRES_MAX : v;
@@ -273,14 +339,65 @@ static uint32_t reg_confirmed(const struct reg *r, const struct sip_msg *m)
 	return 0;
 }
 
+/* The device's own URI for element @a of a 200: as its REGISTER has just said it, or said it before. */
+static struct span reg_own_uri(const struct engine *e, const struct reg *r,
+			       const struct sip_addr *a)
+{
+	const struct binding *b;
+	uint64_t id, have;
+
+	if (!contact_read(e, &a->uri, &id))
+		return a->uri.whole;
+	if (r->kind == REG_BIND && reg_binding_id(e, r, &r->contact, &have) == 0 && id == have)
+		return r->contact.uri.whole;
+	b = binding_find(e, id);
+	return b && strcmp(b->user->aor, r->aor) == 0 ? span_str(b->contact) : a->uri.whole;
+}
+
+bool register_contacts(struct engine *e, const struct txn *t, const struct sip_msg *m,
+		       struct edit *ed)
+{
+	const struct sip_header *h;
+	struct sip_msg req;
+	struct sip_addr a;
+	struct sip_out o;
+	enum sip_why why;
+	struct reg r;
+	unsigned at = 0;
+
+	if (m->status / 100 != 2 || !e->c.servers[t->down.server].contact_mode)
+		return true;
+	if (sip_msg_parse(blob_span(&t->req), false, t->req.n, &req, &why) <= 0 ||
+	    reg_read(e, &req, &r))
+		return false;
+	sip_out_init(&o, e->sdp, e->buf_cap);
+	for (; (h = sip_header_find(m, SIP_H_CONTACT, at, &at)); at++) {
+		struct span rest = h->value;
+
+		while (sip_addr_next(&rest, &a) == 1) {
+			sip_out_text(&o, "Contact: ");
+			contact_write(&o, &a, reg_own_uri(e, &r, &a));
+			sip_out_text(&o, "\r\n");
+		}
+	}
+	if (o.overflow || o.n == o.cap)
+		return false;
+	e->sdp[o.n] = 0;
+	ed->first = (char *)e->sdp;
+	ed->drop |= SIP_BIT(SIP_H_CONTACT);
+	return true;
+}
+
 /* The request of @t once more with Expires 0 and the next CSeq: takes back the binding that an unchallenged 200 has
  * made. */
 static void reg_take_back(struct engine *e, const struct txn *t, const struct reg *r,
 			  const struct sip_msg *m)
 {
 	struct txn *own = txn_new_own(e, SIP_M_REGISTER);
-	char fields[REG_FIELDS_MAX];
+	struct span uri = r->contact.uri.whole;
+	char via[512], ours[CONTACT_URI_MAX];
 	struct sip_out o;
+	uint64_t id = 0;
 	unsigned i;
 	ssize_t n;
 
@@ -289,17 +406,20 @@ static void reg_take_back(struct engine *e, const struct txn *t, const struct re
 	own->down = t->down;
 	sip_out_init(&o, e->out, e->buf_cap);
 	sip_out_span(&o, m->start_line);
-	sip_out_text(&o, "\r\n");
-	(void)reg_fields(e, own, r, m, fields, sizeof(fields));
-	sip_out_text(&o, "%sMax-Forwards: 70\r\n", fields);
+	sip_out_text(&o, "\r\n%s", route_via(e, &own->down, own->id, via, sizeof(via)));
+	if (!reg_contact_mode(e, r))
+		(void)reg_path(e, r, m, &o);
+	else if (reg_binding_id(e, r, &r->contact, &id) == 0)
+		uri = span_str(contact_uri(e, (unsigned)r->server, id, ours));
+	sip_out_text(&o, "Max-Forwards: 70\r\n");
 	for (i = 0; i < m->n_headers; i++) {
-		enum sip_hdr id = m->headers[i].id;
+		enum sip_hdr h = m->headers[i].id;
 
-		if (id == SIP_H_FROM || id == SIP_H_TO || id == SIP_H_CALL_ID)
+		if (h == SIP_H_FROM || h == SIP_H_TO || h == SIP_H_CALL_ID)
 			sip_out_span(&o, m->headers[i].line);
 	}
 	sip_out_text(&o, "CSeq: %u REGISTER\r\nContact: <", m->cseq + 1);
-	sip_out_span(&o, r->contact.uri.whole);
+	sip_out_span(&o, uri);
 	sip_out_text(&o, ">;expires=0\r\nExpires: 0\r\n");
 	n = sip_out_body(&o, SPAN(""));
 	if (n > 0)
@@ -332,7 +452,7 @@ static const char *reg_admit(struct engine *e, struct txn *t, struct stream *s, 
 			     const struct sip_msg *req, const struct sip_msg *m, bool *full)
 {
 	const struct sip_header *agent = sip_header_find(req, SIP_H_USER_AGENT, 0, NULL);
-	uint32_t granted = reg_confirmed(r, m);
+	uint32_t granted = reg_confirmed(e, r, m);
 	char key[URI_MAX];
 	struct binding_new b = {
 		.aor = r->aor,

@@ -7,15 +7,17 @@
 #include <stdio.h>
 
 #include "sip/call.h"
+#include "sip/contact.h"
 
 #define SESSION_EXPIRES_S 1800
 #define ROUTE_LINE	  1024
+#define ROUTE_CONTACTS	  4096 /* the Contact fields of one message */
 /* Fields that we may add: Via, two Record-Route, Path, ..., and a Route for each element of a list. */
 #define ADDED_MAX (ROUTES_MAX + 8)
 /* Below 2^31: for BYEs of our own in the name of either party. */
 #define CSEQ_ROOM 1024
 
-static const char *route_transport(enum engine_transport t, bool upper)
+const char *route_transport(enum engine_transport t, bool upper)
 {
 	static const char *const names[][2] = {{"udp", "UDP"}, {"tcp", "TCP"}, {"tls", "TLS"}};
 
@@ -128,11 +130,24 @@ static void route_session_timer(struct txn *t, const struct sip_msg *m, char *bu
 	(void)snprintf(buf + o, n - o, "Session-Expires: %d\r\n", SESSION_EXPIRES_S);
 }
 
+/* Mode `contact`: what a client gives as its Contact becomes ours, what the inside knows of it its own again. */
+static bool route_contact(const struct engine *e, const struct call *c, uint64_t binding,
+			  const struct peer *down, const struct sip_msg *m, struct edit *ed,
+			  char *buf, size_t n)
+{
+	if (down->kind == PEER_STREAM) {
+		ed->ruri = contact_target(e, c, &m->ruri);
+		return true;
+	}
+	return !e->c.servers[down->server].contact_mode ||
+	       contact_hide(e, down->server, binding, m, ed, buf, n);
+}
+
 void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, bool new_body,
 		   struct span body)
 {
 	struct edit ed = EDIT_INIT;
-	char first[ROUTE_LINE * 2];
+	char first[ROUTE_LINE * 2], contacts[ROUTE_CONTACTS];
 	struct routes ri;
 	ssize_t n;
 	size_t o;
@@ -148,6 +163,11 @@ void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, boo
 	if (t->record_route && t->call)
 		(void)route_record(e, t, first + o, sizeof(first) - o);
 	route_session_timer(t, m, first, sizeof(first));
+	if (!route_contact(e, t->call, t->call ? t->call->binding : t->binding, &t->down, m, &ed,
+			   contacts, sizeof(contacts))) {
+		route_failed(e, t, 513, "Message Too Large");
+		return;
+	}
 	ed.first = first;
 	ed.new_body = new_body;
 	ed.body = body;
@@ -161,13 +181,16 @@ void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, boo
 		txn_send(e, t, span_of(e->out, (size_t)n));
 }
 
-void route_ack(struct engine *e, const struct peer *up, const struct peer *down,
-	       const struct sip_msg *m, const struct routes *ri, bool new_body, struct span body)
+void route_ack(struct engine *e, const struct call *c, const struct peer *up,
+	       const struct peer *down, const struct sip_msg *m, const struct routes *ri,
+	       bool new_body, struct span body)
 {
 	struct edit ed = EDIT_INIT;
-	char first[ROUTE_LINE];
+	char first[ROUTE_LINE], contacts[ROUTE_CONTACTS];
 	ssize_t n;
 
+	if (!route_contact(e, c, c ? c->binding : 0, down, m, &ed, contacts, sizeof(contacts)))
+		return;
 	ed.first = route_via(e, down, engine_random64(e), first, sizeof(first));
 	ed.new_body = new_body;
 	ed.body = body;
@@ -371,7 +394,7 @@ static void route_client_dialog(struct engine *e, struct stream *s, const struct
 		struct span body = SPAN("");
 
 		if (call_ack(e, c, SIDE_CLIENT, m, &new_body, &body) == 0)
-			route_ack(e, up, &down, m, ri, new_body, body);
+			route_ack(e, c, up, &down, m, ri, new_body, body);
 		return;
 	}
 	route_start(e, up, &down, m, ri, &(struct call_from){.s = s, .server = c->server}, c);
@@ -486,7 +509,7 @@ static void route_inside_dialog(struct engine *e, const struct peer *up, const s
 	down = engine_peer_stream(s->id);
 	if (m->method == SIP_M_ACK) {
 		if (!c || call_ack(e, c, SIDE_INSIDE, m, &new_body, &body) == 0)
-			route_ack(e, up, &down, m, ri, new_body, body);
+			route_ack(e, c, up, &down, m, ri, new_body, body);
 		return;
 	}
 	/* An INVITE of a call that is not known here cannot get its media. */
@@ -498,10 +521,11 @@ static void route_inside_dialog(struct engine *e, const struct peer *up, const s
 		    c);
 }
 
+/* @id: the binding that its Route or, in mode `contact`, its Request-URI names. */
 static void route_inside_new(struct engine *e, const struct peer *up, const struct sip_msg *m,
-			     const struct routes *ri)
+			     const struct routes *ri, uint64_t id)
 {
-	struct binding *b = binding_find(e, ri->token.id);
+	struct binding *b = binding_find(e, id);
 	struct stream *s = b ? binding_stream(b) : NULL;
 	struct peer down;
 
@@ -513,7 +537,8 @@ static void route_inside_new(struct engine *e, const struct peer *up, const stru
 	}
 	if (!s) {
 		struct sip_param p;
-		bool ob = b ? b->outbound : sip_param_find(ri->r[0].uri.params, SPAN("ob"), &p);
+		bool ob = b ? b->outbound
+			    : ri->has_token && sip_param_find(ri->r[0].uri.params, SPAN("ob"), &p);
 
 		route_unavailable(e, up, m, ob);
 		return;
@@ -546,6 +571,7 @@ void engine_inside_recv(struct engine *e, const struct engine_inside_src *src,
 	struct peer up = route_inside_peer(src, m);
 	struct routes ri;
 	struct txn *t;
+	uint64_t id;
 
 	e->now = now_ms;
 	if (!m->request) {
@@ -565,7 +591,13 @@ void engine_inside_recv(struct engine *e, const struct engine_inside_src *src,
 	} else if (ri.has_token && ri.token.kind == TOKEN_CALL) {
 		route_inside_dialog(e, &up, m, &ri);
 	} else if (ri.has_token) {
-		route_inside_new(e, &up, m, &ri);
+		route_inside_new(e, &up, m, &ri, ri.token.id);
+	} else if (contact_read(e, &m->ruri, &id)) {
+		/* RFC 3261 12.2.1.1: in a dialog it would have the Route that we recorded. */
+		if (m->to_tag.n)
+			route_refuse(e, &up, m, 481, "Call/Transaction Does Not Exist", "no-route");
+		else
+			route_inside_new(e, &up, m, &ri, id);
 	} else if (m->method == SIP_M_OPTIONS) {
 		txn_stateless(e, &up, m, 200, "OK", NULL);
 	} else {

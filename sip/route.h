@@ -24,10 +24,12 @@ void route_forward(struct engine *e, struct txn *t, const struct sip_msg *m, boo
 uint32_t route_session_expires(const struct txn *t, const struct sip_msg *m);
 void route_back(struct engine *e, struct txn *t, const struct sip_msg *m, bool new_body,
 		struct span body);
-/* ACK for 2xx, end to end: no transaction. @routes: what is left of Route. */
-void route_ack(struct engine *e, const struct peer *up, const struct peer *down,
-	       const struct sip_msg *m, const struct routes *ri, bool new_body, struct span body);
+/* ACK for 2xx of @c (NULL: not known here), end to end: no transaction. @ri: what is left of Route. */
+void route_ack(struct engine *e, const struct call *c, const struct peer *up,
+	       const struct peer *down, const struct sip_msg *m, const struct routes *ri,
+	       bool new_body, struct span body);
 
+const char *route_transport(enum engine_transport t, bool upper);
 /* "Via: ...\r\n" of ours for a hop to @down with branch id @id, appended to @buf. Returns @buf. */
 const char *route_via(const struct engine *e, const struct peer *down, uint64_t id, char *buf,
 		      size_t n);
@@ -41,6 +43,9 @@ void route_refuse(struct engine *e, const struct peer *up, const struct sip_msg 
 		  const char *text, const char *reason);
 
 void register_request(struct engine *e, struct stream *s, const struct sip_msg *m);
+/* Mode `contact`: each of the 200's Contacts with its device's own URI, as far as it is known here. False: too large. */
+bool register_contacts(struct engine *e, const struct txn *t, const struct sip_msg *m,
+		       struct edit *ed);
 void register_response(struct engine *e, struct txn *t, const struct sip_msg *m);
 
 #endif

@@ -3,6 +3,7 @@
  * In: answers of a transaction from txn.c, from call.c with another body; failures. Out: answers upstream. Owns nothing. See
  * route.h. */
 #include "sip/call.h"
+#include "sip/contact.h"
 #include "sip/credentials.h"
 #include "sip/route.h"
 #include "sip/scan.h"
@@ -52,6 +53,18 @@ static bool route_client_answer(const struct engine *e, const struct txn *t,
 	return true;
 }
 
+/* Mode `contact`: of a client's answer ours, of the answer to its REGISTER its own. */
+static bool route_answer_contacts(struct engine *e, const struct txn *t, const struct sip_msg *m,
+				  struct edit *ed, char *buf, size_t n)
+{
+	if (t->use == TXN_REGISTER)
+		return register_contacts(e, t, m, ed);
+	return t->down.kind != PEER_STREAM || t->up.kind != PEER_INSIDE ||
+	       !e->c.servers[t->up.server].contact_mode ||
+	       contact_hide(e, t->up.server, t->call ? t->call->binding : t->binding, m, ed, buf,
+			    n);
+}
+
 void route_back(struct engine *e, struct txn *t, const struct sip_msg *m, bool new_body,
 		struct span body)
 {
@@ -66,6 +79,10 @@ void route_back(struct engine *e, struct txn *t, const struct sip_msg *m, bool n
 		ed.first = SESSION_REFRESH;
 	if (t->down.kind == PEER_STREAM && !route_client_answer(e, t, m, &ed, &req, &sent))
 		return;
+	if (!route_answer_contacts(e, t, m, &ed, values, sizeof(values))) {
+		txn_reply(e, t, 513, "Message Too Large", NULL);
+		return;
+	}
 	if (t->down.kind != PEER_STREAM && (m->status == 401 || m->status == 407))
 		credentials_challenge(e, t->down.server, m, t->reg_stale, &ed, values,
 				      sizeof(values));

@@ -18,6 +18,7 @@ static size_t token_body_len(unsigned kind)
 	switch (kind) {
 	case TOKEN_PATH:
 	case TOKEN_BRANCH:
+	case TOKEN_CONTACT:
 		return 1 + TOKEN_CORE + 8;
 	case TOKEN_CALL:
 		return 1 + TOKEN_CORE + 16;

@@ -1,4 +1,4 @@
-/* sip/token.h -- tokens that only cores can make and check: in Path, Record-Route and Via branches.
+/* sip/token.h -- tokens that only cores can make and check: in Path, Contact, Record-Route and Via branches.
  *
  * In: a kind and the ids it names. Out: base64url text: kind and version (1 byte), core (4), ids (8 or 16), MAC (12),
  * all of HMAC-SHA256 truncated to 96 bits. Stateless: what a token names may be gone. Comparison takes constant time. */
@@ -11,10 +11,11 @@
 
 struct engine;
 
-enum token_kind {		       /* high nibble: version 1 */
-		  TOKEN_PATH = 0x11,   /* id: binding */
-		  TOKEN_CALL = 0x12,   /* id: call, binding: whose client */
-		  TOKEN_BRANCH = 0x13, /* id: transaction */
+enum token_kind {			/* high nibble: version 1 */
+		  TOKEN_PATH = 0x11,	/* id: binding */
+		  TOKEN_CALL = 0x12,	/* id: call, binding: whose client */
+		  TOKEN_BRANCH = 0x13,	/* id: transaction */
+		  TOKEN_CONTACT = 0x14, /* id: binding */
 };
 
 struct token {

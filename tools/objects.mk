@@ -4,7 +4,7 @@
 SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
 ENGINE := sip/binding sip/body sip/call sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
-ENGINE += sip/credentials
+ENGINE += sip/contact sip/credentials
 
 BASE := user/account user/addr user/admin user/config user/config_lines user/conn user/keep user/keeper user/keeper_open user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
@@ -119,7 +119,9 @@ test_engine_hostile_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/u
 test_engine_hostile_LIBS := -lcrypto
 test_engine_register_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_register_LIBS := -lcrypto
-UNIT += test_engine_whose
+UNIT += test_engine_contact test_engine_whose
+test_engine_contact_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
+test_engine_contact_LIBS := -lcrypto
 test_engine_whose_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_whose_LIBS := -lcrypto
 test_engine_identity_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr

@@ -89,6 +89,8 @@ struct config_call_server {
 	const char *tls_name;	      /* name wanted in its certificate; default: host of address */
 	const char **trusted_headers; /* removed from what clients send */
 	unsigned trusted_headers_count;
+	const char *
+		mode; /* path|contact; default path: contact rewrites Contact, for servers without Path */
 	const char *digest_user; /* aor|any; default aor: REGISTER's Digest names the user of To */
 	const char *
 		*sources; /* further addresses its requests come from (default: address itself) */

@@ -28,6 +28,7 @@ static const cyaml_schema_field_t server_fields[] = {
 	CONFIG_STR(SERVER, tls_name, "tls_name", CYAML_FLAG_OPTIONAL),
 	CONFIG_LIST(SERVER, trusted_headers, "trusted_headers", CYAML_FLAG_OPTIONAL,
 		    &config_string),
+	CONFIG_STR(SERVER, mode, "mode", CYAML_FLAG_OPTIONAL),
 	CONFIG_STR(SERVER, digest_user, "digest_user", CYAML_FLAG_OPTIONAL),
 	CONFIG_LIST(SERVER, sources, "sources", CYAML_FLAG_OPTIONAL, &config_string),
 	CYAML_FIELD_END,
@@ -136,6 +137,7 @@ static const struct config_rule edge_rules[] = {
 static const struct config_rule server_rules[] = {
 	{CONFIG_AT(SERVER, name), .kind = CONFIG_ID},
 	{CONFIG_AT(SERVER, transport), .kind = CONFIG_WORD, .text = "udp", .words = "udp|tcp|tls"},
+	{CONFIG_AT(SERVER, mode), .kind = CONFIG_WORD, .text = "path", .words = "path|contact"},
 	{CONFIG_AT(SERVER, digest_user), .kind = CONFIG_WORD, .text = "aor", .words = "aor|any"},
 	{CONFIG_AT(SERVER, tls_name), .kind = CONFIG_HOST, .optional = true},
 };

@@ -114,6 +114,7 @@ static int core_values_servers(struct core *c, char *why, size_t why_n)
 			.n_domains = s->domains_count,
 			.trusted_headers = (const char *const *)s->trusted_headers,
 			.n_trusted_headers = s->trusted_headers_count,
+			.contact_mode = !strcmp(s->mode, "contact"),
 			.any_digest_user = !strcmp(s->digest_user, "any"),
 		};
 		for (j = 0; j < s->domains_count; j++)

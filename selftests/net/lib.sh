@@ -340,7 +340,7 @@ capture_end() { stop "cap-$1" INT; }
 # ---- the daemons ------------------------------------------------------------------------------------------------------
 
 # Settings that a test may change before the daemons start (environment): EDGE_LIMITS and CORE_LIMITS (YAML lines, two
-# spaces in), SILENCE (s), LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT.
+# spaces in), SILENCE (s), LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE.
 edge_config() {
 	local listen6='' pair6=''
 
@@ -397,6 +397,7 @@ core_config() {
 	    transport: ${KAM_TRANSPORT:-udp}
 	    tls_name: kamailio.$DOMAIN
 	    trusted_headers: [X-Trusted-Edge]
+	    mode: ${KAM_MODE:-path}
 	media:
 	  link: "$CORE_OUT:2776"
 	  inside: $CORE_LAN
