@@ -168,7 +168,8 @@ int load_calls_print(const struct load_calls *r)
 		print_text(r);
 	}
 	if (!calls || r->l.lost)
-		fprintf(stderr, "load: last failure: %u %s\n", r->l.last_status, r->l.last_why);
+		fprintf(stderr, "load: last failure: %u %s; calls: %s\n", r->l.last_status,
+			r->l.last_why, r->reasons[0].n ? r->reasons[0].text : "none");
 	if (!calls)
 		return 1;
 	return r->o.strict && !strict ? 1 : r->answered == r->placed ? 0 : 1;
