@@ -14,15 +14,13 @@
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
-#include "bpf/abi.h"
+#include "bpf/flow.h"
 
-#define PARSED	    RELAY_REASON_COUNT /* no exit yet */
 #define IP4_DF	    0x4000
 #define IP4_MF	    0x2000
 #define IP4_OFFSET  0x1fff
 #define NEXT_FRAG   44
 #define MAPPED_WORD bpf_htonl(0xffff)
-#define MEDIA_PEEK  8 /* payload bytes that shape tests read */
 
 struct cursor {
 	void *data, *end;
@@ -191,11 +189,6 @@ static __always_inline void packet_source(const struct packet *p, struct sp_ip *
 	out->w[1] = 0;
 	out->w[2] = MAPPED_WORD;
 	out->w[3] = p->ip4->saddr;
-}
-
-static __always_inline int ip_eq(const struct sp_ip *a, const __be32 *w)
-{
-	return !((a->w[0] ^ w[0]) | (a->w[1] ^ w[1]) | (a->w[2] ^ w[2]) | (a->w[3] ^ w[3]));
 }
 
 #endif

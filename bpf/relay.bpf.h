@@ -11,37 +11,16 @@
 #define SALLYPORT_RELAY_BPF_H
 
 #include "bpf/maps.bpf.h"
-#include "bpf/latch.bpf.h"
 #include "bpf/translate.bpf.h"
-
-#define STUN_REQUEST bpf_htons(0x0001)
-#define STUN_COOKIE  bpf_htonl(0x2112a442)
-
-enum shape { SHAPE_OTHER, SHAPE_MEDIA, SHAPE_STUN_REQUEST };
 
 struct spot { /* what a destination address and port stand for */
 	const struct relay_side *side;
 	__u32 offset; /* of the port in its range */
 };
 
-/* RFC 7983's first byte, RFC 5761's second. */
 static __always_inline enum shape payload_shape(const struct cursor *c, const struct packet *p)
 {
-	const __u8 *b = (void *)(p->udp + 1);
-	__u32 n = p->payload;
-
-	if (n < MEDIA_PEEK || (void *)(b + MEDIA_PEEK) > c->end)
-		return SHAPE_OTHER;
-	if (b[0] >= 128 && b[0] <= 191) {
-		if (b[1] >= 192 && b[1] <= 223)
-			return SHAPE_MEDIA;
-		return n >= 12 ? SHAPE_MEDIA : SHAPE_OTHER;
-	}
-	if (b[0] >= 20 && b[0] <= 63)
-		return n >= 13 ? SHAPE_MEDIA : SHAPE_OTHER;
-	if (b[0] > 3 || n < 20 || *(__be32 *)(b + 4) != STUN_COOKIE)
-		return SHAPE_OTHER;
-	return *(__be16 *)b == STUN_REQUEST ? SHAPE_STUN_REQUEST : SHAPE_MEDIA;
+	return shape_of((void *)(p->udp + 1), c->end, p->payload);
 }
 
 static __always_inline int side_matches(const struct relay_side *s, const struct packet *p,
@@ -147,13 +126,9 @@ static __always_inline enum relay_reason relay_in(struct cursor *c, struct packe
 	struct target *t = &out->t;
 	enum relay_reason why;
 
-	if (payload_shape(c, p) == SHAPE_OTHER)
-		return R_DROP_SHAPE;
-	why = latch_check(f, s, c->now_ns, &src);
+	why = flow_in(f, s, c->now_ns, &src, payload_shape(c, p));
 	if (why != PARSED)
 		return why;
-	if (!f->core.port)
-		return R_DROP_NO_CORE;
 	target_from(t, spot);
 	t->to4 = f->core.ip;
 	t->to6 = f->core6.w;
@@ -163,13 +138,10 @@ static __always_inline enum relay_reason relay_in(struct cursor *c, struct packe
 	why = forward(c, p, out);
 	if (why != PARSED)
 		return why;
-	s->packets_in++;
-	s->bytes_in += p->ip_len;
-	s->last_in_ns = c->now_ns;
+	flow_count_in(s, c->now_ns, p->ip_len);
 	return R_FORWARD_IN;
 }
 
-/* A core's binding request goes to the one punch socket, whatever its source: it is how the source gets known. */
 static __always_inline enum relay_reason punch(const struct relay_conf *cf, const struct cursor *c,
 					       struct packet *p, struct egress *out)
 {
@@ -187,20 +159,14 @@ static __always_inline enum relay_reason relay_out(const struct relay_conf *cf, 
 						   struct egress *out)
 {
 	struct source src = source_of(p);
-	enum shape shape = payload_shape(c, p);
 	struct target *t = &out->t;
 	enum relay_reason why;
 
-	if (shape == SHAPE_STUN_REQUEST)
+	why = flow_out(f, s, &src, payload_shape(c, p));
+	if (why == R_PUNCH)
 		return punch(cf, c, p, out);
-	if (shape == SHAPE_OTHER)
-		return R_DROP_SHAPE;
-	if (!f->core.port)
-		return R_DROP_NO_CORE;
-	if (!ep4_eq(&f->core, &src.ep) || (src.is6 && !ip_eq(&f->core6, src.ip6)))
-		return R_DROP_CORE;
-	if (!latch_valid(f, s->latch) || !s->latched.port)
-		return R_DROP_NOT_LATCHED;
+	if (why != PARSED)
+		return why;
 	target_from(t, spot);
 	t->to4 = s->latched.ip;
 	t->to6 = s->latched6.w;
@@ -210,9 +176,7 @@ static __always_inline enum relay_reason relay_out(const struct relay_conf *cf, 
 	why = forward(c, p, out);
 	if (why != PARSED)
 		return why;
-	s->packets_out++;
-	s->bytes_out += p->ip_len;
-	s->last_out_ns = c->now_ns;
+	flow_count_out(s, c->now_ns, p->ip_len);
 	return R_FORWARD_OUT;
 }
 
