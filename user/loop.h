@@ -39,6 +39,8 @@ struct loop_params {
 	unsigned recv_bufs; /* datagram receive buffers (power of two); 0: no datagram receive */
 	unsigned send_bufs; /* datagrams that may be in flight; 0: no datagram send */
 	unsigned buf_size;  /* bytes of each, e.g. 2048 */
+	unsigned
+		recv_control; /* of a receive buffer: room for control messages, a multiple of 16; 0: none are wanted */
 };
 
 struct loop_stats {
@@ -83,6 +85,9 @@ struct loop_dgram {
 	uint32_t n, cap;
 	uint32_t buf; /* for loop_buf_put */
 	bool kept;
+	const uint8_t *
+		control; /* control messages that the socket was told to add, aligned for struct cmsghdr */
+	uint32_t control_n;
 };
 typedef void loop_dgram_fn(void *arg, struct loop_dgram *d);
 int loop_recv(struct loop *l, int fd, loop_dgram_fn *fn, void *arg, struct loop_handle *out);
@@ -91,6 +96,21 @@ void loop_buf_put(struct loop *l, uint32_t buf);
 /* Send one datagram: copied into a send buffer and submitted at the end of the round. @to NULL for a connected socket.
  * Returns 0, -ENOBUFS (all buffers in flight: counted), -EMSGSIZE. Later errors are counted. */
 int loop_send(struct loop *l, int fd, const struct addr *to, struct span data);
+
+/* The same with control messages (copied; -EMSGSIZE over LOOP_CONTROL_MAX) and a function that is told what became of it: bytes sent
+ * or a negative errno. It is called once for every 0 returned, unless the loop is freed first. */
+#define LOOP_CONTROL_MAX 64
+typedef void loop_sent_fn(void *arg, uint64_t tag, int res);
+struct loop_packet {
+	const struct addr *to;
+	struct span data;
+	const void *control;
+	size_t control_n;
+	loop_sent_fn *fn; /* may be NULL */
+	void *arg;
+	uint64_t tag; /* the module's own */
+};
+int loop_send_packet(struct loop *l, int fd, const struct loop_packet *p);
 
 /* End an operation; {0,0} and stale handles are ignored. Clears *h. */
 void loop_cancel(struct loop *l, struct loop_handle *h);

@@ -2,7 +2,7 @@
  *
  * In: loop_recv/loop_send from the modules, completions from user/loop.c. Out: struct loop_dgram to a module's function.
  * Owner: the loop owns all buffers; a module may keep a receive buffer until loop_buf_put(). A receive buffer holds the
- * kernel's header, LOOP_NAME_ROOM bytes for the sender and then the payload. */
+ * kernel's header, LOOP_NAME_ROOM bytes for the sender, the control messages and then the payload. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,8 @@ static int recv_bufs_init(struct loop *l, const struct loop_params *p)
 	void *m;
 	int ret;
 
-	if (p->recv_bufs & (p->recv_bufs - 1) || p->recv_bufs > LOOP_BUFS_MAX)
+	if (p->recv_bufs & (p->recv_bufs - 1) || p->recv_bufs > LOOP_BUFS_MAX ||
+	    p->recv_control % 16 || p->recv_control > p->buf_size / 2)
 		return -EINVAL;
 	l->buf_ring_size = p->recv_bufs * sizeof(struct io_uring_buf);
 	m = mmap(NULL, l->buf_ring_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
@@ -44,6 +45,7 @@ static int recv_bufs_init(struct loop *l, const struct loop_params *p)
 	for (i = 0; i < l->n_bufs; i++)
 		buf_give(l, i);
 	l->recv_msg.msg_namelen = LOOP_NAME_ROOM;
+	l->recv_msg.msg_controllen = p->recv_control;
 	return 0;
 }
 
@@ -137,6 +139,8 @@ static bool dgram_deliver(struct loop *l, const struct loop_op *op, uint32_t buf
 	if (o->namelen >= sizeof(sa_family_t))
 		addr_from_sockaddr(io_uring_recvmsg_name(o), &d.from);
 	l->batch_n++;
+	d.control = base + sizeof(*o) + LOOP_NAME_ROOM;
+	d.control_n = o->controllen;
 	d.p = io_uring_recvmsg_payload(o, &l->recv_msg);
 	d.n = io_uring_recvmsg_payload_length(o, res, &l->recv_msg);
 	d.cap = l->buf_size - (uint32_t)(d.p - base);
@@ -178,13 +182,13 @@ void loop_recv_done(struct loop *l, uint32_t slot, const struct io_uring_cqe *cq
 	recv_ended(l, slot, cqe->res);
 }
 
-int loop_send(struct loop *l, int fd, const struct addr *to, struct span data)
+int loop_send_packet(struct loop *l, int fd, const struct loop_packet *p)
 {
 	uint32_t i = l->free_out;
 	struct io_uring_sqe *sqe;
 	struct loop_out *o;
 
-	if (data.n > l->buf_size)
+	if (p->data.n > l->buf_size || p->control_n > LOOP_CONTROL_MAX)
 		return -EMSGSIZE;
 	sqe = i == LOOP_NO_SLOT ? NULL : loop_sqe(l, LOOP_SEND, i, 0);
 	if (!sqe) {
@@ -193,25 +197,45 @@ int loop_send(struct loop *l, int fd, const struct addr *to, struct span data)
 	}
 	o = &l->outs[i];
 	l->free_out = o->next_free;
-	if (data.n)
-		memcpy(o->data, data.p, data.n);
-	o->iov = (struct iovec){.iov_base = o->data, .iov_len = data.n};
+	if (p->data.n)
+		memcpy(o->data, p->data.p, p->data.n);
+	o->iov = (struct iovec){.iov_base = o->data, .iov_len = p->data.n};
 	o->msg = (struct msghdr){.msg_iov = &o->iov, .msg_iovlen = 1};
-	if (to) {
+	if (p->to) {
 		o->msg.msg_name = &o->to;
-		o->msg.msg_namelen = addr_to_sockaddr(to, &o->to);
+		o->msg.msg_namelen = addr_to_sockaddr(p->to, &o->to);
 	}
+	if (p->control_n) {
+		memcpy(o->control, p->control, p->control_n);
+		o->msg.msg_control = o->control;
+		o->msg.msg_controllen = p->control_n;
+	}
+	o->fn = p->fn;
+	o->arg = p->arg;
+	o->tag = p->tag;
 	io_uring_prep_sendmsg(sqe, fd, &o->msg, MSG_NOSIGNAL);
 	l->unsent++;
 	return 0;
 }
 
+int loop_send(struct loop *l, int fd, const struct addr *to, struct span data)
+{
+	const struct loop_packet p = {.to = to, .data = data};
+
+	return loop_send_packet(l, fd, &p);
+}
+
 void loop_send_done(struct loop *l, uint32_t out, int res)
 {
+	struct loop_out *o;
+
 	if (out >= l->n_outs)
 		return;
 	if (res < 0)
 		l->stats.send_errors++;
-	l->outs[out].next_free = l->free_out;
+	o = &l->outs[out];
+	if (o->fn)
+		o->fn(o->arg, o->tag, res);
+	o->next_free = l->free_out;
 	l->free_out = out;
 }

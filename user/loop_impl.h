@@ -52,8 +52,12 @@ struct loop_out {
 	struct msghdr msg;
 	struct iovec iov;
 	struct sockaddr_storage to;
+	_Alignas(struct cmsghdr) uint8_t control[LOOP_CONTROL_MAX];
 	uint32_t next_free;
 	uint8_t *data;
+	loop_sent_fn *fn;
+	void *arg;
+	uint64_t tag;
 };
 
 struct loop {

@@ -569,6 +569,125 @@ static void test_loop_datagram_limits(void **state)
 	loop_free(l);
 }
 
+/* ---- control messages, and what became of a datagram ---- */
+
+struct controls {
+	unsigned n, ttl, tos;
+	struct addr from;
+	char last[16];
+};
+
+static void controls_fn(void *arg, struct loop_dgram *d)
+{
+	struct controls *g = arg;
+	struct msghdr m = {.msg_control = (void *)(uintptr_t)d->control,
+			   .msg_controllen = d->control_n};
+	struct cmsghdr *c;
+	int v;
+
+	assert_true((uintptr_t)d->control % _Alignof(struct cmsghdr) == 0);
+	g->n++;
+	g->from = d->from;
+	g->ttl = g->tos = 0;
+	memcpy(g->last, d->p, d->n);
+	for (c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+		assert_int_equal(c->cmsg_level, IPPROTO_IP);
+		if (c->cmsg_type == IP_TTL) {
+			memcpy(&v, CMSG_DATA(c), sizeof(v));
+			g->ttl = (unsigned)v;
+		} else if (c->cmsg_type == IP_TOS) {
+			g->tos = *CMSG_DATA(c);
+		}
+	}
+}
+
+struct sents {
+	unsigned n;
+	uint64_t tag;
+	int res;
+};
+
+static void sent_fn(void *arg, uint64_t tag, int res)
+{
+	struct sents *s = arg;
+
+	s->n++;
+	s->tag = tag;
+	s->res = res;
+}
+
+static size_t control_int(uint8_t *buf, size_t at, int type, int value)
+{
+	struct cmsghdr c = {
+		.cmsg_level = IPPROTO_IP, .cmsg_type = type, .cmsg_len = CMSG_LEN(sizeof(value))};
+
+	memcpy(buf + at, &c, sizeof(c));
+	memcpy(buf + at + CMSG_LEN(0), &value, sizeof(value));
+	return at + CMSG_SPACE(sizeof(value));
+}
+
+static void test_loop_control_and_sent(void **state)
+{
+	struct loop_params lp = {.entries = 8,
+				 .ops_max = 4,
+				 .recv_bufs = 8,
+				 .send_bufs = 2,
+				 .buf_size = 512,
+				 .recv_control = 64};
+	uint8_t control[LOOP_CONTROL_MAX + 1] = {0};
+	struct controls g = {0};
+	struct sents sent = {0};
+	struct loop_handle h;
+	struct addr a, b;
+	int fa = socket_on_loopback(SOCK_DGRAM, &a), fb = socket_on_loopback(SOCK_DGRAM, &b),
+	    on = 1;
+	struct loop_packet p = {.to = &a,
+				.data = SPAN("media"),
+				.control = control,
+				.fn = sent_fn,
+				.arg = &sent,
+				.tag = UINT64_MAX - 1};
+	struct loop *l;
+
+	(void)state;
+	assert_int_equal(loop_new(&lp, &l), 0);
+	assert_int_equal(setsockopt(fa, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)), 0);
+	assert_int_equal(setsockopt(fa, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on)), 0);
+	assert_int_equal(loop_recv(l, fa, controls_fn, &g, &h), 0);
+	p.control_n = control_int(control, 0, IP_TTL, 9);
+	p.control_n = control_int(control, p.control_n, IP_TOS, 0xb8);
+	assert_int_equal(loop_send_packet(l, fb, &p), 0);
+	memset(control, 0xff, sizeof(control)); /* it was copied */
+	run_ms(l, 10);
+	assert_int_equal(g.n, 1);
+	assert_int_equal(g.ttl, 9);
+	assert_int_equal(g.tos, 0xb8);
+	assert_true(addr_eq(&g.from, &b));
+	assert_memory_equal(g.last, "media", 5);
+	assert_int_equal(sent.n, 1);
+	assert_true(sent.tag == UINT64_MAX - 1);
+	assert_int_equal(sent.res, 5);
+	/* Without them, next to it; and a kernel that refuses. */
+	p.control_n = 0;
+	assert_int_equal(loop_send_packet(l, fb, &p), 0);
+	b.port = 0;
+	p.to = &b;
+	p.tag = 7;
+	assert_int_equal(loop_send_packet(l, fb, &p), 0);
+	run_ms(l, 10);
+	assert_int_equal(g.n, 2);
+	assert_true(g.ttl > 9 && g.tos == 0);
+	assert_int_equal(sent.n, 3);
+	assert_int_equal(sent.tag, 7);
+	assert_int_equal(sent.res, -EINVAL);
+	p.control_n = sizeof(control);
+	assert_int_equal(loop_send_packet(l, fb, &p), -EMSGSIZE);
+	loop_cancel(l, &h);
+	close(fa);
+	close(fb);
+	loop_free(l);
+}
+
 /* All eight buffers are kept by the module; the datagrams behind them wait in the socket until one comes back. */
 static void test_loop_kept_buffers(void **state)
 {
@@ -713,6 +832,8 @@ static void test_loop_params_refused(void **state)
 		{.entries = 8, .ops_max = 4, .recv_bufs = 8, .buf_size = 64},
 		{.entries = 8, .ops_max = 4, .recv_bufs = 65536, .buf_size = 512},
 		{.entries = 8, .ops_max = 4, .send_bufs = 8, .buf_size = 1u << 20},
+		{.entries = 8, .ops_max = 4, .recv_bufs = 8, .buf_size = 512, .recv_control = 8},
+		{.entries = 8, .ops_max = 4, .recv_bufs = 8, .buf_size = 256, .recv_control = 144},
 	};
 	struct loop *l;
 	size_t i;
@@ -792,6 +913,7 @@ int main(void)
 		cmocka_unit_test(test_loop_stale_accept_is_closed),
 		cmocka_unit_test(test_loop_datagrams),
 		cmocka_unit_test(test_loop_datagram_limits),
+		cmocka_unit_test(test_loop_control_and_sent),
 		cmocka_unit_test(test_loop_kept_buffers),
 		cmocka_unit_test(test_loop_cancelled_receive_returns_buffers),
 		cmocka_unit_test(test_loop_batches_end),
