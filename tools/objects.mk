@@ -14,6 +14,7 @@ BPF := bench tc_relay xdp_probe xdp_relay
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
 EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
+EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate user/link_accept user/link_edge user/maps user/maps_bpf user/maps_memory user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -35,6 +36,9 @@ UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_
 	test_srtp test_srtp_equal test_srtp_resume test_tls test_token test_txn
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
 	test_inside test_keep test_keeper test_link test_link_recycle test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_media_keep test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
+	test_inside test_keep test_keeper test_link test_load_msg test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
+	test_media_keep test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots \
+	test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
 	test_token test_txn
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
@@ -63,15 +67,16 @@ test_keeper_OBJS := user/addr user/keeper user/keeper_open user/log user/sandbox
 test_keeper_LIBS := -lseccomp -lcap-ng
 
 test_bpf_ports_OBJS := user/bpf_ports
-test_maps_OBJS := user/addr user/maps
+test_maps_OBJS := user/addr user/maps user/maps_bpf
 test_maps_LIBS := -lbpf
+test_maps_memory_OBJS := user/addr user/maps user/maps_memory user/prefix
 test_admin_OBJS := user/addr user/admin user/log user/loop user/loop_dgram user/loop_timer
 test_admin_LIBS := -luring -ljansson
 
 HELPERS := bench-core bench-flows bench-media load selftests/bpf/load selftests/bpf/relay selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
-selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps
+selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps user/maps_bpf
 selftests_bpf_load_LIBS := -lbpf
-selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps
+selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps user/maps_bpf
 selftests_bpf_relay_LIBS := -lbpf
 selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_cert
 selftests_net_fakecore_LIBS := -lssl -lcrypto -luring -lprotobuf-c
@@ -98,7 +103,7 @@ bench-core_OBJS := $(LINK_EDGE_OBJS) $(SIP) tools/bench_bridge tools/bench_core 
 bench-core_LIBS := -lssl -luring -lprotobuf-c -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
 bench-flows_OBJS := tools/bench_flows user/addr user/conn user/keep user/keeper_open user/sockpool $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert $(MEDIA_CORE)
 bench-flows_LIBS := -lssl -luring -lprotobuf-c -ljansson $(SRTP_LIBS)
-bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine tools/bench_stat user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps $(SRTP)
+bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_rtpengine tools/bench_stat user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps user/maps_bpf $(SRTP)
 bench-media_LIBS := -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
 test_sdp_OBJS := $(SIP) user/addr
 test_sip_keepalive_OBJS := $(SIP) user/addr

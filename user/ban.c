@@ -70,6 +70,8 @@ bool ban_active(const struct ban *b, const struct addr *source)
 {
 	unsigned i;
 
+	if (maps_ban_hit(b->p.maps, source))
+		return true;
 	for (i = 0; i < b->n; i++)
 		if (within(&b->bans[i], source))
 			return true;

@@ -1,31 +1,15 @@
-/* user/maps.c -- typed access of the edge's worker to the pinned kernel maps; see maps.h and bpf/abi.h.
+/* user/maps.c -- the flow records, whoever reads them; see maps.h and bpf/abi.h.
  *
  * flows and flow_state are mapped into memory: installing a flow is a handful of stores, with a release store of the status
- * (or of the one word that changes) last, because BPF on another CPU reads the record while it is written. The other maps
- * are reached by system calls. One writer: the worker's thread. */
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
+ * (or of the one word that changes) last, because BPF on another CPU reads the record while it is written. The other tables
+ * are behind maps_back: kernel maps (maps_bpf.c) or memory of the keeper (maps_memory.c). One writer: the worker's thread. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
-#include "bpf/abi.h"
-#include "user/maps.h"
-
-struct maps {
-	struct maps_fds fds;
-	struct flow *flows;
-	struct flow_state *state;
-	size_t flows_bytes, state_bytes;
-	struct maps_pair pairs[SP_PAIRS_MAX];
-	uint32_t first_slot[SP_PAIRS_MAX];
-	unsigned n_pairs;
-	uint32_t slots;
-	int cpus;
-	uint64_t *per_cpu; /* scratch: one value a possible CPU */
-};
+#include "user/maps_impl.h"
 
 _Static_assert(sizeof(struct sp_ip) == sizeof(((struct addr *)0)->ip), "same 16 bytes");
 
@@ -33,52 +17,6 @@ _Static_assert(sizeof(struct sp_ip) == sizeof(((struct addr *)0)->ip), "same 16 
 static const char *const reason_names[] = {RELAY_REASONS(REASON_NAME)};
 
 /* ---- open and close ---------------------------------------------------------------------------------------------- */
-
-static int map_check(int fd, uint32_t key, uint32_t value, uint32_t entries)
-{
-	struct bpf_map_info info = {};
-	uint32_t len = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(fd, &info, &len))
-		return -errno;
-	if (info.key_size != key || info.value_size != value || info.max_entries < entries)
-		return -EPROTO;
-	return 0;
-}
-
-static int maps_check(const struct maps *m)
-{
-	const struct maps_fds *f = &m->fds;
-	const struct {
-		int fd;
-		uint32_t key, value, entries;
-	} want[] = {
-		{f->flows, 4, sizeof(struct flow), m->slots},
-		{f->flow_state, 4, sizeof(struct flow_state), m->slots},
-		{f->next_hops, 4, sizeof(struct next_hop), SP_NEXT_HOPS},
-		{f->bans, sizeof(struct ban_key), sizeof(struct ban), SP_BANS_MAX},
-		{f->reasons, 4, 8, RELAY_REASON_COUNT},
-		{f->live, 8, sizeof(struct live_flow), m->slots},
-	};
-
-	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
-		int r = map_check(want[i].fd, want[i].key, want[i].value, want[i].entries);
-
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-static int map_view(int fd, size_t bytes, int prot, void **out)
-{
-	void *p = mmap(NULL, bytes, prot, MAP_SHARED, fd, 0);
-
-	if (p == MAP_FAILED)
-		return -errno;
-	*out = p;
-	return 0;
-}
 
 static int maps_pairs(struct maps *m, const struct maps_pair *pairs, unsigned n)
 {
@@ -95,46 +33,31 @@ static int maps_pairs(struct maps *m, const struct maps_pair *pairs, unsigned n)
 	return 0;
 }
 
-int maps_open(const struct maps_fds *fds, const struct maps_pair *pairs, unsigned n_pairs,
-	      struct maps **out)
+int maps_new(const struct maps_back *back, const struct maps_pair *pairs, unsigned n_pairs,
+	     struct maps **out)
 {
 	struct maps *m = calloc(1, sizeof(*m));
 	int r;
 
 	if (!m)
 		return -ENOMEM;
-	m->fds = *fds;
-	m->cpus = libbpf_num_possible_cpus();
-	r = m->cpus < 0 ? m->cpus : maps_pairs(m, pairs, n_pairs);
-	if (r)
-		goto out;
-	m->per_cpu = calloc((size_t)m->cpus, sizeof(*m->per_cpu));
-	r = m->per_cpu ? maps_check(m) : -ENOMEM;
-	if (r)
-		goto out;
+	m->back = back;
+	r = maps_pairs(m, pairs, n_pairs);
+	if (r) {
+		free(m);
+		return r;
+	}
 	m->flows_bytes = m->slots * sizeof(struct flow);
 	m->state_bytes = m->slots * sizeof(struct flow_state);
-	r = map_view(fds->flows, m->flows_bytes, PROT_READ | PROT_WRITE, (void **)&m->flows);
-	if (!r)
-		r = map_view(fds->flow_state, m->state_bytes, PROT_READ | PROT_WRITE,
-			     (void **)&m->state);
-out:
-	if (r)
-		maps_close(m);
-	else
-		*out = m;
-	return r;
+	*out = m;
+	return 0;
 }
 
 void maps_close(struct maps *m)
 {
 	if (!m)
 		return;
-	if (m->flows)
-		munmap(m->flows, m->flows_bytes);
-	if (m->state)
-		munmap(m->state, m->state_bytes);
-	free(m->per_cpu);
+	m->back->close(m);
 	free(m);
 }
 
@@ -258,7 +181,7 @@ static int live_write(struct maps *m, uint32_t slot, const struct maps_flow *f)
 		addr_ip_text(cols[i].a, text);
 		memcpy(cols[i].to, text, strnlen(text, SP_IP_TEXT - 1)); /* the rest is zero */
 	}
-	return bpf_map_update_elem(m->fds.live, &f->id, &l, BPF_ANY) ? -errno : 0;
+	return m->back->live_set(m, f->id, &l);
 }
 
 static void flow_write(struct flow *to, const struct maps_flow *f)
@@ -335,7 +258,7 @@ void maps_flow_free(struct maps *m, uint32_t slot)
 		return;
 	f = &m->flows[slot];
 	__atomic_store_n(&f->status, FLOW_OFF, __ATOMIC_RELEASE);
-	bpf_map_delete_elem(m->fds.live, &f->id);
+	m->back->live_del(m, f->id);
 }
 
 int maps_flow_get(const struct maps *m, uint32_t slot, struct maps_flow *out)
@@ -408,26 +331,6 @@ void maps_flow_each(const struct maps *m,
 			fn(arg, slot, &f);
 }
 
-unsigned maps_live_sweep(struct maps *m)
-{
-	struct live_flow v;
-	uint64_t key, next;
-	unsigned i, n = 0;
-	bool more;
-
-	more = bpf_map_get_next_key(m->fds.live, NULL, &next) == 0;
-	for (i = 0; more && i < m->slots; i++) {
-		key = next;
-		more = bpf_map_get_next_key(m->fds.live, &key, &next) == 0;
-		if (bpf_map_lookup_elem(m->fds.live, &key, &v))
-			continue;
-		if (v.slot >= m->slots || m->flows[v.slot].status != FLOW_ON ||
-		    m->flows[v.slot].id != key)
-			n += !bpf_map_delete_elem(m->fds.live, &key);
-	}
-	return n;
-}
-
 /* ---- next hops, bans, reasons ------------------------------------------------------------------------------------- */
 
 int maps_next_hop_set(struct maps *m, uint32_t index, const struct maps_next_hop *nh)
@@ -438,7 +341,7 @@ int maps_next_hop_set(struct maps *m, uint32_t index, const struct maps_next_hop
 		return -EINVAL;
 	memcpy(v.src_mac, nh->src_mac, sizeof(v.src_mac));
 	memcpy(v.dst_mac, nh->dst_mac, sizeof(v.dst_mac));
-	return bpf_map_update_elem(m->fds.next_hops, &index, &v, BPF_ANY) ? -errno : 0;
+	return m->back->next_hop_set(m, index, &v);
 }
 
 static int ban_key(struct ban_key *key, const struct addr *prefix, unsigned len)
@@ -460,7 +363,7 @@ int maps_ban_set(struct maps *m, const struct addr *prefix, unsigned len, uint64
 
 	if (r)
 		return r;
-	return bpf_map_update_elem(m->fds.bans, &key, &v, BPF_ANY) ? -errno : 0;
+	return m->back->ban_set(m, &key, &v);
 }
 
 int maps_ban_clear(struct maps *m, const struct addr *prefix, unsigned len)
@@ -470,24 +373,7 @@ int maps_ban_clear(struct maps *m, const struct addr *prefix, unsigned len)
 
 	if (r)
 		return r;
-	return bpf_map_delete_elem(m->fds.bans, &key) ? -errno : 0;
-}
-
-unsigned maps_bans_expire(struct maps *m, uint64_t now_ns)
-{
-	struct ban_key key, next;
-	struct ban v;
-	unsigned i, n = 0;
-	bool more;
-
-	more = bpf_map_get_next_key(m->fds.bans, NULL, &next) == 0;
-	for (i = 0; more && i < SP_BANS_MAX; i++) {
-		key = next;
-		more = bpf_map_get_next_key(m->fds.bans, &key, &next) == 0;
-		if (!bpf_map_lookup_elem(m->fds.bans, &key, &v) && v.until_ns <= now_ns)
-			n += !bpf_map_delete_elem(m->fds.bans, &key);
-	}
-	return n;
+	return m->back->ban_clear(m, &key);
 }
 
 unsigned maps_reasons(const struct maps *m)
@@ -503,12 +389,20 @@ const char *maps_reason_name(unsigned reason)
 
 uint64_t maps_reason_count(const struct maps *m, unsigned reason)
 {
-	uint64_t sum = 0;
+	return reason < RELAY_REASON_COUNT ? m->back->reason(m, reason) : 0;
+}
 
-	if (reason >= RELAY_REASON_COUNT ||
-	    bpf_map_lookup_elem(m->fds.reasons, &reason, m->per_cpu))
-		return 0;
-	for (int i = 0; i < m->cpus; i++)
-		sum += m->per_cpu[i];
-	return sum;
+unsigned maps_live_sweep(struct maps *m)
+{
+	return m->back->live_sweep(m);
+}
+
+unsigned maps_bans_expire(struct maps *m, uint64_t now_ns)
+{
+	return m->back->bans_expire(m, now_ns);
+}
+
+bool maps_ban_hit(struct maps *m, const struct addr *source)
+{
+	return m->back->ban_hit && m->back->ban_hit(m, source);
 }

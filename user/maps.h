@@ -1,5 +1,5 @@
 /* user/maps.h -- typed access of the edge's worker to the pinned kernel maps. The worker holds descriptors that the keeper
- * opened; it can look up, update and delete, and create nothing.
+ * opened; it can look up, update and delete, and create nothing. Without BPF the same records are in memory: user/maps_memory.h.
  *
  * Data flow: media_edge decides -> maps_flow_install() writes a slot -> XDP carries packets -> maps_flow_read() for reports.
  * Owner rules: struct maps owns its mmaps, not the descriptors. One writer: the worker's thread. A worker that starts
@@ -73,6 +73,8 @@ int maps_next_hop_set(struct maps *m, uint32_t index,
 		      const struct maps_next_hop *nh); /* index 1..1023 */
 int maps_ban_set(struct maps *m, const struct addr *prefix, unsigned len, uint64_t until_ns);
 int maps_ban_clear(struct maps *m, const struct addr *prefix, unsigned len);
+/* Does a ban refuse this TCP connection? Counted as drop_ban_tcp. Always false where BPF has dropped its SYN already. */
+bool maps_ban_hit(struct maps *m, const struct addr *source);
 /* Delete entries of live that no flow stands behind: of a worker that was killed between two steps. Returns their number. */
 unsigned maps_live_sweep(struct maps *m);
 /* Delete bans that are over, also those of a worker that is gone. Returns their number. */
