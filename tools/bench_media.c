@@ -36,7 +36,7 @@ struct bench {
 	struct maps *maps;
 	const char *instance;
 	unsigned rounds, seconds_x10;
-	enum rung_wish rung; /* of the relay */
+	enum rung rung; /* of the relay */
 	struct lab_result bare[SIZES][BENCH_ROUNDS_MAX], relay[SIZES][BENCH_ROUNDS_MAX],
 		rtpengine[BENCH_ROUNDS_MAX], latency[BENCH_ROUNDS_MAX];
 	uint64_t rtpengine_pps[BENCH_ROUNDS_MAX];

@@ -13,8 +13,7 @@ BPF := bench tc_relay xdp_probe xdp_relay
 
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
-EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
-EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate user/link_accept user/link_edge user/maps user/maps_bpf user/maps_memory user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show
+EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show user/link_accept user/link_edge user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -30,21 +29,18 @@ PARSE := $(SIP) tools/parse_main user/addr
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random \
-	test_engine_register test_gate test_inside test_keep test_keeper test_link test_load_msg test_log test_loop \
-	test_maps test_media_core test_media_edge test_media_join test_media_keep test_parse_main test_punch test_sdp \
-	test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool \
-	test_srtp test_srtp_equal test_srtp_resume test_tls test_token test_txn
-	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random test_engine_register test_gate \
-	test_inside test_keep test_keeper test_link test_link_recycle test_load_msg test_log test_loop test_maps test_media_core test_media_edge test_media_keep test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
-	test_inside test_keep test_keeper test_link test_load_msg test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
-	test_media_keep test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots \
-	test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
+	test_engine_register test_gate test_inside test_keep test_keeper test_link test_link_recycle test_load_msg \
+	test_log test_loop test_maps test_maps_memory test_media_core test_media_edge test_media_join test_media_keep \
+	test_media_user test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_torture \
+	test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
 	test_token test_txn
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
 test_media_edge_OBJS := user/addr user/link.pb-c user/log user/media_edge user/media_edge_flow user/media_edge_show user/prefix user/punch user/slots
 test_media_edge_LIBS := -ljansson -lcrypto -lprotobuf-c
+test_media_user_OBJS := user/addr user/keeper_open user/loop user/loop_dgram user/loop_timer user/maps user/maps_memory user/media_user user/media_user_socket user/prefix user/sockpool
+test_media_user_LIBS := -luring
 test_slots_OBJS := user/slots
 test_sockpool_OBJS := user/addr user/keeper_open user/sockpool
 test_gate_OBJS := $(SIP) user/addr user/gate

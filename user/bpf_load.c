@@ -462,8 +462,8 @@ static void rungs_out(struct loader *l, struct media_rung out[RUNG_PAIRS_MAX])
 	for (unsigned k = 0; k < l->p->n_pairs; k++) {
 		const struct bpf_iface *i = iface_of(l, 2 * k);
 
-		out[k].tc = i->tc;
-		memcpy(out[k].why, i->why, sizeof(out[k].why));
+		out[k].rung = i->tc ? RUNG_TC : RUNG_XDP;
+		snprintf(out[k].why, sizeof(out[k].why), "%s", i->why);
 	}
 }
 
@@ -494,6 +494,45 @@ static int fds_out(const struct loader *l, struct maps_fds *out)
 	}
 	*out = f;
 	return 0;
+}
+
+int bpf_load_check(const struct bpf_load_params *p, char *why, size_t why_n)
+{
+	struct loader *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return fail(-ENOMEM, why, why_n, "out of memory");
+	l->p = p;
+	r = loader_plan(l, why, why_n);
+	free(l);
+	return r;
+}
+
+bool bpf_load_left(const struct bpf_load_params *p, char *what, size_t n)
+{
+	struct loader *l = calloc(1, sizeof(*l));
+	bool left = false;
+	unsigned i;
+
+	if (!l)
+		return false;
+	l->p = p;
+	libbpf_set_print(libbpf_line);
+	if (!loader_plan(l, what, n)) {
+		for (i = 0; i < l->ifaces.n && !left; i++) {
+			const struct bpf_iface *ifc = &l->ifaces.list[i];
+			uint32_t id = 0;
+
+			left = !bpf_xdp_query_id((int)ifc->index, 0, &id) && id;
+			if (left)
+				snprintf(what, n, "XDP program %u on %s", id, ifc->name);
+			else if ((left = tc_filter_seen(ifc, l->dir)))
+				snprintf(what, n, "a tc filter on %s", ifc->name);
+		}
+	}
+	free(l);
+	return left;
 }
 
 int bpf_load(const struct bpf_load_params *p, struct maps_fds *out_fds,

@@ -27,9 +27,13 @@ struct bpf_load_params {
 	const uint16_t *
 		tcp_ports; /* listeners that banned prefixes may not reach; at most BPF_LOAD_TCP_PORTS */
 	unsigned n_tcp_ports;
-	enum rung_wish rung; /* RUNG_XDP: refuse where it cannot be had */
+	enum rung rung; /* RUNG_XDP: refuse where it cannot be had */
 };
 
+/* The part that needs no privilege: are the pairs possible, do interfaces that are up carry their addresses? 0 or negative errno with @why. */
+int bpf_load_check(const struct bpf_load_params *p, char *why, size_t why_n);
+/* Is a program on an interface of the pairs, which would see media before any socket does? @what names the first. */
+bool bpf_load_left(const struct bpf_load_params *p, char *what, size_t n);
 /* 0: *out_rungs has one of each pair, *out_fds are the caller's to close. Else a negative errno with @why naming the interface, address or step; what was
  * pinned before is left as it was, what this call created is gone. */
 int bpf_load(const struct bpf_load_params *p, struct maps_fds *out_fds,

@@ -64,6 +64,15 @@ int tc_filter_put(const struct bpf_iface *i, const char *dir, int prog_fd, char 
 	return r;
 }
 
+bool tc_filter_seen(const struct bpf_iface *i, const char *dir)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)i->index,
+			    .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = handle_of(dir), .priority = PRIORITY);
+
+	return !bpf_tc_query(&hook, &opts);
+}
+
 static bool kept(const struct bpf_ifaces *keep, uint32_t ifindex)
 {
 	for (unsigned k = 0; keep && k < keep->n; k++)

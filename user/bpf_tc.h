@@ -11,6 +11,8 @@
 /* Put our filter on @i, or replace the program of the one that is there, without a packet in between. -EBUSY: the place is
  * taken by a filter that is not ours. */
 int tc_filter_put(const struct bpf_iface *i, const char *dir, int prog_fd, char *why, size_t why_n);
+/* A filter is where ours would be. Asking needs no privilege. */
+bool tc_filter_seen(const struct bpf_iface *i, const char *dir);
 /* Take our filters off all interfaces but those of @keep that are on tc (NULL: all). The qdisc stays: others may use it. */
 void tc_filter_release(const char *dir, const struct bpf_ifaces *keep);
 

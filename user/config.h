@@ -56,7 +56,7 @@ struct config_edge {
 		struct config_pair *pairs; /* 1..8 */
 		unsigned pairs_count;
 		uint16_t punch_port; /* UDP on each inside address; default 2777 */
-		const char *rung;    /* auto|xdp|tc; default auto */
+		const char *rung;    /* auto|xdp|tc|user; default auto */
 	} media;
 	struct {
 		uint32_t unadmitted_total;   /* streams not admitted, all; default 4096 */

@@ -101,7 +101,7 @@ static const struct config_rule edge_rules[] = {
 	{CONFIG_AT(struct config_edge, media.punch_port), .kind = CONFIG_NUM16, .def = 2777,
 	 .min = 1, .max = 65535},
 	{CONFIG_AT(struct config_edge, media.rung), .kind = CONFIG_WORD, .text = "auto",
-	 .words = "auto|xdp|tc"},
+	 .words = "auto|xdp|tc|user"},
 	{CONFIG_AT(struct config_edge, limits.unadmitted_total), .kind = CONFIG_NUM32, .def = 4096,
 	 .min = 1, .max = 1000000},
 	{CONFIG_AT(struct config_edge, limits.unadmitted_prefix), .kind = CONFIG_NUM32, .def = 128,

@@ -11,6 +11,9 @@
 #include "user/edge_impl.h"
 #include "user/keeper.h"
 #include "user/log.h"
+#include "user/maps_memory.h"
+#include "user/media_user_socket.h"
+#include "user/sockpool.h"
 #include "user/version.h"
 
 #define LOOP_ENTRIES 4096
@@ -127,6 +130,11 @@ static void punch_in(void *arg, struct loop_dgram *d)
 
 /* ---- start ---- */
 
+static bool edge_on_sockets(const struct edge *e)
+{
+	return e->rungs[0].rung == RUNG_USER; /* all pairs or none */
+}
+
 /* Read "NAME.cert", ".key" and, with @ca, ".ca". The key's text is wiped again. */
 static int tls_start(struct tls_params *p, const char *name, bool ca, struct tls_ctx **out,
 		     char *why, size_t why_n)
@@ -166,7 +174,7 @@ static int tls_both(struct edge *e, char *why, size_t why_n)
 	return err ? err : tls_start(&sip, "sip", false, &e->sip_tls, why, why_n);
 }
 
-/* What the keeper's loader found out. */
+/* What the keeper found out. */
 static int rungs_read(struct media_rung out[RUNG_PAIRS_MAX])
 {
 	char *bytes = NULL;
@@ -181,7 +189,7 @@ static int rungs_read(struct media_rung out[RUNG_PAIRS_MAX])
 	return err;
 }
 
-static int media_start(struct edge *e, char *why, size_t why_n)
+static int maps_start(struct edge *e, const struct maps_pair *pairs, unsigned n)
 {
 	struct maps_fds fds = {
 		.flows = keeper_fd("map.flows"),
@@ -191,6 +199,14 @@ static int media_start(struct edge *e, char *why, size_t why_n)
 		.reasons = keeper_fd("map.reasons"),
 		.live = keeper_fd("map.live"),
 	};
+
+	if (edge_on_sockets(e))
+		return maps_memory_open(keeper_fd("media.memory"), pairs, n, &e->maps);
+	return maps_open(&fds, pairs, n, &e->maps);
+}
+
+static int media_start(struct edge *e, char *why, size_t why_n)
+{
 	struct ban_params bp = {
 		.score = e->cfg->limits.ban_score,
 		.seconds = e->cfg->limits.ban_seconds,
@@ -200,15 +216,16 @@ static int media_start(struct edge *e, char *why, size_t why_n)
 	};
 	struct media_edge_params mp = {.cfg = e->cfg, .seed = e->seed, .now_ms = e->start_ms};
 	struct maps_pair pairs[8];
-	int n = media_edge_pairs(e->cfg, pairs), err = n < 0 ? n : rungs_read(mp.rungs);
+	int n = media_edge_pairs(e->cfg, pairs), err = n < 0 ? n : 0;
 
+	memcpy(mp.rungs, e->rungs, sizeof(mp.rungs));
 	if (!err)
-		err = maps_open(&fds, pairs, (unsigned)n, &e->maps);
+		err = maps_start(e, pairs, (unsigned)n);
 	if (err) {
 		snprintf(why, why_n, "maps: %s", strerror(-err));
 		return err;
 	}
-	err = nexthop_new(e->loop, e->maps, &e->nexthop);
+	err = nexthop_new(e->loop, edge_on_sockets(e) ? NULL : e->maps, &e->nexthop);
 	if (err) {
 		snprintf(why, why_n, "netlink: %s", strerror(-err));
 		return err;
@@ -222,6 +239,44 @@ static int media_start(struct edge *e, char *why, size_t why_n)
 		err = media_edge_new(&mp, &e->media);
 	if (err)
 		snprintf(why, why_n, "media: %s", strerror(-err));
+	return err;
+}
+
+static void punch_socket(void *arg, const struct addr *from, struct span data)
+{
+	media_edge_punch(((struct edge *)arg)->media, from, data);
+}
+
+/* After the flows of an earlier worker were adopted: what waits in the sockets is theirs. */
+static int sockets_start(struct edge *e, char *why, size_t why_n)
+{
+	struct media_user_params up = {
+		.loop = e->loop, .maps = e->maps, .punch = punch_socket, .arg = e};
+	struct maps_pair pairs[8];
+	struct sockpool pool;
+	unsigned i, k;
+	int n = media_edge_pairs(e->cfg, pairs), err = n < 0 ? n : 0;
+	char name[48];
+
+	up.pairs = pairs;
+	up.n_pairs = n < 0 ? 0 : (unsigned)n;
+	for (i = 0; i < 2 * up.n_pairs && !err; i++) {
+		k = i & 1;
+		snprintf(name, sizeof(name), "media.%s.%u", k ? "in" : "out", i / 2);
+		err = sockpool_get(name, &pool);
+		if (!err && pool.n != pairs[i / 2].range)
+			err = -EPROTO;
+		if (err) {
+			snprintf(why, why_n, "%s: %s", name, strerror(-err));
+			return err;
+		}
+		up.side[i / 2][k].first_fd = pool.first;
+		up.side[i / 2][k].ifindex =
+			media_user_ifindex(k ? &pairs[i / 2].inside : &pairs[i / 2].outside);
+	}
+	err = media_user_new(&up, &e->user);
+	if (err)
+		snprintf(why, why_n, "media sockets: %s", strerror(-err));
 	return err;
 }
 
@@ -302,33 +357,50 @@ static int take_punch(struct edge *e, int fd)
 	return loop_recv(e->loop, fd, punch_in, e, &e->punch[e->n_punch++]);
 }
 
-static int edge_start(struct edge *e, char *why, size_t why_n)
+static int loop_start(struct edge *e, char *why, size_t why_n)
 {
+	bool sockets = edge_on_sockets(e);
 	struct loop_params lp = {
 		.entries = LOOP_ENTRIES,
 		.ops_max = LOOP_OPS,
-		.recv_bufs = RECV_BUFS,
+		.recv_bufs = sockets ? MEDIA_USER_BUFS : RECV_BUFS,
+		.send_bufs = sockets ? MEDIA_USER_SENDS : 0,
 		.buf_size = BUF_SIZE,
+		.recv_control = sockets ? MEDIA_USER_CONTROL : 0,
 	};
+	int err = loop_new(&lp, &e->loop);
+
+	if (err)
+		snprintf(
+			why, why_n,
+			"io_uring: %s (kernel.io_uring_disabled, or a container's seccomp profile)",
+			strerror(-err));
+	return err;
+}
+
+static int edge_start(struct edge *e, char *why, size_t why_n)
+{
 	int err;
 
 	if (getrandom(&e->seed, sizeof(e->seed), 0) != sizeof(e->seed)) {
 		snprintf(why, why_n, "getrandom: %s", strerror(errno));
 		return -errno;
 	}
-	err = loop_new(&lp, &e->loop);
+	err = rungs_read(e->rungs);
 	if (err) {
-		snprintf(
-			why, why_n,
-			"io_uring: %s (kernel.io_uring_disabled, or a container's seccomp profile)",
-			strerror(-err));
+		snprintf(why, why_n, "rungs: %s", strerror(-err));
 		return err;
 	}
+	err = loop_start(e, why, why_n);
+	if (err)
+		return err;
 	e->start_ms = e->second_ms = loop_now_ms(e->loop);
 	e->tick = (struct loop_timer){.fn = tick, .arg = e};
 	err = tls_both(e, why, why_n);
 	if (!err)
 		err = media_start(e, why, why_n);
+	if (!err && edge_on_sockets(e))
+		err = sockets_start(e, why, why_n);
 	if (!err)
 		err = link_start(e, why, why_n);
 	if (!err)
@@ -351,6 +423,7 @@ static void edge_stop(struct edge *e)
 	admin_free(e->admin);
 	streams_free(e->streams);
 	link_edge_free(e->link);
+	media_user_free(e->user);
 	media_edge_free(e->media);
 	ban_free(e->ban);
 	nexthop_free(e->nexthop);
@@ -376,10 +449,10 @@ int edge_run(const struct config_edge *cfg)
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
 	} else {
 		log_event(LOG_L_INFO, "start",
-			  "version=%s name=%s pid=%d media=xdp-native streams=\"user TLS\" "
+			  "version=%s name=%s pid=%d media=%s streams=\"user TLS\" "
 			  "slots=%u flows_adopted=%u",
-			  SALLYPORT_VERSION, cfg->name, (int)getpid(), maps_slots(e.maps),
-			  media_edge_count(e.media));
+			  SALLYPORT_VERSION, cfg->name, (int)getpid(), media_edge_rung(e.media),
+			  maps_slots(e.maps), media_edge_count(e.media));
 		err = loop_run(e.loop);
 		if (err)
 			log_event(LOG_L_ERROR, "loop", "error=%s", strerrorname_np(-err));

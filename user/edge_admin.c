@@ -92,9 +92,11 @@ static json_t *loop_json(const struct edge *e)
 {
 	const struct loop_stats *l = loop_stats(e->loop);
 
-	return json_pack("{s:I,s:I,s:I,s:I,s:I}", "rounds", (json_int_t)l->rounds, "cqes",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "rounds", (json_int_t)l->rounds, "cqes",
 			 (json_int_t)l->cqes, "stale", (json_int_t)l->stale, "no_recv_buf",
-			 (json_int_t)l->no_recv_buf, "send_errors", (json_int_t)l->send_errors);
+			 (json_int_t)l->no_recv_buf, "recv_errors", (json_int_t)l->recv_errors,
+			 "truncated", (json_int_t)l->truncated, "send_errors",
+			 (json_int_t)l->send_errors);
 }
 
 static json_t *link_counts(const struct edge *e)
@@ -122,7 +124,7 @@ static json_t *next_hops(const struct edge *e)
 	uint32_t i, ifindex;
 	const char *state;
 
-	for (i = 1; i < NEXT_HOPS; i++)
+	for (i = 1; i < NEXT_HOPS && !e->user; i++) /* sockets leave routes to the kernel */
 		if (nexthop_show(e->nexthop, i, &gateway, &ifindex, &state))
 			json_array_append_new(a,
 					      json_pack("{s:i,s:s,s:i,s:s}", "index", (int)i,

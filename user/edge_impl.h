@@ -7,6 +7,7 @@
 #include "user/edge.h"
 #include "user/link.h"
 #include "user/media_edge.h"
+#include "user/media_user.h"
 #include "user/nexthop.h"
 #include "user/prefix.h"
 #include "user/stream.h"
@@ -25,6 +26,8 @@ struct edge {
 	struct link_edge *link;
 	struct streams *streams;
 	struct media_edge *media;
+	struct media_rung rungs[RUNG_PAIRS_MAX];
+	struct media_user *user; /* rung user only */
 	struct admin *admin;
 	struct loop_timer tick;
 	struct loop_handle punch[EDGE_PUNCH_MAX];

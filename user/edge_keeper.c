@@ -9,8 +9,8 @@
 #include <sys/resource.h>
 
 #include "user/account.h"
-#include "user/bpf_load.h"
 #include "user/edge.h"
+#include "user/edge_media.h"
 #include "user/keep.h"
 #include "user/keeper.h"
 #include "user/log.h"
@@ -85,98 +85,6 @@ static int listen_all(struct keeper_plan *p, const char *prefix, const char **li
 	return err;
 }
 
-/* One punch socket an inside address; several pairs may share one. */
-static int punch_all(struct keeper_plan *p, const struct config_edge *cfg, char *why, size_t why_n)
-{
-	unsigned i, k, n = 0;
-	char name[48], text[ADDR_TEXT_MAX];
-	struct addr a, b;
-	int err;
-
-	for (i = 0; i < cfg->media.pairs_count; i++) {
-		if (addr_parse(span_str(cfg->media.pairs[i].inside), &a))
-			return -EINVAL;
-		for (k = 0; k < i; k++)
-			if (!addr_parse(span_str(cfg->media.pairs[k].inside), &b) &&
-			    addr_ip_eq(&a, &b))
-				break;
-		if (k < i)
-			continue;
-		a.port = cfg->media.punch_port;
-		snprintf(name, sizeof(name), "punch.%u", n++);
-		err = keeper_bind_udp(p, name, addr_text(&a, text), why, why_n);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static unsigned ports_add(const char **list, unsigned n, uint16_t out[BPF_LOAD_TCP_PORTS],
-			  unsigned have)
-{
-	struct addr a;
-	unsigned i, k;
-
-	for (i = 0; i < n; i++) {
-		if (addr_parse(span_str(list[i]), &a))
-			continue;
-		for (k = 0; k < have && out[k] != a.port; k++)
-			;
-		if (k == have && have < BPF_LOAD_TCP_PORTS)
-			out[have++] = a.port;
-	}
-	return have;
-}
-
-/* Checked against these words when the configuration was read. */
-static enum rung_wish rung_wish(const char *word)
-{
-	if (!strcmp(word, "xdp"))
-		return RUNG_XDP;
-	return strcmp(word, "tc") ? RUNG_AUTO : RUNG_TC;
-}
-
-static int bpf_all(struct keeper_plan *p, const struct config_edge *cfg, char *why, size_t why_n)
-{
-	uint16_t ports[BPF_LOAD_TCP_PORTS];
-	struct maps_pair pairs[8];
-	struct maps_fds fds;
-	struct bpf_load_params bp = {.instance = cfg->instance,
-				     .pairs = pairs,
-				     .punch_port = cfg->media.punch_port,
-				     .tcp_ports = ports,
-				     .rung = rung_wish(cfg->media.rung)};
-	struct media_rung rungs[RUNG_PAIRS_MAX];
-	const struct {
-		const char *name;
-		const int *fd;
-	} names[] = {{"map.flows", &fds.flows},		{"map.flow_state", &fds.flow_state},
-		     {"map.next_hops", &fds.next_hops}, {"map.bans", &fds.bans},
-		     {"map.reasons", &fds.reasons},	{"map.live", &fds.live}};
-	int n = media_edge_pairs(cfg, pairs), err;
-	unsigned i;
-
-	if (n < 0) {
-		snprintf(why, why_n, "media.pairs: not an address");
-		return n;
-	}
-	bp.n_pairs = (unsigned)n;
-	bp.n_tcp_ports = ports_add(cfg->sip.listen, cfg->sip.listen_count, ports, 0);
-	bp.n_tcp_ports = ports_add(cfg->link.listen, cfg->link.listen_count, ports, bp.n_tcp_ports);
-	err = bpf_load(&bp, &fds, rungs, why, why_n);
-	for (i = 0; i < 6 && !err; i++) {
-		err = keeper_add(p, names[i].name, *names[i].fd);
-		if (err)
-			snprintf(why, why_n, "%s: %s", names[i].name, strerror(-err));
-	}
-	if (err)
-		return err;
-	err = keeper_data(p, "rungs", rungs, sizeof(rungs));
-	if (err)
-		snprintf(why, why_n, "rungs: %s", strerror(-err));
-	return err;
-}
-
 /* Everything that needs root or must outlive a worker. */
 static int plan_fill(struct keeper_plan *p, const char *path, const struct config_edge *cfg,
 		     char *why, size_t why_n)
@@ -204,12 +112,10 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 		err = listen_all(p, "listen.sip", cfg->sip.listen, cfg->sip.listen_count, why,
 				 why_n);
 	if (!err)
-		err = punch_all(p, cfg, why, why_n);
-	if (!err)
 		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
 	if (!err)
 		err = keeper_state(p, keep_size(NULL, 0), why, why_n);
-	return err ? err : bpf_all(p, cfg, why, why_n);
+	return err ? err : edge_media_open(p, cfg, why, why_n);
 }
 
 /* ---- reload ---- */

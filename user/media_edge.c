@@ -90,9 +90,12 @@ void media_edge_punch(struct media_edge *m, const struct addr *from, struct span
 	if (moved) {
 		ret = flow_set_core(m, f, from);
 		if (ret) {
-			log_event(LOG_L_WARN, "punch-no-route", "flow=%llx from=%s error=%s",
+			log_event(LOG_L_WARN, "punch-no-route", "flow=%llx from=%s error=%s%s",
 				  (unsigned long long)f->id, addr_text(from, text),
-				  strerrorname_np(-ret));
+				  strerrorname_np(-ret),
+				  ret == -EADDRINUSE ? " reason=\"the core is on this host: set "
+						       "media.rung: user\""
+						     : "");
 			return;
 		}
 		m->moved += f->punched;

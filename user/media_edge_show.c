@@ -94,12 +94,14 @@ static const char *waits_for(const struct media_edge *m, const struct flow *f,
 
 static const char *rung_text(const struct media_rung *r)
 {
-	return r->tc ? "tc" : "xdp-native";
+	static const char *const names[] = {"unknown", "xdp-native", "tc", "user"};
+
+	return names[r->rung];
 }
 
 static const char *rung_why(const struct media_rung *r)
 {
-	return r->tc ? r->why : "the best rung";
+	return r->rung == RUNG_XDP ? "the best rung" : r->why;
 }
 
 const char *media_edge_rung(const struct media_edge *m)
@@ -107,7 +109,7 @@ const char *media_edge_rung(const struct media_edge *m)
 	unsigned i;
 
 	for (i = 1; i < m->n_pairs; i++)
-		if (m->p.rungs[i].tc != m->p.rungs[0].tc)
+		if (m->p.rungs[i].rung != m->p.rungs[0].rung)
 			return "mixed";
 	return rung_text(&m->p.rungs[0]);
 }

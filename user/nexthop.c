@@ -23,6 +23,8 @@
 #define SOON_MS	     50	  /* after a route event: the rest of the burst comes too */
 #define APART_MS     1000 /* and full passes are at least so far apart */
 
+#define KERNEL_ROUTES 1 /* the one entry where there is no map */
+
 enum entry_state { NH_RESOLVING, NH_RESOLVED, NH_KEPT, NH_NO_ROUTE, NH_NO_MAC };
 
 struct entry {
@@ -63,6 +65,14 @@ static bool same_route(const struct nexthop_route *a, const struct nexthop_route
 {
 	return same_way(a, b) && a->prefix_len == b->prefix_len &&
 	       addr_ip_eq(&a->prefix, &b->prefix);
+}
+
+/* To an address of our own no frame ever goes out, so neither XDP nor tc can send one there. */
+static int route_of(const struct nexthop *n, const struct addr *to, struct nexthop_route *out)
+{
+	int err = nexthop_nl_route(n->nl, to, out);
+
+	return !err && out->local && n->maps ? -EADDRINUSE : err;
 }
 
 /* An empty datagram to port 9 makes the kernel look for the neighbour. Whether it arrives does not matter. */
@@ -192,7 +202,7 @@ static void refresh(struct nexthop *n, struct entry *e)
 	static const struct maps_next_hop none;
 	struct nexthop_route r;
 
-	if (nexthop_nl_route(n->nl, &e->probe, &r)) {
+	if (route_of(n, &e->probe, &r)) {
 		e->mac_known = false;
 		set_state(n, e, NH_NO_ROUTE);
 		write_map(n, e, &none);
@@ -346,10 +356,14 @@ int nexthop_get(struct nexthop *n, const struct addr *to, uint32_t *out_index)
 {
 	struct nexthop_route r;
 	uint32_t i, free_one = 0;
-	int err = nexthop_nl_route(n->nl, to, &r);
+	int err = route_of(n, to, &r);
 
 	if (err)
 		return err;
+	if (!n->maps) {
+		*out_index = KERNEL_ROUTES;
+		return 0;
+	}
 	for (i = 1; i < SP_NEXT_HOPS; i++) {
 		if (n->e[i].refs && same_route(&n->e[i].route, &r)) {
 			n->e[i].refs++;
@@ -377,7 +391,7 @@ void nexthop_put(struct nexthop *n, uint32_t index)
 
 void nexthop_reserve(struct nexthop *n, uint32_t index)
 {
-	if (index && index < SP_NEXT_HOPS)
+	if (n->maps && index && index < SP_NEXT_HOPS)
 		n->e[index].reserved = true;
 }
 
@@ -389,7 +403,7 @@ int nexthop_adopt(struct nexthop *n, uint32_t index, const struct addr *to, uint
 
 	if (e == n->e || !e->reserved)
 		return nexthop_get(n, to, out_index);
-	err = nexthop_nl_route(n->nl, to, &r);
+	err = route_of(n, to, &r);
 	if (err)
 		return err;
 	if (!e->refs) {
@@ -420,6 +434,12 @@ bool nexthop_show(const struct nexthop *n, uint32_t index, struct addr *gateway,
 {
 	const struct entry *e;
 
+	if (!n->maps && index == KERNEL_ROUTES) {
+		*gateway = (struct addr){};
+		*ifindex = UINT32_MAX; /* any */
+		*state = "kernel";
+		return true;
+	}
 	if (!index || index >= SP_NEXT_HOPS || !n->e[index].refs)
 		return false;
 	e = &n->e[index];

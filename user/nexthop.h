@@ -15,10 +15,11 @@
 
 struct nexthop;
 
+/* @m NULL: the kernel routes (the rung on sockets). Then only the question whether there is a route is asked, and one entry serves all. */
 int nexthop_new(struct loop *l, struct maps *m, struct nexthop **out);
 void nexthop_free(struct nexthop *n);
 /* The entry (1..1023) that leads to @to, shared by all addresses with the same gateway and interface. It may still be
- * unresolved. -EHOSTUNREACH (no route), -ENOSPC (1,023 gateways). Balance with nexthop_put(). */
+ * unresolved. -EHOSTUNREACH (no route), -EADDRINUSE (an address of this host, where only sockets reach), -ENOSPC (1,023 gateways). Balance with nexthop_put(). */
 int nexthop_get(struct nexthop *n, const struct addr *to, uint32_t *out_index);
 void nexthop_put(struct nexthop *n, uint32_t index);
 /* A worker that follows another one: entries that live flows use keep their numbers and what is in them, so that not one packet

@@ -98,11 +98,14 @@ static void route_answer(struct nexthop_nl *n, struct nlmsghdr *h)
 	struct rtnl_route *r = NULL;
 	struct rtnl_nexthop *hop;
 	struct nl_addr *gw;
+	uint8_t type;
 
 	if (rtnl_route_parse(h, &r) < 0)
 		return;
 	hop = rtnl_route_nexthop_n(r, 0); /* of several, the first: one flow, one way */
-	if (hop && rtnl_route_get_type(r) == RTN_UNICAST) {
+	type = rtnl_route_get_type(r);
+	if (hop && (type == RTN_UNICAST || type == RTN_LOCAL)) {
+		out->local = type == RTN_LOCAL;
 		gw = rtnl_route_nh_get_gateway(hop);
 		if (!gw)
 			gw = rtnl_route_nh_get_via(hop); /* IPv4 by way of an IPv6 neighbour */

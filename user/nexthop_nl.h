@@ -17,6 +17,7 @@ struct nexthop_route {
 	unsigned prefix_len; /* of 128: IPv4 counts from 96 */
 	struct addr gateway; /* the destination itself where it is on the link */
 	uint32_t ifindex;
+	bool local; /* an address of this host */
 };
 
 struct nexthop_neigh {

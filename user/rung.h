@@ -1,19 +1,17 @@
-/* user/rung.h -- how the media of an address pair is moved, and why not better: said by the loader, shown by the worker.
+/* user/rung.h -- how the media of an address pair is moved, and why not better: said by the keeper, shown by the worker.
  *
- * In: what the keeper's loader found out. Out: an array in a memfd ("rungs"), one a pair, read by the worker of the same binary. */
+ * In: what the keeper found out. Out: an array in a memfd ("rungs"), one a pair, read by the worker of the same binary. */
 #ifndef SALLYPORT_RUNG_H
 #define SALLYPORT_RUNG_H
 
-#include <stdbool.h>
-
-#define RUNG_WHY_MAX   200
+#define RUNG_WHY_MAX   400
 #define RUNG_PAIRS_MAX 8
 
-enum rung_wish { RUNG_AUTO, RUNG_XDP, RUNG_TC }; /* media.rung: auto|xdp|tc */
+enum rung { RUNG_AUTO, RUNG_XDP, RUNG_TC, RUNG_USER }; /* media.rung: auto|xdp|tc|user */
 
 struct media_rung {
-	bool tc;		/* else XDP native */
-	char why[RUNG_WHY_MAX]; /* tc: what is against XDP */
+	enum rung rung;		/* never RUNG_AUTO */
+	char why[RUNG_WHY_MAX]; /* what is against a better one; XDP: "" */
 };
 
 #endif

@@ -57,7 +57,7 @@ static struct maps_pair pair_of(const char *outside, const char *inside, uint16_
 	return p;
 }
 
-static enum rung_wish wish = RUNG_XDP;
+static enum rung wish = RUNG_XDP;
 static struct media_rung rungs[RUNG_PAIRS_MAX];
 
 static int load(const struct maps_pair *pair, struct maps_fds *fds)
@@ -188,14 +188,15 @@ static uint32_t filter_on(const char *iface)
 
 static bool on_xdp(void)
 {
-	return !rungs[0].tc && program_on("m0") && program_on("n0") && !filter_on("m0") &&
-	       !filter_on("n0");
+	return rungs[0].rung == RUNG_XDP && program_on("m0") && program_on("n0") &&
+	       !filter_on("m0") && !filter_on("n0");
 }
 
 static bool on_tc(const char *reason)
 {
-	return rungs[0].tc && strstr(rungs[0].why, reason) && filter_on("m0") && filter_on("n0") &&
-	       !program_on("m0") && !program_on("n0") && !pinned("link_m0") && !pinned("link_n0");
+	return rungs[0].rung == RUNG_TC && strstr(rungs[0].why, reason) && filter_on("m0") &&
+	       filter_on("n0") && !program_on("m0") && !program_on("n0") && !pinned("link_m0") &&
+	       !pinned("link_n0");
 }
 
 /* Each step is a start of its own; the flow that the first one installed is there in every later one. */
@@ -204,7 +205,7 @@ static void change_rungs(void)
 	struct maps_pair pair = pair_of("192.0.2.1", "10.0.0.1", 36000);
 	static const struct {
 		const char *before, *reason;
-		enum rung_wish wish;
+		enum rung wish;
 	} steps[] = {
 		{"ethtool -K m1 gro on; ethtool -K n1 gro off",
 		 "interface n0: XDP redirect does not", RUNG_AUTO},

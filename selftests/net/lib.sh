@@ -340,7 +340,7 @@ capture_end() { stop "cap-$1" INT; }
 # ---- the daemons ------------------------------------------------------------------------------------------------------
 
 # Settings that a test may change before the daemons start (environment): EDGE_LIMITS and CORE_LIMITS (YAML lines, two
-# spaces in), SILENCE (s), LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE.
+# spaces in), RUNG, SILENCE (s), LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE.
 edge_config() {
 	local listen6='' pair6=''
 
@@ -366,6 +366,7 @@ edge_config() {
 	  port: 5061
 	  tls: {certificate: "$RUN/pki/sip.pem", key: "$RUN/pki/sip.key"}
 	media:
+	  rung: ${RUNG:-auto}
 	  pairs:
 	    - {outside: $EDGE_OUT, inside: $EDGE_IN, outside_first: 36000, inside_first: 36000, ports: 2000}
 	$pair6

@@ -16,6 +16,7 @@ static struct loop *l;
 static struct nexthop *n;
 static char line[256];
 static size_t at;
+static char map; /* stands for the maps, which are printed */
 
 int maps_next_hop_set(struct maps *m, uint32_t index, const struct maps_next_hop *nh)
 {
@@ -101,7 +102,7 @@ int main(void)
 	log_open("nexthopd", LOG_L_INFO);
 	err = loop_new(&params, &l);
 	if (!err)
-		err = nexthop_new(l, NULL, &n);
+		err = nexthop_new(l, (struct maps *)&map, &n);
 	if (!err)
 		err = loop_poll(l, 0, POLLIN, false, on_stdin, NULL, &(struct loop_handle){0});
 	if (!err && setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0)

@@ -228,7 +228,7 @@ static void test_config_edge_errors(void **state)
 		{"outside_first: 36000 ", "outside_first: 80 #!", "1024..65535"},
 		{"ports: 24000 ", "ports: 30000 #!", "end past 65535"},
 		{"rung: auto ", "rung: generic #!",
-		 "media.rung: one of auto|xdp|tc wanted, got \"generic\""},
+		 "media.rung: one of auto|xdp|tc|user wanted, got \"generic\""},
 		{"punch_port: 2777 ", "punch_port: 36001 #!", "one of the ports of media.pairs[0]"},
 		{"[example.com]", "[example.com, EXAMPLE.com] #!",
 		 "domains[1]: \"EXAMPLE.com\" is here twice"},

@@ -205,7 +205,8 @@ static const uint8_t key1[PUNCH_KEY_LEN] = "key one key one key",
 static struct media_edge *start(uint64_t now)
 {
 	struct media_edge_params p = {.maps = &maps, .cfg = &cfg, .seed = 5, .now_ms = now};
-	p.rungs[1] = (struct media_rung){.tc = true, .why = "d0: no XDP"};
+	p.rungs[0].rung = RUNG_XDP;
+	p.rungs[1] = (struct media_rung){.rung = RUNG_TC, .why = "d0: no XDP"};
 	struct media_edge *new = NULL;
 
 	assert_int_equal(media_edge_new(&p, &new), 0);
