@@ -111,12 +111,7 @@ uint32_t media_user_ifindex(const struct addr *ip)
 
 int media_user_wake(int fd)
 {
-	struct sockaddr_storage ss;
-	socklen_t n = sizeof(ss);
-
-	if (!getpeername(fd, (struct sockaddr *)&ss, &n))
-		return sockpool_wake(fd);
-	return errno == ENOTCONN ? 0 : -errno;
+	return sockpool_resting(fd) ? sockpool_wake(fd) : 0;
 }
 
 /* PROBE: may not be fragmented, by the MTU of the interface; a forged "too big" from the internet changes nothing. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,17 +171,46 @@ uint16_t sockpool_port(int fd)
 	return ntohs(u.ss.ss_family == AF_INET6 ? u.v6.sin6_port : u.v4.sin_port);
 }
 
+/* Disconnecting an IPv6 socket leaves its peer's address in place (seen on 6.18): it would hear that one for ever. So those rest behind
+ * a filter that drops all, which is silent. */
+static int filter_put(int fd)
+{
+	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog p = {.len = 1, .filter = &none};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)) ? -errno : 0;
+}
+
+static int filter_off(int fd)
+{
+	int none = 0;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+static int peer_off(int fd)
+{
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+	return connect(fd, &none, sizeof(none)) ? -errno : 0;
+}
+
 /* By itself it takes nothing out of the buffer: the bound address stays, so only the peer is forgotten. */
 int sockpool_wake(int fd)
 {
-	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
 	unsigned i;
 	char b;
 
+	if (getsockname(fd, (struct sockaddr *)&ss, &n))
+		return -errno;
 	for (i = 0; i < SOCKPOOL_DRAIN_MAX; i++)
 		if (recv(fd, &b, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
 			break;
-	return connect(fd, &none, sizeof(none)) ? -errno : 0;
+	return ss.ss_family == AF_INET6 ? filter_off(fd) : peer_off(fd);
 }
 
 int sockpool_rest(int fd)
@@ -190,5 +220,17 @@ int sockpool_rest(int fd)
 
 	if (getsockname(fd, (struct sockaddr *)&ss, &n))
 		return -errno;
+	if (ss.ss_family == AF_INET6)
+		return filter_put(fd);
 	return connect(fd, (struct sockaddr *)&ss, n) ? -errno : 0;
+}
+
+bool sockpool_resting(int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss), filter = 0;
+
+	if (!getpeername(fd, (struct sockaddr *)&ss, &n))
+		return true;
+	return !getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &filter) && filter;
 }

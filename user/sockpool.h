@@ -2,7 +2,8 @@
  *
  * Data flow: keeper: sockpool_bind() binds one socket a port, at consecutive ports and consecutive descriptors -> the worker inherits
  * them as "name=FIRST+COUNT" -> sockpool_get() -> sockpool_wake() before a socket carries a flow, sockpool_rest() after.
- * A resting socket is connected to itself: the kernel queues nothing for it and answers strangers as a closed port does. What comes in
+ * A resting IPv4 socket is connected to itself: the kernel queues nothing for it and answers strangers as a closed port does. A resting
+ * IPv6 socket has a filter that drops everything. What comes in
  * while no worker runs waits in the buffer of an awake socket.
  * Owner rules: the keeper owns the descriptors for its life; the worker has duplicates and never closes them. A worker that follows
  * another finds sockets as they were left, awake or resting, and sets each right.
@@ -39,5 +40,6 @@ uint16_t sockpool_port(int fd);
 int sockpool_wake(int fd);
 /* Take none. */
 int sockpool_rest(int fd);
+bool sockpool_resting(int fd);
 
 #endif

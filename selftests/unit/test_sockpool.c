@@ -1,4 +1,5 @@
 /* selftests/unit/test_sockpool.c -- pools of bound UDP sockets: ports and descriptors in order, gaps, limits, rest and wake. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -153,7 +154,9 @@ static void test_sockpool_rest_queues_nothing(void **state)
 	send_to(stranger, BASE, "a");
 	assert_int_equal(recv(pool.first, b, sizeof(b), MSG_DONTWAIT), -1);
 	assert_int_equal(errno, EAGAIN);
+	assert_true(sockpool_resting(pool.first));
 	assert_int_equal(sockpool_wake(pool.first), 0);
+	assert_false(sockpool_resting(pool.first));
 	send_to(stranger, BASE, "b");
 	assert_int_equal(recv(pool.first, b, sizeof(b), MSG_DONTWAIT), 1);
 	assert_int_equal(b[0], 'b');
@@ -171,6 +174,38 @@ static void test_sockpool_rest_queues_nothing(void **state)
 	close(stranger);
 }
 
+/* The same for IPv6, and from another address than the socket's own: one that rested as a connected socket would never hear it. */
+static void test_sockpool_rest_ipv6(void **state)
+{
+	struct sockaddr_in6 at = {.sin6_family = AF_INET6}, from = at;
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+	    stranger = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+	socklen_t n = sizeof(at);
+	char b[8];
+
+	(void)state;
+	at.sin6_addr = in6addr_loopback;
+	inet_pton(AF_INET6, "fd00::99", &from.sin6_addr);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)))
+		skip(); /* no IPv6 here */
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+	assert_int_equal(setsockopt(stranger, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on)), 0);
+	assert_int_equal(bind(stranger, (struct sockaddr *)&from, sizeof(from)), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_false(sockpool_resting(fd));
+		assert_int_equal(sockpool_rest(fd), 0);
+		assert_true(sockpool_resting(fd));
+		assert_int_equal(sendto(stranger, "a", 1, 0, (struct sockaddr *)&at, n), 1);
+		assert_int_equal(recv(fd, b, sizeof(b), MSG_DONTWAIT), -1);
+		assert_int_equal(sockpool_wake(fd), 0);
+		assert_int_equal(sendto(stranger, "b", 1, 0, (struct sockaddr *)&at, n), 1);
+		assert_int_equal(recv(fd, b, sizeof(b), MSG_DONTWAIT), 1);
+		assert_int_equal(b[0], 'b');
+	}
+	close(fd);
+	close(stranger);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -179,6 +214,7 @@ int main(void)
 		cmocka_unit_test(test_sockpool_range_too_small),
 		cmocka_unit_test(test_sockpool_descriptor_limit),
 		cmocka_unit_test(test_sockpool_rest_queues_nothing),
+		cmocka_unit_test(test_sockpool_rest_ipv6),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
