@@ -69,12 +69,14 @@ test_maps_memory_OBJS := user/addr user/maps user/maps_memory user/prefix
 test_admin_OBJS := user/addr user/admin user/log user/loop user/loop_dgram user/loop_timer
 test_admin_LIBS := -luring -ljansson
 
-HELPERS := bench-core bench-flows bench-media load selftests/bpf/load selftests/bpf/relay selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
+HELPERS := bench-core bench-flows bench-media load selftests/bpf/load selftests/bpf/relay selftests/bpf/user selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
 selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps user/maps_bpf
 selftests_bpf_load_LIBS := -lbpf
-selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/stories user/addr user/maps user/maps_bpf
+selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/rig_bpf selftests/bpf/stories selftests/bpf/tables user/addr user/maps user/maps_bpf
 selftests_bpf_relay_LIBS := -lbpf
-selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_cert
+selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_cert user/link_core
+selftests_bpf_user_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/rig selftests/bpf/rig_user selftests/bpf/rig_wire selftests/bpf/stories selftests/bpf/tables selftests/bpf/user user/addr user/keeper_open user/loop user/loop_dgram user/loop_timer user/maps user/maps_memory user/media_user user/media_user_socket user/prefix user/sockpool
+selftests_bpf_user_LIBS := -luring
 selftests_net_fakecore_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 selftests_net_nexthopd_OBJS := selftests/net/nexthopd user/addr user/log user/loop user/loop_dgram user/loop_timer user/nexthop user/nexthop_nl user/sandbox
 selftests_net_nexthopd_LIBS := -luring -lnl-route-3 -lnl-3 -lseccomp -lcap-ng

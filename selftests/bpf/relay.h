@@ -1,11 +1,11 @@
-/* selftests/bpf/relay.h -- what relay.c and stories.c share: checks, single packets, the list of stories. */
+/* selftests/bpf/relay.h -- what the mains, tables.c and stories.c share: checks, single packets, the list of stories. */
 #ifndef SALLYPORT_TEST_RELAY_H
 #define SALLYPORT_TEST_RELAY_H
 
 #include "selftests/bpf/rig.h"
 
 struct totals {
-	unsigned cases, passed, failed, untried;
+	unsigned cases, passed, failed, untried, not_applicable;
 };
 
 struct story { /* several packets in a row, for each family */
@@ -16,6 +16,9 @@ struct story { /* several packets in a row, for each family */
 extern const struct story stories[];
 extern const unsigned stories_n;
 
+extern struct totals totals;
+
+void tables_run(struct rig *r); /* all rows and stories */
 bool check(bool good, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int send_one(struct rig *r, const struct spec *s, struct rig_result *got);
 

@@ -1,7 +1,7 @@
-/* selftests/bpf/rig.h -- the relay programs loaded but attached nowhere, with four pairs and flows in every state.
+/* selftests/bpf/rig.h -- a relay of one of the rungs, with four pairs and flows in every state.
  *
- * In: a frame. Out: verdict, reason that was counted (exactly one), frame after. Maps are written by user/maps.c; the XDP
- * and the tc program share them. A test run makes the skb for tc itself: linear, tags in the bytes, no checksum of a device. */
+ * In: a frame. Out: verdict, reason that was counted (exactly one), frame after. Records are written by user/maps.c. What is
+ * behind it is a struct rig_kind: the BPF programs (rig_bpf.h) or sockets (rig_user.h). */
 #ifndef SALLYPORT_TEST_RIG_H
 #define SALLYPORT_TEST_RIG_H
 
@@ -43,12 +43,35 @@ enum rig_flow {
 
 enum rig_hop { HOP_FAR = 1, HOP_LO, HOP_NO_TX, HOP_NONE, HOP_NARROW };
 
+struct rig;
+struct rig_result;
+struct row;
+
+/* What another rung does with a packet that its kind cannot express. */
+struct rig_difference {
+	const char *why;
+	int reason; /* counted instead; -1: none */
+};
+
+struct rig_kind {
+	const char *name;
+	uint32_t back;	    /* the verdict of what goes back by the interface it came in by */
+	bool headers_whole; /* test runs refuse frames that end inside the IP header */
+	bool quotes_sum;    /* the checksum in a quoted UDP header is another */
+	bool sockets;	    /* the kernel makes the headers that go out */
+	int (*fire)(struct rig *r, const uint8_t *frame, size_t n, struct rig_result *out);
+	void (*state_set)(struct rig *r, uint32_t slot, const struct flow_state *s);
+	uint32_t (*generation)(struct rig *r, uint32_t slot);
+	void (*interface)(struct rig *r, uint32_t side,
+			  uint32_t ifindex); /* of a side, from now on */
+	/* NULL: there are none. */
+	bool (*difference)(const struct row *row, int pair, struct rig_difference *out);
+	const char *(*story_difference)(const char *story); /* why it cannot be, or NULL */
+};
+
 struct rig {
-	struct xdp_relay_bpf *skel;
-	struct tc_relay_bpf *tc_skel;
-	bool tc; /* which of them frames go through */
+	const struct rig_kind *kind;
 	struct maps *maps;
-	struct maps_fds fds;
 	struct addr outside[RIG_PAIRS], inside[RIG_PAIRS];
 	struct addr client[RIG_PAIRS], core[RIG_PAIRS], stranger[RIG_PAIRS];
 };
@@ -60,20 +83,16 @@ struct rig_result {
 	size_t n;
 };
 
-/* 0 or negative errno (-EPERM: may not load). */
-int rig_open(struct rig *r);
-void rig_close(struct rig *r);
 /* One flow, or all, anew as described above. */
 void rig_flow(struct rig *r, int pair, enum rig_flow i);
 void rig_reset(struct rig *r);
-/* Without looking at the counters. */
-int rig_fire(struct rig *r, const uint8_t *frame, size_t n, struct rig_result *out);
-/* The verdict of what goes back by the interface it came in by. */
-uint32_t rig_back(const struct rig *r);
+/* For the kinds: addresses, pairs of them. */
+void rig_addrs(struct rig *r);
+void rig_pairs(const struct rig *r, struct maps_pair out[RIG_PAIRS]);
+void rig_must(int r, const char *what); /* or exit */
 int rig_run(struct rig *r, const uint8_t *frame, size_t n, struct rig_result *out);
 void rig_macs(enum rig_hop hop, uint8_t src[6], uint8_t dst[6]);
 void rig_latch(struct rig *r, uint32_t slot, uint64_t word, const struct addr *a);
-void rig_side_ifindex(struct rig *r, uint32_t side, uint32_t ifindex);
 struct addr rig_addr(const char *text, uint16_t port);
 uint64_t rig_now(void);
 

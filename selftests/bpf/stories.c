@@ -180,16 +180,16 @@ static void story_interface(struct rig *r, int fam)
 	uint32_t side = (uint32_t)fam * 2;
 
 	stun.body = BODY_STUN_REQUEST;
-	rig_side_ifindex(r, side, 5);
-	rig_side_ifindex(r, side + 1, 5);
+	r->kind->interface(r, side, 5);
+	r->kind->interface(r, side + 1, 5);
 	expect(r, "inwards by the wrong interface", &in, R_DROP_INTERFACE);
 	expect(r, "outwards by the wrong interface", &out, R_DROP_INTERFACE);
 	expect(r, "punch by the wrong interface", &stun, R_DROP_INTERFACE);
-	rig_side_ifindex(r, side, 0);
-	rig_side_ifindex(r, side + 1, RIG_LO);
+	r->kind->interface(r, side, 0);
+	r->kind->interface(r, side + 1, RIG_LO);
 	expect(r, "any interface", &in, R_FORWARD_IN);
 	expect(r, "the right interface", &out, R_FORWARD_OUT);
-	rig_side_ifindex(r, side, RIG_LO);
+	r->kind->interface(r, side, RIG_LO);
 }
 
 /* Send the frame with @word as its last two bytes. Returns the UDP checksum that was emitted; counts a wrong one. */
@@ -202,7 +202,7 @@ static uint16_t sum_try(struct rig *r, uint8_t *frame, size_t n, size_t udp, uin
 	memcpy(frame + n - 2, &be, 2);
 	memcpy(frame + udp + 6, &none, 2);
 	frame_udp_check(frame, udp);
-	if (rig_fire(r, frame, n, &got) || got.verdict != XDP_REDIRECT ||
+	if (r->kind->fire(r, frame, n, &got) || got.verdict != XDP_REDIRECT ||
 	    !frame_checksums_right(got.frame, got.n, false))
 		++*bad;
 	memcpy(&emitted, got.frame + udp + 6, 2);
@@ -245,7 +245,7 @@ static void *race_run(void *arg)
 	size_t n = frame_build(&me->s, frame);
 
 	pthread_barrier_wait(me->start);
-	if (!rig_fire(me->r, frame, n, &got))
+	if (!me->r->kind->fire(me->r, frame, n, &got))
 		me->forwarded = got.verdict == XDP_REDIRECT;
 	return NULL;
 }
@@ -290,8 +290,8 @@ static void told_check(const struct rig *r, const struct spec *s, const struct r
 	uint32_t told;
 
 	frame_build(s, sent);
-	check(got->verdict == rig_back(r) && got->n == n, "answer of %zu bytes, wanted %zu", got->n,
-	      n);
+	check(got->verdict == r->kind->back && got->n == n, "answer of %zu bytes, wanted %zu",
+	      got->n, n);
 	check(!memcmp(got->frame, sent + 6, 6) && !memcmp(got->frame + 6, sent, 6) &&
 		      !memcmp(got->frame + 12, sent + 12, 2),
 	      "ethernet turned round");
@@ -303,7 +303,7 @@ static void told_check(const struct rig *r, const struct spec *s, const struct r
 	      "type and code");
 	memcpy(&told, got->frame + 14 + ip + 4, 4);
 	check(ntohl(told) == mtu, "told an MTU of %u, wanted %u", ntohl(told), mtu);
-	if (r->tc) /* that checksum is another: bpf/tc_relay.bpf.c says why */
+	if (r->kind->quotes_sum) /* that checksum is another: bpf/tc_relay.bpf.c says why */
 		quoted -= 2;
 	check(!memcmp(got->frame + 14 + ip + 8, sent + 14, quoted), "quotes the packet");
 	check(frame_icmp_right(got->frame, got->n), "checksums");
@@ -338,8 +338,8 @@ static void story_too_big(struct rig *r, int fam)
 	check(send_one(r, &in, &got) == R_TOLD_TOO_BIG, "told of a large one");
 	told_check(r, &in, &got, fam, RIG_MTU);
 	for (int i = 0; i < 2000; i++)
-		told += !rig_fire(r, got.frame, frame_build(&in, got.frame), &got) &&
-			got.verdict == rig_back(r);
+		told += !r->kind->fire(r, got.frame, frame_build(&in, got.frame), &got) &&
+			got.verdict == r->kind->back;
 	check(told < 1000, "answers are limited: %u of 2000", told);
 	other.src.port++;
 	expect(r, "nothing is told to other sources", &other, R_DROP_LATCHED);
