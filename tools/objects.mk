@@ -28,12 +28,12 @@ PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
-	test_engine_dialog test_engine_hostile test_engine_identity test_engine_offer test_engine_random \
-	test_engine_register test_gate test_inside test_keep test_keeper test_link test_link_recycle test_load_msg \
-	test_log test_loop test_maps test_maps_memory test_media_core test_media_edge test_media_join test_media_keep \
-	test_media_user test_parse_main test_punch test_sdp test_sip_keepalive test_sip_msg test_sip_torture \
-	test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal test_srtp_resume test_tls \
-	test_token test_txn
+	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
+	test_engine_random test_engine_register test_gate test_inside test_keep test_keeper test_link \
+	test_link_recycle test_load_msg test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
+	test_media_join test_media_keep test_media_user test_parse_main test_punch test_sdp test_sip_keepalive \
+	test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal \
+	test_srtp_resume test_tls test_token test_txn
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
@@ -120,6 +120,8 @@ test_engine_dialog_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/un
 test_engine_dialog_LIBS := -lcrypto
 test_engine_hostile_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_hostile_LIBS := -lcrypto
+test_engine_keep_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
+test_engine_keep_LIBS := -lcrypto
 test_engine_register_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_register_LIBS := -lcrypto
 UNIT += test_engine_contact test_engine_whose

@@ -41,6 +41,7 @@ static const struct engine_server kit_servers[] = {
 void kit_restart(struct kit *k)
 {
 	engine_free(k->e);
+	memset(k->kept, 0, sizeof(k->kept));
 	assert_int_equal(engine_new(&k->c, k->now, &k->e), 0);
 }
 
@@ -64,6 +65,7 @@ struct kit *kit_new(void)
 		.calls_user_max = 8,
 		.transactions_max = 1000,
 		.message_max = 16000,
+		.keep = true,
 		.random = kit_random,
 		.hmac = kit_hmac,
 		.arg = k,
@@ -244,6 +246,76 @@ static void kit_media_action(struct kit *k, const struct engine_action *a)
 	m->set = a->set;
 }
 
+static struct kit_kept *kit_kept_find(struct kit *k, enum engine_record record, uint64_t id)
+{
+	unsigned i;
+
+	for (i = 0; i < KIT_KEPT; i++)
+		if (k->kept[i].n && k->kept[i].record == record && k->kept[i].id == id)
+			return &k->kept[i];
+	return NULL;
+}
+
+static void kit_store(struct kit *k, const struct engine_action *a)
+{
+	struct kit_kept *p = kit_kept_find(k, a->record, a->id);
+
+	assert_in_range(a->data.n, 1, sizeof(p->data));
+	for (p = p ? p : k->kept; p < k->kept + KIT_KEPT; p++)
+		if (!p->n || (p->record == a->record && p->id == a->id))
+			break;
+	assert_true(p < k->kept + KIT_KEPT);
+	*p = (struct kit_kept){.record = a->record, .id = a->id, .n = a->data.n};
+	memcpy(p->data, a->data.p, a->data.n);
+}
+
+/* Only what was kept is forgotten, and once. */
+static void kit_forget(struct kit *k, const struct engine_action *a)
+{
+	struct kit_kept *p = kit_kept_find(k, a->record, a->id);
+
+	assert_non_null(p);
+	p->n = 0;
+}
+
+unsigned kit_kept(const struct kit *k, enum engine_record record)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < KIT_KEPT; i++)
+		n += k->kept[i].n && k->kept[i].record == record;
+	return n;
+}
+
+void kit_crash(struct kit *k)
+{
+	unsigned i, r;
+
+	engine_free(k->e);
+	assert_int_equal(engine_new(&k->c, k->now, &k->e), 0);
+	k->restored = k->not_restored = 0;
+	for (r = 0; r < ENGINE_RECORDS; r++) {
+		for (i = 0; i < KIT_KEPT; i++) {
+			struct kit_kept *p = &k->kept[i];
+
+			if (!p->n || p->record != r)
+				continue;
+			if (engine_restore(k->e, p->record, p->id, span_of(p->data, p->n),
+					   k->now)) {
+				k->not_restored++;
+				p->n = 0;
+			} else {
+				k->restored++;
+			}
+		}
+	}
+	for (i = 0; i < k->n_media; i++) /* as core_keep_restore() does */
+		if (k->media[i].opens > k->media[i].closes &&
+		    !engine_medium_known(k->e, k->media[i].id))
+			k->media[i].closes++;
+	kit_drain(k);
+}
+
 void kit_drain(struct kit *k)
 {
 	struct engine_action a;
@@ -262,6 +334,12 @@ void kit_drain(struct kit *k)
 			break;
 		case ENGINE_CLOSE_STREAM:
 			k->closes++;
+			break;
+		case ENGINE_KEEP:
+			kit_store(k, &a);
+			break;
+		case ENGINE_FORGET:
+			kit_forget(k, &a);
 			break;
 		case ENGINE_LOG:
 			if (strlen(k->logs) + 400 < sizeof(k->logs))
@@ -451,6 +529,7 @@ void kit_settled(struct kit *k)
 	kit_time(k, 400000);
 	assert_int_equal(engine_stats(k->e)->transactions, 0);
 	assert_int_equal(engine_stats(k->e)->calls, 0);
+	assert_int_equal(kit_kept(k, ENGINE_RECORD_CALL), 0);
 	for (i = 0; i < k->n_media; i++) {
 		assert_int_equal(k->media[i].opens, 1);
 		assert_int_equal(k->media[i].closes, 1);

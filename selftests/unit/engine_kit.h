@@ -19,6 +19,7 @@
 
 #define KIT_MSGS  4096
 #define KIT_MEDIA 512
+#define KIT_KEPT  512
 
 struct kit_msg {
 	bool taken;
@@ -36,8 +37,17 @@ struct kit_medium {
 	struct engine_medium_addrs a;
 };
 
+struct kit_kept { /* n 0: free */
+	enum engine_record record;
+	uint64_t id;
+	size_t n;
+	uint8_t data[8192];
+};
+
 struct kit {
 	struct engine *e;
+	struct kit_kept kept[KIT_KEPT];
+	unsigned restored, not_restored;
 	uint64_t now, rnd;
 	bool hold_media; /* the test answers ENGINE_MEDIUM_OPEN itself */
 	unsigned n, n_media, admits, revokes, closes;
@@ -54,6 +64,9 @@ struct kit *kit_new(void);
 /* Again with the configuration in k->c changed by the test. */
 void kit_restart(struct kit *k);
 void kit_free(struct kit *k);
+/* The engine is gone and another one follows with what was kept; streams and media actions under way are lost. */
+void kit_crash(struct kit *k);
+unsigned kit_kept(const struct kit *k, enum engine_record record);
 
 void kit_stream(struct kit *k,
 		uint64_t id); /* client 198.51.100.ID:40000+ID on edge.example.net:5061 */
