@@ -340,7 +340,8 @@ static void ssrc_open(enum srtp_suite suite)
 	now_ms = 1000;
 	for (i = 0; i < SRTP_SSRC_MAX; i++, now_ms++) {
 		assert_int_equal(pass_ssrc(s[i], o, 1, i, true), SRTP_AUTH);
-		assert_int_equal(o->streams->n, i); /* never by a packet that did not authenticate */
+		assert_int_equal(o->streams->n,
+				 i); /* never by a packet that did not authenticate */
 		assert_int_equal(pass_ssrc(s[i], o, 2, i, false), SRTP_OK);
 		assert_int_equal(o->streams->n, i + 1);
 	}
