@@ -20,8 +20,11 @@
 
 #include "user/addr.h"
 
-#define KEEPER_BACKLOG	1024
-#define KEEPER_FILE_MAX (1 << 20)
+#define KEEPER_BACKLOG 1024
+/* The ring of a service that just ended lets go of its sockets a moment later. */
+#define KEEPER_BIND_TRIES   20
+#define KEEPER_BIND_WAIT_US 50000
+#define KEEPER_FILE_MAX	    (1 << 20)
 
 static int fail(char *why, size_t why_n, const char *what, int err)
 {
@@ -115,7 +118,12 @@ static int open_socket(struct keeper_plan *p, const char *name, const char *text
 		       char *why, size_t why_n)
 {
 	char what[128];
-	int fd = bound_socket(text, type);
+	int fd = bound_socket(text, type), i;
+
+	for (i = 0; fd == -EADDRINUSE && i < KEEPER_BIND_TRIES; i++) {
+		usleep(KEEPER_BIND_WAIT_US);
+		fd = bound_socket(text, type);
+	}
 
 	if (fd >= 0)
 		return add_or_close(p, name, fd, why, why_n);

@@ -13,7 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SOCKPOOL_DRAIN_MAX 65536 /* datagrams: more than any buffer holds */
+/* The ring of a service that just ended lets go of its sockets a moment later. */
+#define SOCKPOOL_BIND_TRIES   20
+#define SOCKPOOL_BIND_WAIT_US 50000
+#define SOCKPOOL_DRAIN_MAX    65536 /* datagrams: more than any buffer holds */
 
 static int udp_bound(const struct addr *a, int rcvbuf)
 {
@@ -135,9 +138,14 @@ static int pool_fail(const struct sockpool_wish *w, unsigned n, int err, char *w
 int sockpool_bind(struct keeper_plan *p, const struct sockpool_wish *w, char *why, size_t why_n)
 {
 	int first = pool_base(w->n), err;
-	unsigned n = 0;
+	unsigned n = 0, i;
 
 	err = w->n && w->step && w->n % w->step == 0 ? pool_fill(w, first, &n) : -EINVAL;
+	for (i = 0; err == -EADDRINUSE && i < SOCKPOOL_BIND_TRIES; i++) {
+		pool_close(first, n);
+		usleep(SOCKPOOL_BIND_WAIT_US);
+		err = pool_fill(w, first, &n);
+	}
 	if (!err)
 		err = keeper_add_range(p, w->name, first, n);
 	if (!err)
