@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "tools/bench_lab.h"
+#include "tools/bench_relay.h"
 #include "tools/bench_stat.h"
 #include "user/bpf_load.h"
 #include "user/maps.h"
@@ -22,14 +23,11 @@
 
 #define PAIRS	    5
 #define RANGE	    24000
-#define BASE_PORT   36000
 #define OFFERED_PPS 1000000u
-#define CALLS	    1000
 #define SIZES	    3
-#define CLIENT_NET  0xc6120000u
-#define CLIENT_PORT 20000
 
 static const unsigned flow_counts[SIZES] = {1, 1000, 100000};
+static const struct bench_layout layout = {PAIRS, RANGE};
 
 struct bench {
 	struct lab *lab;
@@ -39,76 +37,7 @@ struct bench {
 	enum rung rung; /* of the relay */
 	struct lab_result bare[SIZES][BENCH_ROUNDS_MAX], relay[SIZES][BENCH_ROUNDS_MAX],
 		rtpengine[BENCH_ROUNDS_MAX], latency[BENCH_ROUNDS_MAX];
-	uint64_t rtpengine_pps[BENCH_ROUNDS_MAX];
 };
-
-static struct addr bench_addr(const char *net, unsigned last, uint16_t port)
-{
-	char text[32];
-	struct addr a = {};
-
-	snprintf(text, sizeof(text), "%s%u", net, last);
-	if (addr_parse(span_str(text), &a))
-		abort();
-	a.port = port;
-	return a;
-}
-
-static uint32_t bench_slot(unsigned flow)
-{
-	return (flow % PAIRS) * RANGE + flow / PAIRS;
-}
-
-/* A plausible encrypted payload: RTP header, then bytes that differ from flow to flow. The relay does not look behind the header. */
-static void bench_payload(uint8_t *p, unsigned flow)
-{
-	unsigned i;
-
-	memset(p, 0, 12);
-	p[0] = 0x80;
-	p[8] = (uint8_t)(flow >> 24);
-	p[9] = (uint8_t)(flow >> 16);
-	p[10] = (uint8_t)(flow >> 8);
-	p[11] = (uint8_t)flow;
-	for (i = 12; i < BENCH_FRAME_LEN - 42; i++)
-		p[i] = (uint8_t)(i * 131 + flow * 17);
-}
-
-static void bench_relay_frames(struct bench *b, const struct lab_lane *lane, unsigned flows)
-{
-	uint8_t payload[BENCH_FRAME_LEN - 42];
-	unsigned i;
-
-	for (i = 0; i < flows; i++) {
-		bench_payload(payload, i);
-		lab_frame_build(&lab_frames(b->lab)[i], lane, CLIENT_NET + 1 + i, CLIENT_PORT,
-				ntohl(inet_addr("203.0.113.1")) + i % PAIRS,
-				(uint16_t)(BASE_PORT + i / PAIRS), payload);
-	}
-}
-
-static int bench_install(struct bench *b, const struct lab_lane *lane, unsigned flows)
-{
-	struct maps_next_hop nh = {.ifindex = lane->out_index, .mtu = 1500};
-	unsigned i;
-	int err;
-
-	memcpy(nh.src_mac, lane->out_mac, 6);
-	memcpy(nh.dst_mac, lane->sink_mac, 6);
-	err = maps_next_hop_set(b->maps, 1, &nh);
-	for (i = 0; !err && i < flows; i++) {
-		struct in_addr client = {.s_addr = htonl(CLIENT_NET + 1 + i)};
-		struct maps_flow f = {.id = i + 1, .nh_out = 1, .nh_in = 1};
-		char text[INET_ADDRSTRLEN];
-
-		inet_ntop(AF_INET, &client, text, sizeof(text));
-		if (addr_parse(span_str(text), &f.client))
-			return -EINVAL;
-		f.core = bench_addr("172.31.0.", 100, 2776);
-		err = maps_flow_install(b->maps, bench_slot(i), &f);
-	}
-	return err;
-}
 
 static int bench_relay_start(struct bench *b)
 {
@@ -122,21 +51,15 @@ static int bench_relay_start(struct bench *b)
 	struct media_rung rungs[RUNG_PAIRS_MAX];
 	struct maps_fds fds;
 	char why[256] = "";
-	unsigned i;
 	int err = lab_enter(b->lab, lane);
 
-	for (i = 0; i < PAIRS; i++)
-		pairs[i] = (struct maps_pair){.outside = bench_addr("203.0.113.", i + 1, 0),
-					      .inside = bench_addr("172.31.0.", i + 1, 0),
-					      .outside_base = BASE_PORT,
-					      .inside_base = BASE_PORT,
-					      .range = RANGE};
+	bench_pairs(&layout, pairs);
 	if (!err)
 		err = bpf_load(&lp, &fds, rungs, why, sizeof(why));
 	if (!err)
 		err = maps_open(&fds, pairs, PAIRS, &b->maps);
 	if (!err)
-		err = bench_install(b, lane, flow_counts[SIZES - 1]);
+		err = bench_install(&layout, b->maps, lane, flow_counts[SIZES - 1]);
 	if (err)
 		fprintf(stderr, "bench: relay: %s %s\n", strerror(-err), why);
 	return err;
@@ -155,8 +78,8 @@ static int bench_latch(struct bench *b)
 	int err = lab_measure(b->lab, &r, &out);
 
 	for (i = 0; !err && i < flow_counts[SIZES - 1]; i++)
-		if (maps_flow_read(b->maps, bench_slot(i), &rep) == 0 &&
-		    rep.latched.port == CLIENT_PORT)
+		if (maps_flow_read(b->maps, bench_slot(&layout, i), &rep) == 0 &&
+		    rep.latched.port == BENCH_CLIENT_PORT)
 			latched++;
 	if (err || latched != flow_counts[SIZES - 1]) {
 		fprintf(stderr, "bench: %u of %u flows latched (sent %llu, received %llu): %s\n",
@@ -172,7 +95,7 @@ static int bench_xdp_round(struct bench *b, unsigned round)
 	unsigned s;
 	int err = 0;
 
-	bench_relay_frames(b, lab_lane(b->lab, 1), flow_counts[SIZES - 1]);
+	bench_frames(&layout, b->lab, lab_lane(b->lab, 1), flow_counts[SIZES - 1]);
 	if (round == 0)
 		err = bench_latch(b);
 	for (s = 0; !err && s < SIZES; s++) {
@@ -190,7 +113,7 @@ static int bench_xdp_round(struct bench *b, unsigned round)
 	}
 	if (!err) {
 		struct lab_run r = {.lane = lab_lane(b->lab, 1),
-				    .frames = CALLS,
+				    .frames = BENCH_CALLS,
 				    .random = true,
 				    .stamp = true};
 
@@ -199,37 +122,6 @@ static int bench_xdp_round(struct bench *b, unsigned round)
 		err = lab_measure(b->lab, &r, &b->latency[round]);
 	}
 	return err;
-}
-
-/* rtpengine gives streams up after an overload, so each rate is tried on a fresh process, from high to low, until less than
- * 0.1 % is lost. */
-static int bench_rtpengine_round(struct bench *b, unsigned round)
-{
-	static const unsigned rates[] = {100000, 90000, 80000, 70000, 60000,
-					 50000,	 40000, 30000, 20000};
-	unsigned i, per_call = 160;
-
-	for (i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
-		struct lab_run r = {.lane = lab_lane(b->lab, 2),
-				    .packets = rates[i],
-				    .pps = rates[i],
-				    .frames = CALLS * per_call};
-		pid_t pid = bench_rtpengine_start(b->lab, CALLS, per_call, false);
-		int err;
-
-		if (pid < 0)
-			return pid;
-		r.dut = pid;
-		err = lab_measure(b->lab, &r, &b->rtpengine[round]);
-		bench_rtpengine_stop(pid);
-		if (err)
-			return err;
-		b->rtpengine_pps[round] = rates[i];
-		if (b->rtpengine[round].loss < 0.001)
-			return 0;
-	}
-	fprintf(stderr, "bench: rtpengine lost more than 0.1 %% at every rate\n");
-	return -EPROTO;
 }
 
 /* ---- results --------------------------------------------------------------------------------------------------------------- */
@@ -271,7 +163,7 @@ static void bench_print_table(const struct bench *b)
 
 		printf("rtpengine, %u SRTP calls: %.0f-%.0f-%.0f, loss %.3f %%; relay at 1000 "
 		       "flows is %.1f-%.1f-%.1f times that\n",
-		       CALLS, x.min / 1e3, x.median / 1e3, x.max / 1e3,
+		       BENCH_CALLS, x.min / 1e3, x.median / 1e3, x.max / 1e3,
 		       100 * bench_loss(b->rtpengine, b->rounds), q.min, q.median, q.max);
 	}
 	printf("latency through the relay at half load, 1000 flows: p50 %.1f us, p99 %.1f us\n",
@@ -322,7 +214,7 @@ static int bench_run(struct bench *b)
 		fprintf(stderr, "bench: round %u of %u\n", i + 1, b->rounds);
 		err = bench_xdp_round(b, i);
 		if (!err)
-			err = bench_rtpengine_round(b, i);
+			err = bench_rtpengine_best(b->lab, &b->rtpengine[i]);
 	}
 	return err;
 }
