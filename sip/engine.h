@@ -55,7 +55,6 @@ struct engine_config {
 	struct span token_key; /* >= 32 bytes */
 	uint32_t bindings_max, calls_max, calls_user_max, transactions_max;
 	uint32_t message_max;
-	bool offer_rtcp_mux;
 	bool keep; /* ENGINE_KEEP and ENGINE_FORGET are wanted */
 	/* Cryptographic random bytes; tests give a fixed sequence. */
 	void (*random)(void *arg, void *buf, size_t n);
@@ -87,8 +86,9 @@ enum engine_action_kind {
 	ENGINE_ADMIT,	    /* stream: its user has authenticated */
 	ENGINE_REVOKE,
 	ENGINE_CLOSE_STREAM, /* .text: reason */
-	ENGINE_MEDIUM_OPEN,  /* .medium, .stream (whose edge and client address), .with_rtcp */
-	ENGINE_MEDIUM_SET,   /* .medium and .set */
+	ENGINE_MEDIUM_OPEN, /* .medium, .stream (whose edge and client address), .with_rtcp; of one that is open
+				without: RTCP gets ports of its own */
+	ENGINE_MEDIUM_SET, /* .medium and .set */
 	ENGINE_MEDIUM_CLOSE,
 	ENGINE_KEEP, /* .record, .id, .data: what must outlive the engine (sip/record.h); comes before what it was caused by */
 	ENGINE_FORGET, /* .record, .id */

@@ -2,6 +2,7 @@
  * events for the call. Owns struct medium from open to close. */
 #include "sip/medium.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "sip/call.h"
@@ -34,6 +35,20 @@ struct medium *medium_open(struct engine *e, struct call *c, bool with_rtcp)
 	a->with_rtcp = with_rtcp;
 	table_add(&e->media, &m->node, m->id);
 	return m;
+}
+
+int medium_part_rtcp(struct engine *e, struct medium *m)
+{
+	struct stream *s = call_stream(e, m->call);
+	struct engine_action *a = s ? engine_action(e, ENGINE_MEDIUM_OPEN, SPAN("")) : NULL;
+
+	if (!a)
+		return -ENOMEM;
+	a->medium = m->id;
+	a->stream = s->id;
+	a->with_rtcp = m->with_rtcp = m->parting = true;
+	m->ready = false;
+	return 0;
 }
 
 void medium_close(struct engine *e, struct medium *m)
@@ -72,6 +87,7 @@ void engine_medium_opened(struct engine *e, uint64_t medium, const struct engine
 	if (!m || m->ready)
 		return;
 	m->ready = true;
+	m->parting = false;
 	m->a = *a;
 	if (m->call->offer && !offer_waits(m->call))
 		call_resume(e, m->call);
@@ -82,8 +98,15 @@ void engine_medium_failed(struct engine *e, uint64_t medium, const char *reason,
 	struct medium *m = medium_find(e, medium);
 
 	e->now = now_ms;
-	if (m)
-		call_media_failed(e, m->call, reason);
+	if (!m)
+		return;
+	if (m->parting) { /* it goes on as it was; only the offer that wanted it fails */
+		m->ready = true;
+		m->with_rtcp = m->parting = false;
+		if (!m->call->waiting)
+			return;
+	}
+	call_media_failed(e, m->call, reason);
 }
 
 void engine_medium_silent(struct engine *e, uint64_t medium, uint64_t now_ms)

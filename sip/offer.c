@@ -112,6 +112,9 @@ static bool offer_anchor(struct engine *e, struct call *c, enum side from,
 		offer_remote(sm, &l->remote_rtp, &l->remote_rtcp);
 	if (l->fresh)
 		l->m = medium_open(e, c, from == SIDE_INSIDE || !sm->rtcp_mux);
+	else if (from == SIDE_CLIENT && !sm->rtcp_mux && !l->m->with_rtcp &&
+		 medium_part_rtcp(e, l->m))
+		return false;
 	if (l->m)
 		offer_keys(e, l);
 	return l->m != NULL;
@@ -242,7 +245,7 @@ struct span offer_write(struct engine *e, struct call *c, const struct sip_msg *
 		offer_edit(l, to, l->hold, &ed.edit[i]);
 		if (to != SIDE_CLIENT)
 			continue;
-		ed.edit[i].rtcp_mux = e->c.offer_rtcp_mux;
+		ed.edit[i].rtcp_mux = !l->m->with_rtcp; /* as it is: RFC 5761 5.1.1 */
 		for (k = 0; k < ENGINE_SUITES; k++)
 			ed.crypto[i][k] = sdes_line(k + 1, (enum engine_suite)k, l->ours[k]);
 		ed.edit[i].crypto = ed.crypto[i];

@@ -18,7 +18,7 @@ EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
-MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_join user/media_core_keep user/media_core_link user/media_core_port user/media_core_show user/punch
+MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_join user/media_core_keep user/media_core_link user/media_core_port user/media_core_rtcp user/media_core_show user/punch
 CORE := $(BASE) $(SIP) $(ENGINE) user/config_core user/core user/core_admin user/core_keep user/core_main user/core_start user/core_stream user/dns user/inside user/link_core $(MEDIA_CORE) $(LINK_CORE)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares
 
@@ -31,9 +31,9 @@ UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
 	test_engine_random test_engine_register test_gate test_inside test_keep test_keeper test_link \
 	test_link_recycle test_load_msg test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
-	test_media_join test_media_keep test_media_user test_parse_main test_punch test_sdp test_sip_keepalive \
-	test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool test_srtp test_srtp_equal \
-	test_srtp_resume test_tls test_token test_txn
+	test_media_join test_media_keep test_media_rtcp test_media_user test_parse_main test_punch test_sdp \
+	test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool \
+	test_srtp test_srtp_equal test_srtp_resume test_tls test_token test_txn
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
@@ -141,6 +141,8 @@ test_media_core_OBJS := selftests/unit/media_kit $(MEDIA_CORE) user/keep user/ke
 test_media_keep_OBJS := selftests/unit/media_kit $(MEDIA_CORE) user/keep user/addr user/keeper_open user/link.pb-c user/loop user/loop_dgram user/loop_timer user/sockpool
 test_media_keep_LIBS := $(SRTP_LIBS) -luring -lprotobuf-c -ljansson
 test_media_core_LIBS := $(SRTP_LIBS) -luring -lprotobuf-c -ljansson
+test_media_rtcp_OBJS := $(test_media_core_OBJS)
+test_media_rtcp_LIBS := $(test_media_core_LIBS)
 test_media_join_OBJS := $(test_media_core_OBJS)
 test_media_join_LIBS := $(test_media_core_LIBS)
 test_punch_OBJS := user/punch

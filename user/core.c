@@ -97,7 +97,10 @@ static void core_medium_open(struct core *c, const struct engine_action *a, uint
 		engine_medium_failed(c->engine, a->medium, "link-down", now);
 		return;
 	}
-	err = media_core_open(c->media, a->medium, e->peer, &s->client, a->with_rtcp);
+	if (media_core_has(c->media, a->medium))
+		err = media_core_add_rtcp(c->media, a->medium);
+	else
+		err = media_core_open(c->media, a->medium, e->peer, &s->client, a->with_rtcp);
 	if (err)
 		engine_medium_failed(c->engine, a->medium,
 				     err == -ENOBUFS ? "no-ports" : strerror(-err), now);

@@ -116,7 +116,7 @@ void media_core_free(struct media_core *m)
 }
 
 /* ---- ends ---- */
-static void flow_fini(struct media_core *m, struct mc_flow *f)
+void mc_flow_fini(struct media_core *m, struct mc_flow *f)
 {
 	struct mc_flow **pp = flow_bucket(m, f->id);
 
@@ -143,9 +143,10 @@ void mc_medium_free(struct medium *d)
 	mc_flush(m); /* packets that wait name this medium */
 	mc_join_del(d);
 	loop_timer_cancel(m->p.loop, &d->timer);
+	loop_timer_cancel(m->p.loop, &d->add_timer);
 	for (i = 0; i < 2; i++) {
 		loop_cancel(m->p.loop, &d->leg[i].rx);
-		flow_fini(m, &d->flow[i]);
+		mc_flow_fini(m, &d->flow[i]);
 	}
 	if (d->pair != MC_NO_PAIR && !m->leaving)
 		mc_pair_rest(m, d->pair);
@@ -245,7 +246,7 @@ void mc_flow_add(struct medium *d, unsigned i, uint64_t id)
 	*pp = f;
 }
 
-static int flow_init(struct medium *d, unsigned i)
+int mc_flow_init(struct medium *d, unsigned i)
 {
 	struct mc_flow *f = &d->flow[i];
 	uint64_t id;
@@ -322,12 +323,14 @@ int media_core_open(struct media_core *m, uint64_t medium, struct link_peer *edg
 	d->peer = edge;
 	d->client = *client;
 	d->flows = with_rtcp ? 2 : 1;
+	d->muxed = !with_rtcp;
+	d->rtcp_on = with_rtcp;
 	d->last_ms = loop_now_ms(m->p.loop);
 	r = mc_pair_take(m, &d->pair);
 	if (!r)
 		r = mc_legs_start(d);
 	for (i = 0; i < d->flows && !r; i++)
-		r = flow_init(d, i);
+		r = mc_flow_init(d, i);
 	if (!r)
 		r = loop_timer_set(m->p.loop, &d->timer, MC_ALLOCATE_MS);
 	if (r) {

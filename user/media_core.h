@@ -6,7 +6,7 @@
  * A medium is one m-line: an RTP flow, and an RTCP flow where RTCP has its own port.
  *
  * Owner rules: media_core owns sockets, flows and sessions; the SIP side holds ids only. Allocation is asynchronous:
- * media_core_open() -> ops.opened() or ops.failed(), once. After media_core_close() no op is called for that id, both flows are
+ * media_core_open() -> ops.opened() or ops.failed(), once; the same for each media_core_add_rtcp(). After media_core_close() no op is called for that id, both flows are
  * freed on the edge (Free is repeated by the next hello if the link is down), keys are wiped.
  * Punching (STUN binding request, RFC 5389 shape, MESSAGE-INTEGRITY under the flow's key, attributes flow id and a rising counter)
  * starts at once, every 250 ms until Punched, then every 15 s.
@@ -89,6 +89,9 @@ void media_core_free(struct media_core *m);
  * -ENOTCONN (that edge's link is down). */
 int media_core_open(struct media_core *m, uint64_t medium, struct link_peer *edge,
 		    const struct addr *client, bool with_rtcp);
+/* RTCP of a medium that was opened without @with_rtcp gets a flow of its own. 0 and ops.opened() again, or ops.failed(): then the
+ * medium goes on as it was. -ENOENT, -EALREADY, -ENOTCONN, -EIO, -ENOMEM. */
+int media_core_add_rtcp(struct media_core *m, uint64_t medium);
 /* Sessions are made anew only for a key that changed. 0, -ENOENT, -ENOMEM, -EIO. */
 int media_core_set(struct media_core *m, uint64_t medium, const struct media_set *s);
 /* An unknown medium is fine; after failed() there is nothing left to close. */

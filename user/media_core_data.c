@@ -30,7 +30,7 @@ static bool media_shape(const struct loop_dgram *d)
 /* RFC 5761 section 4: on one port for both, packet types 192..223 are RTCP. */
 static bool is_rtcp(const struct medium *d, bool own, const uint8_t *p)
 {
-	return own || (d->flows == 1 && p[1] >= 192 && p[1] <= 223);
+	return own || (d->muxed && p[1] >= 192 && p[1] <= 223);
 }
 
 static void good_packet(struct medium *d)
@@ -82,6 +82,8 @@ static void flush_open(struct media_core *m)
 			continue;
 		}
 		good_packet(d);
+		if (k->rtcp)
+			d->rtcp_on = b->flow[i]->rtcp;
 		if (!send_inside(m, b, i)) {
 			d->report.dropped_send++;
 			continue;
@@ -197,7 +199,7 @@ void mc_on_inside(void *arg, struct loop_dgram *d)
 		return;
 	}
 	rtcp = is_rtcp(md, leg->rtcp, d->p);
-	f = &md->flow[rtcp && md->flows == 2];
+	f = &md->flow[rtcp ? md->rtcp_on : 0];
 	if (!md->keyed || !f->allocated) {
 		md->report.dropped_unkeyed++;
 		return;

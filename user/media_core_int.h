@@ -2,7 +2,7 @@
  *
  * media_core.c: media, their timers and the public calls. media_core_link.c: messages to and from edges, punching.
  * media_core_data.c: sockets' packets through SRTP. media_core_port.c: port pairs inside. media_core_keep.c: what outlives us.
- * media_core_join.c: legs that talk to legs of ours. media_core_show.c: JSON, reports.
+ * media_core_join.c: legs that talk to legs of ours. media_core_rtcp.c: a second flow later. media_core_show.c: JSON, reports.
  * Owner: struct media_core owns all of it; one thread. */
 #ifndef SALLYPORT_MEDIA_CORE_INT_H
 #define SALLYPORT_MEDIA_CORE_INT_H
@@ -55,7 +55,11 @@ struct medium {
 	char edge[MC_EDGE_NAME_MAX];
 	struct link_peer *peer; /* NULL while the link is down */
 	struct addr client;
-	unsigned flows; /* 1: RTCP, if any, comes on the RTP flow (RFC 5761) */
+	unsigned flows;	 /* 1: RTCP, if any, comes on the RTP flow (RFC 5761) */
+	bool muxed;	 /* was opened so: RTCP is told by its type on that flow */
+	bool adding;	 /* the second flow is asked for, see media_core_rtcp.c */
+	uint8_t rtcp_on; /* the flow that the client's RTCP came by last */
+	struct loop_timer add_timer;
 	struct mc_flow flow[2];
 	struct mc_leg leg[2];
 	uint32_t pair;
@@ -108,8 +112,10 @@ struct media_core {
 /* media_core.c */
 struct medium *mc_medium_find(const struct media_core *m, uint64_t id);
 struct mc_flow *mc_flow_find(const struct media_core *m, uint64_t id);
-void mc_medium_free(struct medium *d);	 /* frees its flows on the edge, no op called */
-void mc_medium_opened(struct medium *d); /* tail calls ops.opened */
+void mc_medium_free(struct medium *d);		/* frees its flows on the edge, no op called */
+int mc_flow_init(struct medium *d, unsigned i); /* under an id and a key of its own */
+void mc_flow_fini(struct media_core *m, struct mc_flow *f);
+void mc_medium_opened(struct medium *d);		     /* tail calls ops.opened */
 void mc_medium_failed(struct medium *d, const char *reason); /* frees @d, then ops.failed */
 struct medium *mc_medium_new(struct media_core *m, uint64_t id, const char *edge);
 void mc_flow_add(struct medium *d, unsigned i, uint64_t id); /* flow @i of @d has that id */
@@ -118,6 +124,7 @@ uint64_t mc_hash(const struct media_core *m, const void *p, size_t n);
 
 /* media_core_link.c */
 void mc_allocate(struct medium *d, bool reopen);
+void mc_allocate_flow(struct mc_flow *f);
 void mc_free_flow(struct mc_flow *f);
 void mc_punch_fire(void *arg);
 struct mc_flow *mc_edge_find(const struct media_core *m, const struct addr *a);
@@ -131,6 +138,11 @@ void mc_udp_whole(int fd, const struct addr *bound);
 void mc_on_link(void *arg, struct loop_dgram *d);
 void mc_on_inside(void *arg, struct loop_dgram *d);
 void mc_flush(void *arg); /* both batches */
+
+/* media_core_rtcp.c */
+void mc_rtcp_added(struct medium *d);			   /* tail calls ops.opened */
+void mc_rtcp_failed(struct medium *d, const char *reason); /* tail calls ops.failed; @d goes on */
+void mc_rtcp_drop(struct medium *d);
 
 /* media_core_join.c */
 void mc_join_add(struct medium *d); /* its inside addresses are known */

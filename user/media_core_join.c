@@ -84,5 +84,5 @@ const struct mc_flow *mc_join_flow(const struct mc_leg *leg)
 {
 	const struct medium *d = leg->join ? leg->join->medium : NULL;
 
-	return d ? &d->flow[leg->join->rtcp && d->flows == 2] : NULL;
+	return d ? &d->flow[leg->join->rtcp ? d->rtcp_on : 0] : NULL;
 }

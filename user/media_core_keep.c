@@ -201,6 +201,8 @@ static int medium_restore(struct media_core *m, uint64_t id, const struct medium
 	}
 	d->client = r->client;
 	d->flows = r->flows;
+	d->muxed = r->flows == 1;
+	d->rtcp_on = r->flows == 2;
 	d->pair = r->pair;
 	d->opened = true;
 	d->last_ms = loop_now_ms(m->p.loop);

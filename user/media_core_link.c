@@ -78,6 +78,11 @@ static void allocate_flow(struct mc_flow *f, bool reopen)
 	tell(d, &msg);
 }
 
+void mc_allocate_flow(struct mc_flow *f)
+{
+	allocate_flow(f, false);
+}
+
 /* RTP first: the RTCP flow wants the port above it. Both at once, so that nobody takes that port in between. */
 void mc_allocate(struct medium *d, bool reopen)
 {
@@ -173,6 +178,10 @@ static void on_error(struct mc_flow *f, const char *reason)
 		mc_medium_failed(f->medium, reason);
 		return;
 	}
+	if (f->medium->adding && f->rtcp) {
+		mc_rtcp_failed(f->medium, reason);
+		return;
+	}
 	m->count.realloc_failed++; /* the silence that follows ends the call */
 	f->allocated = false;
 }
@@ -192,13 +201,15 @@ static void on_allocated(struct media_core *m, struct mc_flow *f, const Sallypor
 		on_error(f, "bad-address");
 		return;
 	}
-	if (d->opened && !addr_eq(&outside, &f->outside))
+	if (d->opened && f->outside.port && !addr_eq(&outside, &f->outside))
 		m->count.moved++;
 	f->outside = outside;
 	f->allocated = true;
 	f->punched = f->reopen = false;
 	mc_punch_fire(f);
-	if (d->opened)
+	if (d->adding && f->rtcp)
+		mc_rtcp_added(d);
+	else if (d->opened)
 		mc_keep(d);
 	else if (all_allocated(d))
 		mc_medium_opened(d);

@@ -214,10 +214,18 @@ static void kit_media_action(struct kit *k, const struct engine_action *a)
 {
 	struct kit_medium *m = kit_medium(k, a->medium);
 
+	if (a->kind == ENGINE_MEDIUM_OPEN && m) { /* RTCP is parted from RTP */
+		assert_true(a->with_rtcp && !m->with_rtcp);
+		m->with_rtcp = true;
+		m->parted++;
+		m->a.outside_rtcp.port = (uint16_t)(m->a.outside_rtp.port + 1);
+		if (!k->hold_media)
+			engine_medium_opened(k->e, m->id, &m->a, k->now);
+		return;
+	}
 	if (a->kind == ENGINE_MEDIUM_OPEN) {
 		uint16_t port = (uint16_t)(36000 + 2 * k->n_media);
 
-		assert_null(m);
 		assert_true(k->n_media < KIT_MEDIA);
 		m = &k->media[k->n_media++];
 		*m = (struct kit_medium){.id = a->medium,

@@ -32,7 +32,7 @@ struct kit_msg {
 struct kit_medium {
 	uint64_t id, stream;
 	bool with_rtcp;
-	unsigned opens, closes, sets;
+	unsigned opens, closes, sets, parted;
 	struct engine_medium_set set;
 	struct engine_medium_addrs a;
 };

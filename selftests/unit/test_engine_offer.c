@@ -199,6 +199,101 @@ static void test_offer_inside_mux(void **state)
 	kit_free(k);
 }
 
+#define OFFER_MUX(more)                                                                          \
+	SDP_HEAD("192.168.1.9")                                                                  \
+	"m=audio 4000 RTP/SAVP 0\n" more "a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:" KEY_CLIENT \
+	"\n"
+
+/* A call of alice's whose RTCP is muxed outside. */
+static struct up call_muxed(void)
+{
+	struct up u = {.k = kit_alice(), .out = true};
+	struct kit *k = u.k;
+	struct kit_msg *m;
+
+	kit_client(k, 1, INVITE_OUT CT_SDP OFFER_MUX("a=rtcp-mux\n"));
+	(void)kit_client_answer(k, 1, 100);
+	m = kit_inside_request(k, "INVITE");
+	up_routes(&u, m);
+	kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_INSIDE, kit_answer(k, m, "200 OK", "b1"));
+	m = kit_client_answer(k, 1, 200);
+	assert_non_null(strstr(kit_body(m), "a=rtcp-mux\r\n"));
+	up_client(&u, 1, "ACK", 1, "");
+	(void)kit_inside_request(k, "ACK");
+	assert_false(k->media[0].with_rtcp);
+	return u;
+}
+
+/* The inside offers again: towards the client it stays as it is. */
+static void test_offer_mux_again(void **state)
+{
+	struct up u = call_muxed();
+	struct kit *k = u.k;
+	struct kit_msg *m;
+
+	(void)state;
+	up_inside(&u, "INVITE", 8, CONTACT_B CT_SDP ANSWER_INSIDE);
+	(void)kit_inside_answer(k, 100);
+	m = kit_client_request(k, 1, "INVITE");
+	assert_non_null(strstr(kit_body(m), "a=rtcp-mux\r\n"));
+	kit_client(k, 1, "%s" CONTACT_A CT_SDP OFFER_MUX("a=rtcp-mux\n"),
+		   kit_answer(k, m, "200 OK", NULL));
+	m = kit_inside_answer(k, 200);
+	assert_null(strstr(kit_body(m), "rtcp"));
+	up_inside(&u, "ACK", 8, "");
+	(void)kit_client_request(k, 1, "ACK");
+	assert_int_equal(k->media[0].parted, 0);
+	up_end(&u);
+}
+
+/* The client offers again without: RTCP gets a port of its own before the offer goes on. */
+static void test_offer_mux_no_more(void **state)
+{
+	struct up u = call_muxed();
+	struct kit *k = u.k;
+	struct kit_msg *m;
+
+	(void)state;
+	k->hold_media = true;
+	up_client(&u, 1, "INVITE", 2, CONTACT_A CT_SDP OFFER_MUX(""));
+	(void)kit_client_answer(k, 1, 100);
+	assert_int_equal(k->media[0].parted, 1);
+	kit_nothing(k);
+	engine_medium_opened(k->e, k->media[0].id, &k->media[0].a, k->now);
+	kit_drain(k);
+	m = kit_inside_request(k, "INVITE");
+	kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_INSIDE, kit_answer(k, m, "200 OK", NULL));
+	m = kit_client_answer(k, 1, 200);
+	assert_null(strstr(kit_body(m), "rtcp")); /* the port above */
+	up_client(&u, 1, "ACK", 2, "");
+	(void)kit_inside_request(k, "ACK");
+	up_end(&u);
+}
+
+/* The edge has no such port: 503 for this offer, the call goes on and may ask again. */
+static void test_offer_mux_stays(void **state)
+{
+	struct up u = call_muxed();
+	struct kit *k = u.k;
+
+	(void)state;
+	k->hold_media = true;
+	up_client(&u, 1, "INVITE", 2, CONTACT_A CT_SDP OFFER_MUX(""));
+	(void)kit_client_answer(k, 1, 100);
+	engine_medium_failed(k->e, k->media[0].id, "no-ports", k->now);
+	kit_drain(k);
+	(void)kit_client_answer(k, 1, 503);
+	kit_nothing(k);
+	assert_int_equal(engine_stats(k->e)->calls, 1);
+	k->media[0].with_rtcp = false;
+	k->hold_media = false;
+	up_client(&u, 1, "INVITE", 3, CONTACT_A CT_SDP OFFER_MUX(""));
+	(void)kit_client_answer(k, 1, 100);
+	(void)kit_inside_request(k, "INVITE");
+	assert_int_equal(k->media[0].parted, 2);
+	kit_free(k);
+}
+
 static void test_offer_early_media(void **state)
 {
 	struct kit *k = kit_alice();
@@ -576,6 +671,9 @@ int main(void)
 		cmocka_unit_test(test_offer_inside_offer_refused),
 		cmocka_unit_test(test_offer_more_lines),
 		cmocka_unit_test(test_offer_inside_mux),
+		cmocka_unit_test(test_offer_mux_again),
+		cmocka_unit_test(test_offer_mux_no_more),
+		cmocka_unit_test(test_offer_mux_stays),
 		cmocka_unit_test(test_offer_early_media),
 		cmocka_unit_test(test_offer_branch_returns),
 		cmocka_unit_test(test_offer_reinvite_early),
