@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* bpf/xdp_relay.bpf.c -- the XDP program of the edge: media goes on, bans bite, everything else passes to the stack.
  *
- * In: frames of each interface that carries a configured media address. Out: XDP_REDIRECT or XDP_TX (forwarded), XDP_PASS,
- * XDP_DROP, each counted under its reason. The work is in relay.bpf.h; here is only what knows xdp_md. */
+ * In: frames of each interface that carries a configured media address. Out: XDP_REDIRECT (forwarded), XDP_PASS,
+ * XDP_DROP, each counted under its reason. What leaves by the interface it came in by is redirected there as well: that way is probed at
+ * the start, and veth lets frames of XDP_TX lie until the next one comes if its peer has no XDP program (6.18). The work is in relay.bpf.h; here is only what knows xdp_md. */
 #include "bpf/entry.bpf.h"
 #include "bpf/too_big.bpf.h"
 
@@ -24,8 +25,6 @@ static __always_inline int send_out(struct xdp_md *ctx, const struct egress *out
 
 	if (!ifindex || !front_move(ctx, out))
 		goto out;
-	if (out->hairpin)
-		return XDP_TX;
 	verdict = bpf_redirect_map(&tx, ifindex, XDP_DROP);
 out:
 	if (verdict != XDP_REDIRECT)
@@ -59,8 +58,10 @@ static __always_inline int drop_or_tell(struct xdp_md *ctx, const struct egress 
 {
 	if (*why != R_DROP_TOO_BIG || !too_big_tell(ctx, out))
 		return XDP_DROP;
+	if (bpf_redirect_map(&tx, ctx->ingress_ifindex, XDP_DROP) != XDP_REDIRECT)
+		return XDP_DROP;
 	*why = R_TOLD_TOO_BIG;
-	return XDP_TX;
+	return XDP_REDIRECT;
 }
 
 SEC("xdp")

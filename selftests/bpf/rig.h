@@ -55,7 +55,6 @@ struct rig_difference {
 
 struct rig_kind {
 	const char *name;
-	uint32_t back;	    /* the verdict of what goes back by the interface it came in by */
 	bool headers_whole; /* test runs refuse frames that end inside the IP header */
 	bool quotes_sum;    /* the checksum in a quoted UDP header is another */
 	bool sockets;	    /* the kernel makes the headers that go out */

@@ -75,6 +75,7 @@ static void rig_hops(struct rig *r)
 		rig_must(maps_next_hop_set(r->maps, i, &nh), "next hop");
 	}
 	rig_must(bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.tx), &far, &lo, BPF_ANY), "tx");
+	rig_must(bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.tx), &lo, &lo, BPF_ANY), "tx");
 	rig_must(bpf_map_update_elem(bpf_map__fd(bpf.tc_skel->maps.tx), &far, &lo, BPF_ANY), "tx");
 }
 
@@ -166,7 +167,6 @@ static int bpf_fire(struct rig *r, const uint8_t *frame, size_t n, struct rig_re
 
 const struct rig_kind rig_xdp = {
 	.name = "xdp",
-	.back = XDP_TX,
 	.fire = bpf_fire,
 	.state_set = bpf_state_set,
 	.generation = bpf_generation,
@@ -174,7 +174,6 @@ const struct rig_kind rig_xdp = {
 };
 const struct rig_kind rig_tc = {
 	.name = "tc",
-	.back = XDP_REDIRECT,
 	.headers_whole = true,
 	.quotes_sum = true,
 	.fire = bpf_fire,

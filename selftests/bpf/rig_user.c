@@ -147,7 +147,7 @@ static int user_fire(struct rig *r, const uint8_t *frame, size_t n, struct rig_r
 	out->verdict = XDP_DROP;
 	out->n = wire_out(out->frame, &hop);
 	if (out->n) {
-		out->verdict = hop == HOP_LO ? rig_user.back : XDP_REDIRECT;
+		out->verdict = XDP_REDIRECT;
 		rig_macs(hop, src, dst);
 		if (hop == HOP_LO) /* rig0 has the address that frames come in by */
 			memcpy(out->frame + 6, src, 6);
@@ -237,7 +237,6 @@ static const char *user_story_difference(const char *story)
 
 const struct rig_kind rig_user = {
 	.name = "user",
-	.back = XDP_TX,
 	.sockets = true,
 	.fire = user_fire,
 	.state_set = user_state_set,

@@ -31,10 +31,10 @@ bool check(bool good, const char *fmt, ...)
 	return false;
 }
 
-static uint32_t verdict_of(const struct rig *r, enum relay_reason why, bool hairpin)
+static uint32_t verdict_of(enum relay_reason why)
 {
 	if (why <= R_FORWARD_OUT)
-		return hairpin ? r->kind->back : XDP_REDIRECT;
+		return XDP_REDIRECT;
 	return why < R_DROP_LENGTH ? XDP_PASS : XDP_DROP;
 }
 
@@ -211,8 +211,7 @@ static void row_run(struct rig *r, const struct group *g, const struct row *row,
 		return;
 	check(got.reason == (int)row->want, "%s: reason %s, wanted %s", name,
 	      reason_text(got.reason), reason_text((int)row->want));
-	check(got.verdict == verdict_of(r, row->want, row->flow == FLOW_HAIRPIN), "%s: verdict %u",
-	      name, got.verdict);
+	check(got.verdict == verdict_of(row->want), "%s: verdict %u", name, got.verdict);
 	want = row_expected(r, row, pair, &in);
 	frame_check(name, &got, &want, row->want);
 	flow_check(r, name, row, pair, &in);
