@@ -422,11 +422,10 @@ static bool txn_final(struct engine *e, struct txn *t, const struct sip_msg *m)
 		t->client = TXN_ACCEPTED; /* M */
 		timer_set(&e->timers, &t->client_end, e->now + TIMEOUT_MS);
 	} else {
-		t->client = TXN_COMPLETED; /* D or K */
-		timer_set(&e->timers, &t->client_end,
-			  e->now + (!udp     ? 0
-				    : invite ? TIMEOUT_MS
-					     : T4_MS));
+		/* D; K is 0: an answer that comes again finds no transaction and is dropped (route.c), and at thousands
+		 * of REGISTERs a second five seconds each would fill the table. */
+		t->client = TXN_COMPLETED;
+		timer_set(&e->timers, &t->client_end, e->now + (udp && invite ? TIMEOUT_MS : 0));
 	}
 	return true;
 }
