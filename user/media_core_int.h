@@ -105,7 +105,7 @@ struct media_core {
 	struct mc_batch open, seal;
 	struct {
 		uint64_t unknown_source, unknown_flow, moved, realloc_failed, link_send,
-			bad_message, punch_failed, not_kept, restored, lost, joined_self;
+			bad_message, punch_failed, not_kept, restored, lost, joined_self, no_ports;
 	} count;
 };
 

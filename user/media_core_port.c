@@ -64,6 +64,7 @@ int mc_pair_take(struct media_core *m, uint32_t *out_pair)
 		*out_pair = i;
 		return 0;
 	}
+	m->count.no_ports++;
 	return -ENOBUFS;
 }
 

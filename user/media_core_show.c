@@ -154,5 +154,6 @@ json_t *media_core_counters(const struct media_core *m)
 	set_count(o, "link_send_failed", m->count.link_send);
 	set_count(o, "punch_failed", m->count.punch_failed);
 	set_count(o, "joined_self", m->count.joined_self);
+	set_count(o, "no_ports", m->count.no_ports);
 	return o;
 }

@@ -85,6 +85,15 @@ void media_flow_free(struct media_edge *m, struct flow *f, uint64_t now_ms)
 
 /* ---- answers ---- */
 
+static enum media_refusal refusal_of(const char *error)
+{
+	unsigned i = 0;
+
+	while (i + 1 < MEDIA_REFUSALS && strcmp(media_refusal_name(i), error) != 0)
+		i++;
+	return i;
+}
+
 static void allocated_send(struct media_edge *m, struct link_peer *p, uint64_t id,
 			   const struct flow *f, const char *error)
 {
@@ -103,7 +112,7 @@ static void allocated_send(struct media_edge *m, struct link_peer *p, uint64_t i
 		a.inside_ip = (ProtobufCBinaryData){16, m->inside[pair].ip};
 		a.inside_port = inside.port;
 	} else {
-		m->refused++;
+		m->refused[refusal_of(error)]++;
 	}
 	l.m_case = SALLYPORT__LINK__M_ALLOCATED;
 	l.allocated = &a;

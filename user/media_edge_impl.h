@@ -42,6 +42,14 @@ enum punch_result {
 	PUNCH_RESULTS
 };
 
+enum media_refusal { /* of an Allocate; their names are its error on the link */
+		     REFUSED_BAD_REQUEST,
+		     REFUSED_NO_PORTS,
+		     REFUSED_NO_ROUTE,
+		     REFUSED_USER_CAP,
+		     MEDIA_REFUSALS
+};
+
 struct media_edge {
 	struct media_edge_params p;
 	unsigned n_pairs, next_pair;
@@ -53,7 +61,8 @@ struct media_edge {
 	unsigned n_flows, n_adopted;
 	struct flow *first, *last;
 	struct flow *buckets[FLOW_BUCKETS];
-	uint64_t allocated, refused, freed, freed_hello, freed_orphan, reports, reports_lost, moved;
+	uint64_t refused[MEDIA_REFUSALS];
+	uint64_t allocated, freed, freed_hello, freed_orphan, reports, reports_lost, moved;
 	uint64_t punches[PUNCH_RESULTS];
 };
 
@@ -72,5 +81,6 @@ struct addr media_client_ip(const struct addr *a); /* without its port */
 /* media_edge_show.c */
 void media_flow_report(struct media_edge *m, struct flow *f, struct link_peer *p);
 const char *media_punch_name(enum punch_result r);
+const char *media_refusal_name(enum media_refusal r);
 
 #endif

@@ -54,21 +54,36 @@ unsigned media_edge_count(const struct media_edge *m)
 	return m->n_flows;
 }
 
+const char *media_refusal_name(enum media_refusal r)
+{
+	static const char *const names[MEDIA_REFUSALS] = {
+		[REFUSED_BAD_REQUEST] = "bad-request",
+		[REFUSED_NO_PORTS] = "no-ports",
+		[REFUSED_NO_ROUTE] = "no-route",
+		[REFUSED_USER_CAP] = "user-cap",
+	};
+
+	return names[r];
+}
+
 json_t *media_edge_status(const struct media_edge *m)
 {
-	json_t *punches = json_object();
+	json_t *punches = json_object(), *refused = json_object();
 	unsigned i;
 
 	for (i = 0; i < PUNCH_RESULTS; i++)
 		json_object_set_new(punches, media_punch_name(i),
 				    json_integer((json_int_t)m->punches[i]));
-	return json_pack("{s:i,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "flows", (int)m->n_flows,
+	for (i = 0; i < MEDIA_REFUSALS; i++)
+		json_object_set_new(refused, media_refusal_name(i),
+				    json_integer((json_int_t)m->refused[i]));
+	return json_pack("{s:i,s:i,s:i,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:o}", "flows", (int)m->n_flows,
 			 "slots", (int)maps_slots(m->p.maps), "adopted", (int)m->n_adopted,
-			 "allocated", (json_int_t)m->allocated, "refused", (json_int_t)m->refused,
-			 "freed", (json_int_t)m->freed, "freed_unlisted",
-			 (json_int_t)m->freed_hello, "freed_orphaned", (json_int_t)m->freed_orphan,
-			 "reports", (json_int_t)m->reports, "reports_lost",
-			 (json_int_t)m->reports_lost, "punches", punches);
+			 "allocated", (json_int_t)m->allocated, "refused", refused, "freed",
+			 (json_int_t)m->freed, "freed_unlisted", (json_int_t)m->freed_hello,
+			 "freed_orphaned", (json_int_t)m->freed_orphan, "reports",
+			 (json_int_t)m->reports, "reports_lost", (json_int_t)m->reports_lost,
+			 "punches", punches);
 }
 
 /* What a flow's packets wait for, worst first; "" when they go both ways. */
