@@ -470,16 +470,18 @@ static void call_answer_sdp(struct engine *e, struct call *c, struct txn *t,
 			    const struct sip_msg *m, struct span sdp)
 {
 	enum side from = call_side(&t->down);
+	enum offer_result r;
 	struct span body;
 
 	if (!t->had_offer && t->method == SIP_M_INVITE)
 		call_answer_offers(e, c, t, m, sdp);
 	else if (!t->had_offer || !offer_from(c, !from))
 		call_pass(e, c, t, m, true, SPAN(""));
-	else if (offer_answer(e, c, from, m, sdp, &body) == OFFER_READY)
+	else if ((r = offer_answer(e, c, from, m, sdp, &body)) == OFFER_READY)
 		call_pass(e, c, t, m, true, body);
 	else
-		call_refuse_answer(e, c, t, m, "bad-answer");
+		call_refuse_answer(e, c, t, m,
+				   r == OFFER_PLAIN ? "plain-rtp-answer" : "bad-answer");
 }
 
 /* True: this 2xx is not to be passed: another branch answered first, the caller has left, or it is a repetition. */

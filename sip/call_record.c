@@ -13,7 +13,7 @@
 #define TEXT_MAX 4096
 
 enum { CALL_PLAIN = 1, CALL_OUTBOUND = 2 };
-enum { MEDIUM_RTCP = 1, MEDIUM_HOLD = 2 };
+enum { MEDIUM_RTCP = 1, MEDIUM_HOLD = 2, MEDIUM_PASS = 4 };
 
 static void leg_record(struct record_out *o, const struct leg *l)
 {
@@ -36,7 +36,10 @@ static void leg_restore(struct record_in *in, struct leg *l)
 static void medium_record(struct record_out *o, const struct medium *m)
 {
 	record_put(o, m->id, 8);
-	record_put(o, (m->with_rtcp ? MEDIUM_RTCP : 0u) | (m->hold ? MEDIUM_HOLD : 0u), 1);
+	record_put(o,
+		   (m->with_rtcp ? MEDIUM_RTCP : 0u) | (m->hold ? MEDIUM_HOLD : 0u) |
+			   (m->pass ? MEDIUM_PASS : 0u),
+		   1);
 	record_put_addr(o, &m->a.outside_rtp);
 	record_put_addr(o, &m->a.outside_rtcp);
 	record_put_addr(o, &m->a.inside_rtp);
@@ -59,12 +62,13 @@ static void medium_restore(struct record_in *in, struct medium *m)
 	flags = (unsigned)record_get(in, 1);
 	m->with_rtcp = flags & MEDIUM_RTCP;
 	m->hold = flags & MEDIUM_HOLD;
+	m->pass = flags & MEDIUM_PASS;
 	m->ready = m->in_force = true;
 	record_get_addr(in, &m->a.outside_rtp);
 	record_get_addr(in, &m->a.outside_rtcp);
 	record_get_addr(in, &m->a.inside_rtp);
 	record_get_addr(in, &m->a.inside_rtcp);
-	m->cur.have_keys = true;
+	m->cur.have_keys = !m->pass;
 	m->cur.open_suite = (enum engine_suite)record_get(in, 1);
 	m->cur.seal_suite = (enum engine_suite)record_get(in, 1);
 	record_get_bytes(in, m->cur.open_key, sizeof(m->cur.open_key));

@@ -17,7 +17,7 @@
  *
  * Split of files: engine.c life, streams, actions; route.c what becomes of a message; register.c and binding.c
  * registrations and admission; identity.c From and Route; txn.c, txn_match.c transactions; call.c, dialog.c, offer.c,
- * medium.c, sdes.c, body.c calls; record.c, call_record.c what is kept; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
+ * medium.c, sdes.c, pass.c, body.c calls; record.c, call_record.c what is kept; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
  * timer.c; credentials.c challenges and who answers them; contact.c mode `contact`. */
 #ifndef SALLYPORT_ENGINE_H
 #define SALLYPORT_ENGINE_H
@@ -42,6 +42,7 @@ struct engine_server { /* a call server; strings live as long as the engine */
 	unsigned n_trusted_headers;
 	bool contact_mode;    /* it has no Path: Contacts are rewritten (contact.h) */
 	bool any_digest_user; /* REGISTER: whose Digest credentials are is its own affair */
+	bool pass; /* its phones speak SRTP: keys and packets pass as they are */
 };
 
 struct engine_config {
@@ -86,10 +87,10 @@ enum engine_action_kind {
 	ENGINE_ADMIT,	    /* stream: its user has authenticated */
 	ENGINE_REVOKE,
 	ENGINE_CLOSE_STREAM, /* .text: reason */
-	ENGINE_MEDIUM_OPEN, /* .medium, .stream (whose edge and client address), .with_rtcp; of one that is open
+	ENGINE_MEDIUM_OPEN, /* .medium, .stream (whose edge and client address), .with_rtcp, .pass; of one that is open
 				without: RTCP gets ports of its own */
-	ENGINE_MEDIUM_SET, /* .medium and .set */
-	ENGINE_MEDIUM_CLOSE,
+	ENGINE_MEDIUM_SET,   /* .medium, .pass and .set */
+	ENGINE_MEDIUM_CLOSE, /* .medium, .pass */
 	ENGINE_KEEP, /* .record, .id, .data: what must outlive the engine (sip/record.h); comes before what it was caused by */
 	ENGINE_FORGET, /* .record, .id */
 	ENGINE_LOG,    /* .level (log.h order), .event, .text "key=value ..." already escaped */
@@ -114,6 +115,7 @@ struct engine_action {
 	struct addr to;	      /* port 0: the call server's current address */
 	uint64_t inside_conn; /* not 0: on this inside stream (responses), else .to */
 	bool with_rtcp;
+	bool pass; /* SRTP from end to end: no keys, packets are carried as they are */
 	enum engine_record record;
 	uint64_t id;
 	struct span data;

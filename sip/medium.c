@@ -14,7 +14,7 @@ static struct medium *medium_find(const struct engine *e, uint64_t id)
 	return n ? table_entry(n, struct medium, node) : NULL;
 }
 
-struct medium *medium_open(struct engine *e, struct call *c, bool with_rtcp)
+struct medium *medium_open(struct engine *e, struct call *c, bool with_rtcp, bool pass)
 {
 	struct stream *s = call_stream(e, c);
 	struct medium *m = s ? calloc(1, sizeof(*m)) : NULL;
@@ -25,6 +25,7 @@ struct medium *medium_open(struct engine *e, struct call *c, bool with_rtcp)
 	m->id = engine_random64(e);
 	m->call = c;
 	m->with_rtcp = with_rtcp;
+	m->pass = pass;
 	a = engine_action(e, ENGINE_MEDIUM_OPEN, SPAN(""));
 	if (!a || medium_find(e, m->id)) {
 		free(m);
@@ -33,6 +34,7 @@ struct medium *medium_open(struct engine *e, struct call *c, bool with_rtcp)
 	a->medium = m->id;
 	a->stream = s->id;
 	a->with_rtcp = with_rtcp;
+	a->pass = pass;
 	table_add(&e->media, &m->node, m->id);
 	return m;
 }
@@ -55,8 +57,10 @@ void medium_close(struct engine *e, struct medium *m)
 {
 	struct engine_action *a = engine_action(e, ENGINE_MEDIUM_CLOSE, SPAN(""));
 
-	if (a)
+	if (a) {
 		a->medium = m->id;
+		a->pass = m->pass;
+	}
 	table_del(&e->media, &m->node);
 	explicit_bzero(m, sizeof(*m));
 	free(m);
@@ -71,6 +75,7 @@ void medium_set(struct engine *e, struct medium *m, const struct engine_medium_s
 	if (!a)
 		return;
 	a->medium = m->id;
+	a->pass = m->pass;
 	a->set = *set;
 	if (s)
 		a->set.client = s->client;

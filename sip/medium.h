@@ -15,13 +15,14 @@ struct medium {
 	struct call *call;
 	bool ready, with_rtcp, silent, in_force, hold;
 	bool parting; /* with_rtcp was asked for, and the answer is not here */
+	bool pass;    /* SRTP from end to end */
 	struct engine_medium_addrs a;
 	struct engine_medium_set cur; /* in force; have_keys: was set */
 	struct addr client_sdp, client_src;
 };
 
 /* On the edge of the call's stream. NULL: no stream or no memory. */
-struct medium *medium_open(struct engine *e, struct call *c, bool with_rtcp);
+struct medium *medium_open(struct engine *e, struct call *c, bool with_rtcp, bool pass);
 /* The client does not mux RTCP any more (RFC 5761 5.1.1): not ready until RTCP has ports of its own. -ENOMEM. */
 int medium_part_rtcp(struct engine *e, struct medium *m);
 void medium_close(struct engine *e, struct medium *m);

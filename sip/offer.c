@@ -10,6 +10,7 @@
 
 #include "sip/body.h"
 #include "sip/medium.h"
+#include "sip/pass.h"
 #include "sip/record.h"
 #include "sip/sdes.h"
 
@@ -17,6 +18,8 @@
 
 struct offer_line {
 	bool use, fresh, accepted, mux, hold;
+	bool pass;	  /* the keys are the parties' own */
+	bool secure;	  /* offered as SRTP: an answer that rejects it says so, too (RFC 3264 6) */
 	bool later;	  /* the last answer is not in force yet: offer_finish() puts it there */
 	uint64_t applied; /* hash of the answer in force */
 	struct medium *m;
@@ -24,6 +27,7 @@ struct offer_line {
 	enum engine_suite suite;
 	uint8_t key[SDES_KEY_MAX];
 	uint8_t ours[ENGINE_SUITES][SDES_KEY_MAX];
+	struct pass_offer offered;
 	struct addr remote_rtp, remote_rtcp, client;
 	struct engine_medium_set set; /* by the last answer */
 };
@@ -75,13 +79,22 @@ static void offer_remote(const struct sdp_media *sm, struct addr *rtp, struct ad
 	rtcp->port = sm->rtcp_port;
 }
 
+/* Whether the keys of this line pass. @m: what carries it now; a client goes on as the inside began. */
+static bool offer_line_passes(const struct engine *e, const struct call *c, enum side from,
+			      const struct sdp_media *sm, const struct medium *m)
+{
+	return e->c.servers[c->server].pass && pass_secure(sm) &&
+	       (from == SIDE_INSIDE || !m || m->pass);
+}
+
 static bool offer_line_usable(enum side from, const struct sdp_media *sm, struct offer_line *l)
 {
 	if (sm->port == 0 || !offer_is_av(sm))
 		return false;
+	if (l->pass)
+		return (from == SIDE_CLIENT || sm->conn_valid) && pass_offer_read(sm, &l->offered);
 	if (from == SIDE_CLIENT)
-		return (sm->proto == SDP_RTP_SAVP || sm->proto == SDP_RTP_SAVPF) &&
-		       sdes_pick(sm, &l->tag, &l->suite, l->key);
+		return pass_secure(sm) && sdes_pick(sm, &l->tag, &l->suite, l->key);
 	return (sm->proto == SDP_RTP_AVP || sm->proto == SDP_RTP_AVPF) && sm->conn_valid;
 }
 
@@ -104,18 +117,18 @@ static bool offer_anchor(struct engine *e, struct call *c, enum side from,
 	l->use = true;
 	l->mux = sm->rtcp_mux;
 	l->hold = addr_is_any(&sm->conn) && sm->conn_valid;
-	l->m = c->media[i];
+	l->m = c->media[i] && c->media[i]->pass == l->pass ? c->media[i] : NULL;
 	l->fresh = !l->m;
 	if (from == SIDE_CLIENT)
 		l->client = offer_client_addr(sm);
 	else
 		offer_remote(sm, &l->remote_rtp, &l->remote_rtcp);
 	if (l->fresh)
-		l->m = medium_open(e, c, from == SIDE_INSIDE || !sm->rtcp_mux);
+		l->m = medium_open(e, c, from == SIDE_INSIDE || l->pass || !sm->rtcp_mux, l->pass);
 	else if (from == SIDE_CLIENT && !sm->rtcp_mux && !l->m->with_rtcp &&
 		 medium_part_rtcp(e, l->m))
 		return false;
-	if (l->m)
+	if (l->m && !l->pass)
 		offer_keys(e, l);
 	return l->m != NULL;
 }
@@ -138,6 +151,8 @@ static enum offer_result offer_lines(struct engine *e, struct call *c, struct of
 
 	for (i = 0; i < s->n_media; i++) {
 		active += s->media[i].port != 0;
+		o->line[i].secure = pass_secure(&s->media[i]);
+		o->line[i].pass = offer_line_passes(e, c, o->from, &s->media[i], c->media[i]);
 		if (used == CALL_MEDIA_MAX ||
 		    !offer_line_usable(o->from, &s->media[i], &o->line[i]))
 			continue;
@@ -181,6 +196,7 @@ enum offer_result offer_take(struct engine *e, struct call *c, enum side from, s
 struct offer_edits {
 	struct sdp_media_edit edit[SDP_MEDIA_MAX];
 	struct sdp_crypto_out crypto[SDP_MEDIA_MAX][ENGINE_SUITES];
+	struct span keep[SDP_MEDIA_MAX][SDP_CRYPTO_MAX];
 };
 
 static void offer_edit(const struct offer_line *l, enum side to, bool hold,
@@ -196,7 +212,15 @@ static void offer_edit(const struct offer_line *l, enum side to, bool hold,
 	ed->port = rtp->port;
 	if (to == SIDE_CLIENT ? m->with_rtcp : rtcp->port != rtp->port + 1)
 		ed->rtcp_port = rtcp->port;
-	ed->secure = to == SIDE_CLIENT;
+	ed->secure = to == SIDE_CLIENT || l->pass;
+}
+
+/* RTCP on one port is for the parties to agree on as well: each port is carried, whatever comes on it. */
+static void offer_edit_pass(struct offer_edits *ed, unsigned i, const struct sdp_media *sm)
+{
+	ed->edit[i].n_keep = pass_lines(sm, ed->keep[i]);
+	ed->edit[i].keep = ed->keep[i];
+	ed->edit[i].rtcp_mux = sm->rtcp_mux;
 }
 
 /* Rejected lines still need an address family that fits. */
@@ -243,7 +267,9 @@ struct span offer_write(struct engine *e, struct call *c, const struct sip_msg *
 		if (!l->use)
 			continue;
 		offer_edit(l, to, l->hold, &ed.edit[i]);
-		if (to != SIDE_CLIENT)
+		if (l->pass)
+			offer_edit_pass(&ed, i, &s.media[i]);
+		if (l->pass || to != SIDE_CLIENT)
 			continue;
 		ed.edit[i].rtcp_mux = !l->m->with_rtcp; /* as it is: RFC 5761 5.1.1 */
 		for (k = 0; k < ENGINE_SUITES; k++)
@@ -308,6 +334,20 @@ static bool offer_accept_client(struct offer_line *l, const struct sdp_media *sm
 	return true;
 }
 
+static bool offer_accept_pass(enum side offerer, struct offer_line *l, const struct sdp_media *sm)
+{
+	if (!pass_answer_ok(&l->offered, sm) || (offerer == SIDE_CLIENT && !sm->conn_valid))
+		return false;
+	if (offerer == SIDE_CLIENT) {
+		offer_remote(sm, &l->set.remote_rtp, &l->set.remote_rtcp);
+		return true;
+	}
+	l->client = offer_client_addr(sm);
+	l->set.remote_rtp = l->remote_rtp;
+	l->set.remote_rtcp = l->remote_rtcp;
+	return true;
+}
+
 static void offer_apply(struct engine *e, struct call *c, struct offer_line *l)
 {
 	const struct stream *s = call_stream(e, c);
@@ -318,21 +358,34 @@ static void offer_apply(struct engine *e, struct call *c, struct offer_line *l)
 	medium_set(e, m, &l->set);
 }
 
-static bool offer_answer_line(struct engine *e, struct call *c, const struct answer *an, unsigned i,
-			      const struct sdp_media *sm)
+static bool offer_accept(struct engine *e, const struct answer *an, unsigned i,
+			 const struct sdp_media *sm)
+{
+	struct offer_line *l = &an->o->line[i];
+
+	if (l->pass)
+		return offer_accept_pass(an->o->from, l, sm);
+	if (!(an->o->from == SIDE_CLIENT ? offer_accept_inside(e, an, i, sm)
+					 : offer_accept_client(l, sm)))
+		return false;
+	l->set.have_keys = true;
+	l->set.open_suite = l->set.seal_suite = l->suite;
+	memcpy(l->set.seal_key, l->ours[l->suite], SDES_KEY_MAX);
+	return true;
+}
+
+static enum offer_result offer_answer_line(struct engine *e, struct call *c,
+					   const struct answer *an, unsigned i,
+					   const struct sdp_media *sm)
 {
 	struct offer_line *l = &an->o->line[i];
 
 	l->accepted = false;
 	if (!l->use || !l->m || sm->port == 0)
-		return true;
-	if (!(an->o->from == SIDE_CLIENT ? offer_accept_inside(e, an, i, sm)
-					 : offer_accept_client(l, sm)))
-		return false;
+		return OFFER_READY;
+	if (!offer_accept(e, an, i, sm))
+		return l->pass && !pass_secure(sm) ? OFFER_PLAIN : OFFER_BAD;
 	l->accepted = true;
-	l->set.have_keys = true;
-	l->set.open_suite = l->set.seal_suite = l->suite;
-	memcpy(l->set.seal_key, l->ours[l->suite], SDES_KEY_MAX);
 	l->m->hold = l->hold || sm->direction != SDP_SENDRECV || addr_is_any(&sm->conn);
 	l->later = l->m->in_force &&
 		   !an->final; /* a re-INVITE may still fail, and no key may come back in force */
@@ -340,7 +393,7 @@ static bool offer_answer_line(struct engine *e, struct call *c, const struct ans
 		l->applied = an->hash;
 		offer_apply(e, c, l);
 	}
-	return true;
+	return OFFER_READY;
 }
 
 /* Media serve one answerer at a time. A new one takes over; one that came and went gets them back only by its final
@@ -383,6 +436,7 @@ enum offer_result offer_answer(struct engine *e, struct call *c, enum side from,
 	struct offer *o = c->offer;
 	struct offer_edits ed = {0};
 	struct answer an;
+	enum offer_result r;
 	enum sdp_why why;
 	struct sdp s;
 	unsigned i;
@@ -393,14 +447,18 @@ enum offer_result offer_answer(struct engine *e, struct call *c, enum side from,
 	for (i = 0; i < s.n_media; i++) {
 		struct offer_line *l = &o->line[i];
 
-		if (!offer_answer_line(e, c, &an, i, &s.media[i]))
-			return OFFER_BAD;
+		r = offer_answer_line(e, c, &an, i, &s.media[i]);
+		if (r != OFFER_READY)
+			return r;
 		ed.edit[i].reject = !l->accepted;
+		ed.edit[i].secure = l->secure;
 		if (!l->accepted)
 			continue;
 		offer_edit(l, from == SIDE_INSIDE ? SIDE_CLIENT : SIDE_INSIDE,
 			   addr_is_any(&s.media[i].conn), &ed.edit[i]);
-		if (from != SIDE_INSIDE)
+		if (l->pass)
+			offer_edit_pass(&ed, i, &s.media[i]);
+		if (l->pass || from != SIDE_INSIDE)
 			continue;
 		ed.edit[i].rtcp_mux = l->mux && !l->m->with_rtcp;
 		ed.crypto[i][0] = sdes_line(l->tag, l->suite, l->ours[l->suite]);
@@ -427,6 +485,8 @@ void offer_finish(struct engine *e, struct call *c)
 		struct offer_line *l = &o->line[i];
 		struct medium *m = i < o->n && l->m ? l->m : c->media[i];
 
+		if (c->media[i] && c->media[i] != m) /* carried in another way from here on */
+			medium_close(e, c->media[i]);
 		if (m && l->accepted) {
 			if (l->later)
 				offer_apply(e, c, l);
@@ -557,7 +617,9 @@ const char *offer_suite(const struct call *c)
 	unsigned i;
 
 	for (i = 0; i < SDP_MEDIA_MAX; i++)
-		if (c->media[i] && c->media[i]->in_force)
+		if (c->media[i] && c->media[i]->in_force && c->media[i]->pass)
+			return "end-to-end";
+		else if (c->media[i] && c->media[i]->in_force)
 			return sdes_name(c->media[i]->cur.seal_suite);
 	return "";
 }

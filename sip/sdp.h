@@ -90,7 +90,10 @@ struct sdp_media_edit {
 	bool rtcp_mux;	    /* keep/write a=rtcp-mux; false: removed */
 	bool secure;	    /* RTP/SAVP(F), else RTP/AVP(F): the F is kept */
 	const struct sdp_crypto_out *crypto;
-	unsigned n_crypto; /* a=crypto lines that came are always removed */
+	unsigned n_crypto; /* a=crypto lines that came are always removed, */
+	const struct span
+		*keep; /* but for these, whole lines that came with it; behind those above */
+	unsigned n_keep;
 };
 
 /* Write @s with @edits (one an m-line, n == s->n_media) into @buf. o='s address and c= become @conn's (first edit's address),

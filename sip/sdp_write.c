@@ -127,6 +127,14 @@ static void out_base64(struct sip_out *o, const uint8_t *p, size_t n)
 	}
 }
 
+static void out_kept(struct sip_out *o, struct span line)
+{
+	while (line.n && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
+		line.n--;
+	sip_out_span(o, line);
+	sip_out_span(o, SPAN("\r\n"));
+}
+
 static void out_attributes(struct sip_out *o, const struct sdp_media_edit *e)
 {
 	unsigned i;
@@ -136,6 +144,8 @@ static void out_attributes(struct sip_out *o, const struct sdp_media_edit *e)
 		out_base64(o, e->crypto[i].key, e->crypto[i].key_len);
 		sip_out_span(o, SPAN("\r\n"));
 	}
+	for (i = 0; i < e->n_keep; i++)
+		out_kept(o, e->keep[i]);
 	/* RTCP one port above is what everybody takes for granted. */
 	if (e->rtcp_port && e->rtcp_port != e->port + 1)
 		sip_out_text(o, "a=rtcp:%u\r\n", e->rtcp_port);

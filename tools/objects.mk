@@ -2,7 +2,7 @@
 # that needs it. The edge's list has no policy code on purpose: selftests/unit/edge-nm proves it.
 
 SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
-ENGINE := sip/binding sip/body sip/call sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/record sip/register sip/route \
+ENGINE := sip/binding sip/body sip/call sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/pass sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 ENGINE += sip/contact sip/credentials
 
@@ -118,6 +118,9 @@ test_engine_random_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/un
 test_engine_random_LIBS := -lcrypto
 test_engine_offer_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_offer_LIBS := -lcrypto
+UNIT += test_engine_pass
+test_engine_pass_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
+test_engine_pass_LIBS := -lcrypto
 test_engine_dialog_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_dialog_LIBS := -lcrypto
 test_engine_hostile_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr

@@ -231,6 +231,7 @@ static void kit_media_action(struct kit *k, const struct engine_action *a)
 		*m = (struct kit_medium){.id = a->medium,
 					 .stream = a->stream,
 					 .with_rtcp = a->with_rtcp,
+					 .pass = a->pass,
 					 .opens = 1};
 		assert_int_equal(addr_parse(SPAN("203.0.113.1"), &m->a.outside_rtp), 0);
 		assert_int_equal(addr_parse(SPAN("10.0.0.2"), &m->a.inside_rtp), 0);
@@ -246,6 +247,7 @@ static void kit_media_action(struct kit *k, const struct engine_action *a)
 	}
 	assert_non_null(m);
 	assert_int_equal(m->closes, 0);
+	assert_int_equal(m->pass, a->pass);
 	if (a->kind == ENGINE_MEDIUM_CLOSE) {
 		m->closes++;
 		return;

@@ -31,7 +31,7 @@ struct kit_msg {
 
 struct kit_medium {
 	uint64_t id, stream;
-	bool with_rtcp;
+	bool with_rtcp, pass;
 	unsigned opens, closes, sets, parted;
 	struct engine_medium_set set;
 	struct engine_medium_addrs a;
