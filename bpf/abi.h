@@ -8,7 +8,7 @@
  *   flows       array, mmapable: slot -> struct flow. User space writes, BPF reads. A slot is written with state off, the
  *               fields, then on with a new generation; a freed slot rests 30 s before it is used again.
  *   flow_state  array, mmapable: slot -> struct flow_state. BPF writes (latch, counters), user space reads and clears it
- *               between two generations. Never in the same cache line as flows.
+ *               between two generations, and takes the latch itself where it knows the one source (on a core). Never in the same cache line as flows.
  *   next_hops   array: index -> struct next_hop. User space writes on route and neighbour events; 0 is never resolved.
  *   conf        array of one: struct relay_conf. The loader writes it at start.
  *   sides       array: 2 x pair + (0 outside, 1 inside) -> struct relay_side. The loader writes it at start.
@@ -73,6 +73,8 @@ enum relay_reason { RELAY_REASONS(RELAY_REASON_ENUM) RELAY_REASON_COUNT };
 
 enum flow_status { FLOW_OFF = 0, FLOW_ON = 1 };
 
+enum flow_flag { FLOW_NO_STUN = 1 /* nobody punches (on a core): STUN requests end */ };
+
 /* Latch word: generation of the flow it belongs to (32 bits), window it was taken in (30 bits), then one of these. It is
  * one word so that one compare-and-swap claims a leg for one generation and one window. */
 enum latch_step { LATCH_NONE = 0, LATCH_CLAIMED = 1, LATCH_VALID = 2 };
@@ -93,24 +95,29 @@ struct sp_ep4 { /* one aligned 8-byte word: written and read whole */
 	__u16 pad;
 };
 
+struct flow_note { /* for a worker that follows; no program reads it. Zero on an edge */
+	__u64 medium;
+	struct sp_ip client; /* the one outside, whom the edge knows */
+	__u32 edge, flags;
+};
+
 struct flow {
 	/* 64 hot bytes: all that an IPv4 packet needs. */
 	__u32 generation;
-	__u8 status;		      /* enum flow_status, written last */
-	__u8 dscp_in, dscp_out, pad0; /* reserved */
-	struct sp_ep4 client;	      /* may latch; port 0: any. IPv6: only the port */
-	struct sp_ep4 core;	      /* port 0: not punched yet. IPv6: only the port */
+	__u8 status;		/* enum flow_status, written last */
+	__u8 dscp_in, dscp_out; /* reserved */
+	__u8 flags;		/* enum flow_flag */
+	struct sp_ep4 client;	/* may latch; port 0: any. IPv6: only the port */
+	struct sp_ep4 core;	/* port 0: not punched yet. IPv6: only the port */
 	__u32 nh_out, nh_in;
 	__u32 window; /* counts openings, from 1 */
 	__u32 core_index;
 	__u64 window_until_ns; /* of a reopened window */
 	__u64 id;
 	__u32 mtu_out, mtu_in; /* reserved: path MTU learned; 0: the next hop's */
-	/* 64 cold bytes: IPv6, reserve. */
+	/* 64 cold bytes: IPv6, user space's own. */
 	struct sp_ip client6, core6;
-	struct sp_ip fork6; /* reserved: second target */
-	struct sp_ep4 fork;
-	__u32 nh_fork, fork_flags;
+	struct flow_note note;
 };
 
 struct flow_state {

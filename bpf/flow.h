@@ -113,14 +113,15 @@ static __always_inline enum relay_reason latch_check(const struct flow *f, struc
 	return latch_take(f, s, word, src);
 }
 
-/* client -> core. PARSED: it goes to f->core. */
+/* client -> core, or on a core: edge -> inside. PARSED: it goes to f->core. */
 static __always_inline enum relay_reason flow_in(const struct flow *f, struct flow_state *s,
 						 __u64 now, const struct source *src,
 						 enum shape shape)
 {
 	enum relay_reason why;
 
-	if (shape == SHAPE_OTHER)
+	/* A request that a core let pass could reach an edge again, whose punch socket it would fill. */
+	if (shape == SHAPE_OTHER || (shape == SHAPE_STUN_REQUEST && f->flags & FLOW_NO_STUN))
 		return R_DROP_SHAPE;
 	why = latch_check(f, s, now, src);
 	if (why != PARSED)
@@ -134,7 +135,7 @@ static __always_inline enum relay_reason flow_out(const struct flow *f, const st
 						  const struct source *src, enum shape shape)
 {
 	if (shape == SHAPE_STUN_REQUEST)
-		return R_PUNCH;
+		return f->flags & FLOW_NO_STUN ? R_DROP_SHAPE : R_PUNCH;
 	if (shape == SHAPE_OTHER)
 		return R_DROP_SHAPE;
 	if (!f->core.port)

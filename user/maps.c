@@ -184,6 +184,22 @@ static int live_write(struct maps *m, uint32_t slot, const struct maps_flow *f)
 	return m->back->live_set(m, f->id, &l);
 }
 
+/* The leg is @a's, with no packet of it. While an IPv6 source is written port 0 stands: the way out drops, nothing goes astray. */
+static void latch_pin(const struct flow *f, struct flow_state *s, const struct addr *a)
+{
+	endpoint_store(&s->latched, &s->latched6, a);
+	__atomic_store_n(&s->latch, LATCH_WORD(f->generation, f->window, LATCH_VALID),
+			 __ATOMIC_RELEASE);
+}
+
+static void note_write(struct flow_note *to, const struct maps_note *n)
+{
+	to->medium = n->medium;
+	ip6_store(&to->client, &n->client);
+	to->edge = n->edge;
+	to->flags = n->flags;
+}
+
 static void flow_write(struct flow *to, const struct maps_flow *f)
 {
 	endpoint_store(&to->core, &to->core6, &f->core);
@@ -192,6 +208,8 @@ static void flow_write(struct flow *to, const struct maps_flow *f)
 	__atomic_store_n(&to->nh_out, f->nh_out, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->nh_in, f->nh_in, __ATOMIC_RELAXED);
 	to->core_index = f->core_index;
+	to->flags = f->no_stun ? FLOW_NO_STUN : 0;
+	note_write(&to->note, &f->note);
 }
 
 int maps_flow_install(struct maps *m, uint32_t slot, const struct maps_flow *f)
@@ -214,6 +232,8 @@ int maps_flow_install(struct maps *m, uint32_t slot, const struct maps_flow *f)
 	to->id = f->id;
 	to->window = 1;
 	flow_write(to, f);
+	if (f->pinned)
+		latch_pin(to, &m->state[slot], &f->client);
 	r = live_write(m, slot, f);
 	if (r)
 		return r;
@@ -232,6 +252,8 @@ int maps_flow_update(struct maps *m, uint32_t slot, const struct maps_flow *f)
 	if (m->flows[slot].id != f->id)
 		return -EINVAL;
 	flow_write(&m->flows[slot], f);
+	if (f->pinned)
+		latch_pin(&m->flows[slot], &m->state[slot], &f->client);
 	return live_write(m, slot, f);
 }
 
@@ -269,7 +291,13 @@ int maps_flow_get(const struct maps *m, uint32_t slot, struct maps_flow *out)
 		return -ENOENT;
 	f = &m->flows[slot];
 	*out = (struct maps_flow){
-		.id = f->id, .nh_out = f->nh_out, .nh_in = f->nh_in, .core_index = f->core_index};
+		.id = f->id,
+		.nh_out = f->nh_out,
+		.nh_in = f->nh_in,
+		.core_index = f->core_index,
+		.no_stun = f->flags & FLOW_NO_STUN,
+		.note = {.medium = f->note.medium, .edge = f->note.edge, .flags = f->note.flags}};
+	addr_from_ip(&out->note.client, &f->note.client, 0);
 	addr_from_ip(&out->client, &f->client6, f->client.port);
 	addr_from_ip(&out->core, &f->core6, f->core.port);
 	return 0;

@@ -1,4 +1,4 @@
-/* user/maps.h -- typed access of the edge's worker to the pinned kernel maps. The worker holds descriptors that the keeper
+/* user/maps.h -- typed access of a worker to the pinned kernel maps. The worker holds descriptors that the keeper
  * opened; it can look up, update and delete, and create nothing. Without BPF the same records are in memory: user/maps_memory.h.
  *
  * Data flow: media_edge decides -> maps_flow_install() writes a slot -> XDP carries packets -> maps_flow_read() for reports.
@@ -25,6 +25,12 @@ struct maps_pair {
 	uint16_t range;
 };
 
+struct maps_note { /* what a worker that follows has to know; the programs do not look at it */
+	uint64_t medium;
+	struct addr client; /* port 0 */
+	uint32_t edge, flags;
+};
+
 /* What a flow is told to do. Ports of the two local sides follow from the slot. */
 struct maps_flow {
 	uint64_t id;	    /* chosen by the core, never 0 */
@@ -33,6 +39,9 @@ struct maps_flow {
 	uint32_t nh_out,
 		nh_in; /* entries of next_hops; 0: unresolved, packets are dropped and counted */
 	uint32_t core_index; /* which configured core owns it: for hello and status */
+	bool no_stun;	     /* nobody punches here: STUN requests end */
+	bool pinned; /* client, with its port, has the outside leg from the start; nothing is learned. Not read back */
+	struct maps_note note;
 };
 
 struct maps_flow_report {
@@ -59,7 +68,7 @@ void maps_slot_addrs(const struct maps *m, uint32_t slot, struct addr *outside,
 
 /* Install on a free slot: window open, counters zero, new generation, entry in live. 0, -EEXIST (slot is on), -EINVAL. */
 int maps_flow_install(struct maps *m, uint32_t slot, const struct maps_flow *f);
-/* Change core address, client address or next hops of a live flow; the latch and the counters stay. */
+/* Change core address, client address or next hops of a live flow; the latch (but for a pinned flow's) and the counters stay. */
 int maps_flow_update(struct maps *m, uint32_t slot, const struct maps_flow *f);
 /* Open the latch window again until @until_ns (CLOCK_MONOTONIC); the pinned source keeps passing. */
 int maps_flow_reopen(struct maps *m, uint32_t slot, uint64_t until_ns);

@@ -354,9 +354,56 @@ static void story_too_big(struct rig *r, int fam)
 	told_check(r, &in, &got, fam, fam ? RIG_MTU + 20 : RIG_MTU - 20);
 }
 
+/* As a core uses it: one source known from the start, which may change; no punches, so that STUN requests end. */
+static void story_pinned(struct rig *r, int fam)
+{
+	uint32_t slot = (uint32_t)fam * RIG_RANGE + FLOW_FRESH;
+	struct spec in = inward(r, fam, FLOW_FRESH, 5004), out = outward(r, fam, FLOW_FRESH),
+		    stun = in;
+	struct maps_flow f;
+	struct rig_result got;
+
+	check(!maps_flow_get(r->maps, slot, &f), "get");
+	maps_flow_free(r->maps, slot);
+	f.client.port = 5004;
+	f.pinned = true;
+	f.note = (struct maps_note){
+		.medium = 0x1122334455667788u, .client = r->stranger[fam], .edge = 7, .flags = 9};
+	f.note.client.port = 0;
+	check(!maps_flow_install(r->maps, slot, &f), "install");
+	check(report(r, slot).latched.port == 5004 && !report(r, slot).window_open,
+	      "has the leg before its first packet");
+	check(send_one(r, &out, &got) == R_FORWARD_OUT, "outwards at once");
+	expect(r, "inwards", &in, R_FORWARD_IN);
+	in.src.port++;
+	expect(r, "not its port", &in, R_DROP_LATCHED);
+	f.client.port++;
+	check(!maps_flow_update(r->maps, slot, &f), "update");
+	expect(r, "its new port", &in, R_FORWARD_IN);
+	in.src.port--;
+	expect(r, "its old port", &in, R_DROP_LATCHED);
+	check(report(r, slot).packets_in == 2 && report(r, slot).packets_out == 1,
+	      "counters stayed");
+	memset(&f, 0, sizeof(f));
+	check(!maps_flow_get(r->maps, slot, &f) && f.note.medium == 0x1122334455667788u &&
+		      f.note.edge == 7 && f.note.flags == 9 &&
+		      addr_ip_eq(&f.note.client, &r->stranger[fam]),
+	      "the note is as it was");
+	stun.body = BODY_STUN_REQUEST;
+	stun.src.port++;
+	expect(r, "stun on an edge", &stun, R_FORWARD_IN);
+	f.pinned = f.no_stun = true;
+	check(!maps_flow_update(r->maps, slot, &f), "no punches");
+	expect(r, "stun inwards on a core", &stun, R_DROP_SHAPE);
+	out.body = BODY_STUN_REQUEST;
+	expect(r, "stun outwards on a core", &out, R_DROP_SHAPE);
+	out.body = BODY_STUN_ANSWER;
+	expect(r, "a stun answer", &out, R_FORWARD_OUT);
+}
+
 const struct story stories[] = {
 	{"window", story_window}, {"update", story_update},	  {"slot", story_slot},
 	{"ban", story_ban},	  {"interface", story_interface}, {"sums", story_sums},
-	{"race", story_race},	  {"too big", story_too_big},
+	{"race", story_race},	  {"too big", story_too_big},	  {"pinned", story_pinned},
 };
 const unsigned stories_n = sizeof(stories) / sizeof(stories[0]);
