@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "user/bpf_plan.h"
 #include "user/edge_impl.h"
 #include "user/keeper.h"
 #include "user/log.h"
@@ -174,35 +175,11 @@ static int tls_both(struct edge *e, char *why, size_t why_n)
 	return err ? err : tls_start(&sip, "sip", false, &e->sip_tls, why, why_n);
 }
 
-/* What the keeper found out. */
-static int rungs_read(struct media_rung out[RUNG_PAIRS_MAX])
-{
-	char *bytes = NULL;
-	size_t n = 0;
-	int err = keeper_read("rungs", &bytes, &n);
-
-	if (!err && n != RUNG_PAIRS_MAX * sizeof(*out))
-		err = -EPROTO;
-	if (!err)
-		memcpy(out, bytes, n);
-	free(bytes);
-	return err;
-}
-
 static int maps_start(struct edge *e, const struct maps_pair *pairs, unsigned n)
 {
-	struct maps_fds fds = {
-		.flows = keeper_fd("map.flows"),
-		.flow_state = keeper_fd("map.flow_state"),
-		.next_hops = keeper_fd("map.next_hops"),
-		.bans = keeper_fd("map.bans"),
-		.reasons = keeper_fd("map.reasons"),
-		.live = keeper_fd("map.live"),
-	};
-
 	if (edge_on_sockets(e))
 		return maps_memory_open(keeper_fd("media.memory"), pairs, n, &e->maps);
-	return maps_open(&fds, pairs, n, &e->maps);
+	return bpf_plan_open(pairs, n, &e->maps);
 }
 
 static int media_start(struct edge *e, char *why, size_t why_n)
@@ -386,7 +363,7 @@ static int edge_start(struct edge *e, char *why, size_t why_n)
 		snprintf(why, why_n, "getrandom: %s", strerror(errno));
 		return -errno;
 	}
-	err = rungs_read(e->rungs);
+	err = bpf_plan_rungs_read(e->rungs);
 	if (err) {
 		snprintf(why, why_n, "rungs: %s", strerror(-err));
 		return err;

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "user/bpf_load.h"
+#include "user/bpf_plan.h"
 #include "user/bpf_ports.h"
 #include "user/log.h"
 #include "user/maps_memory.h"
@@ -33,17 +33,6 @@ struct opening {
 	char *why;
 	size_t why_n;
 };
-
-/* Checked against these words when the configuration was read. */
-static enum rung rung_wish(const char *word)
-{
-	static const char *const words[] = {"auto", "xdp", "tc", "user"};
-	unsigned i;
-
-	for (i = 0; strcmp(word, words[i]); i++)
-		;
-	return (enum rung)i;
-}
 
 /* One punch socket an inside address; several pairs may share one. */
 static int punch_all(struct keeper_plan *p, const struct config_edge *cfg, char *why, size_t why_n)
@@ -89,28 +78,6 @@ static unsigned ports_add(const char **list, unsigned n, uint16_t out[BPF_LOAD_T
 }
 
 /* ---- BPF ---- */
-
-static int bpf_open(struct opening *o)
-{
-	struct maps_fds fds;
-	const struct {
-		const char *name;
-		const int *fd;
-	} names[] = {{"map.flows", &fds.flows},		{"map.flow_state", &fds.flow_state},
-		     {"map.next_hops", &fds.next_hops}, {"map.bans", &fds.bans},
-		     {"map.reasons", &fds.reasons},	{"map.live", &fds.live}};
-	unsigned i;
-	int err = bpf_load(&o->bpf, &fds, o->rungs, o->why, o->why_n);
-
-	if (err)
-		return err;
-	for (i = 0; i < 6 && !err; i++) {
-		err = keeper_add(o->plan, names[i].name, *names[i].fd);
-		if (err)
-			snprintf(o->why, o->why_n, "%s: %s", names[i].name, strerror(-err));
-	}
-	return err;
-}
 
 /* "; not permitted: CAP_BPF, CAP_PERFMON", or "" when nothing is missing. */
 static void caps_missing(char *out, size_t n)
@@ -265,7 +232,7 @@ static int rung_open(struct opening *o)
 		return user_open(o, "media.rung is user");
 	if (o->bpf.rung == RUNG_AUTO && pair_local(o, reason, sizeof(reason)))
 		return user_open(o, reason);
-	err = bpf_open(o);
+	err = bpf_plan(o->plan, &o->bpf, o->rungs, o->why, o->why_n);
 	if (!err || o->bpf.rung != RUNG_AUTO)
 		return err;
 	caps_missing(caps, sizeof(caps));
@@ -299,17 +266,12 @@ int edge_media_open(struct keeper_plan *p, const struct config_edge *cfg, char *
 					 .n_pairs = o.n_pairs,
 					 .punch_port = cfg->media.punch_port,
 					 .tcp_ports = o.tcp_ports,
-					 .rung = rung_wish(cfg->media.rung)};
+					 .rung = bpf_plan_wish(cfg->media.rung)};
 	n = (int)ports_add(cfg->sip.listen, cfg->sip.listen_count, o.tcp_ports, 0);
 	n = (int)ports_add(cfg->link.listen, cfg->link.listen_count, o.tcp_ports, (unsigned)n);
 	o.bpf.n_tcp_ports = (unsigned)n;
 	err = punch_all(p, cfg, why, why_n);
 	if (!err)
 		err = rung_open(&o);
-	if (err)
-		return err;
-	err = keeper_data(p, "rungs", o.rungs, sizeof(o.rungs));
-	if (err)
-		snprintf(why, why_n, "rungs: %s", strerror(-err));
-	return err;
+	return err ? err : bpf_plan_rungs(p, o.rungs, why, why_n);
 }
