@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_WHY_MAX 512
+#define CONFIG_WHY_MAX	       512
+#define CONFIG_RELAY_PAIRS_MAX 2
 
 struct config_tls_files {
 	const char *certificate, *key; /* PEM paths */
@@ -95,10 +96,22 @@ struct config_call_server {
 	const char *
 		*sources; /* further addresses its requests come from (default: address itself) */
 	unsigned sources_count;
+	const char *media; /* terminate|passthrough; default terminate */
+};
+
+struct config_relay_pair {	      /* media addresses of a core for calls that pass as SRTP */
+	const char *link;	      /* address towards edges, no port */
+	const char *inside;	      /* default: media.inside */
+	const char *inside_advertise; /* default: media.inside_advertise, else inside */
+	uint16_t link_first, inside_first; /* default 12000 */
+	uint16_t ports;			   /* a side; default 16000 */
+	uint16_t
+		joins; /* behind them on the link's side, twice: flows between two clients; default 2000 */
 };
 
 struct config_core {
 	const char *name;
+	const char *instance; /* bpffs folder, with media.relay; default "core" */
 	const char *user;
 	const char *admin; /* default /run/sallyport/core.sock */
 	const char *log;
@@ -128,6 +141,11 @@ struct config_core {
 		uint32_t silence_seconds;     /* default 60: a call silent both ways ends */
 		uint32_t max;		      /* m-lines at once; default 4000 */
 		const char *srtp;	      /* auto|fast|libsrtp2 */
+		struct {
+			struct config_relay_pair *pairs; /* none: no call passes; else 1 or 2 */
+			unsigned pairs_count;
+			const char *rung; /* auto|xdp|tc; default auto */
+		} relay;
 	} media;
 	struct {
 		uint32_t message_bytes; /* default 32768 */

@@ -8,6 +8,7 @@
 #define link_t	 __typeof__(((struct config_core *)NULL)->link)
 #define sip_t	 __typeof__(((struct config_core *)NULL)->sip)
 #define media_t	 __typeof__(((struct config_core *)NULL)->media)
+#define relay_t	 __typeof__(((struct config_core *)NULL)->media.relay)
 #define limits_t __typeof__(((struct config_core *)NULL)->limits)
 
 static const cyaml_schema_field_t edge_fields[] = {
@@ -31,6 +32,7 @@ static const cyaml_schema_field_t server_fields[] = {
 	CONFIG_STR(SERVER, mode, "mode", CYAML_FLAG_OPTIONAL),
 	CONFIG_STR(SERVER, digest_user, "digest_user", CYAML_FLAG_OPTIONAL),
 	CONFIG_LIST(SERVER, sources, "sources", CYAML_FLAG_OPTIONAL, &config_string),
+	CONFIG_STR(SERVER, media, "media", CYAML_FLAG_OPTIONAL),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t server_schema = {
@@ -48,6 +50,25 @@ static const cyaml_schema_field_t sip_fields[] = {
 	CONFIG_MAP(sip_t, tls, "tls", CYAML_FLAG_OPTIONAL, config_tls_fields),
 	CYAML_FIELD_END,
 };
+#define PAIR struct config_relay_pair
+static const cyaml_schema_field_t pair_fields[] = {
+	CONFIG_STR(PAIR, link, "link", 0),
+	CONFIG_STR(PAIR, inside, "inside", CYAML_FLAG_OPTIONAL),
+	CONFIG_STR(PAIR, inside_advertise, "inside_advertise", CYAML_FLAG_OPTIONAL),
+	CONFIG_UINT(PAIR, link_first, "link_first"),
+	CONFIG_UINT(PAIR, inside_first, "inside_first"),
+	CONFIG_UINT(PAIR, ports, "ports"),
+	CONFIG_UINT(PAIR, joins, "joins"),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t pair_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, PAIR, pair_fields)};
+static const cyaml_schema_field_t relay_fields[] = {
+	CYAML_FIELD_SEQUENCE_COUNT("pairs", CYAML_FLAG_POINTER, relay_t, pairs, pairs_count,
+				   &pair_schema, 1, CONFIG_RELAY_PAIRS_MAX),
+	CONFIG_STR(relay_t, rung, "rung", CYAML_FLAG_OPTIONAL),
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t media_fields[] = {
 	CONFIG_STR(media_t, link, "link", CYAML_FLAG_OPTIONAL),
 	CONFIG_STR(media_t, inside, "inside", 0),
@@ -57,6 +78,7 @@ static const cyaml_schema_field_t media_fields[] = {
 	CONFIG_UINT(media_t, silence_seconds, "silence_seconds"),
 	CONFIG_UINT(media_t, max, "max"),
 	CONFIG_STR(media_t, srtp, "srtp", CYAML_FLAG_OPTIONAL),
+	CONFIG_MAP(media_t, relay, "relay", CYAML_FLAG_OPTIONAL, relay_fields),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t limits_fields[] = {
@@ -68,6 +90,7 @@ static const cyaml_schema_field_t limits_fields[] = {
 };
 static const cyaml_schema_field_t core_fields[] = {
 	CONFIG_STR(struct config_core, name, "name", 0),
+	CONFIG_STR(struct config_core, instance, "instance", CYAML_FLAG_OPTIONAL),
 	CONFIG_STR(struct config_core, user, "user", CYAML_FLAG_OPTIONAL),
 	CONFIG_STR(struct config_core, admin, "admin", CYAML_FLAG_OPTIONAL),
 	CONFIG_STR(struct config_core, log, "log", CYAML_FLAG_OPTIONAL),
@@ -85,6 +108,7 @@ static const cyaml_schema_value_t core_schema = {
 
 static const struct config_rule core_rules[] = {
 	{CONFIG_AT(struct config_core, name), .kind = CONFIG_DOMAIN},
+	{CONFIG_AT(struct config_core, instance), .kind = CONFIG_ID, .text = "core"},
 	{CONFIG_AT(struct config_core, user), .kind = CONFIG_ID, .text = "sallyport"},
 	{CONFIG_AT(struct config_core, admin), .kind = CONFIG_FILE,
 	 .text = "/run/sallyport/core.sock"},
@@ -118,6 +142,8 @@ static const struct config_rule core_rules[] = {
 	 .max = 1000000},
 	{CONFIG_AT(struct config_core, media.srtp), .kind = CONFIG_WORD, .text = "auto",
 	 .words = "auto|fast|libsrtp2"},
+	{CONFIG_AT(struct config_core, media.relay.rung), .kind = CONFIG_WORD, .text = "auto",
+	 .words = "auto|xdp|tc"},
 	{CONFIG_AT(struct config_core, limits.message_bytes), .kind = CONFIG_NUM32, .def = 32768,
 	 .min = 1024, .max = 262144},
 	{CONFIG_AT(struct config_core, limits.bindings), .kind = CONFIG_NUM32, .def = 20000,
@@ -140,6 +166,19 @@ static const struct config_rule server_rules[] = {
 	{CONFIG_AT(SERVER, mode), .kind = CONFIG_WORD, .text = "path", .words = "path|contact"},
 	{CONFIG_AT(SERVER, digest_user), .kind = CONFIG_WORD, .text = "aor", .words = "aor|any"},
 	{CONFIG_AT(SERVER, tls_name), .kind = CONFIG_HOST, .optional = true},
+	{CONFIG_AT(SERVER, media), .kind = CONFIG_WORD, .text = "terminate",
+	 .words = "terminate|passthrough"},
+};
+static const struct config_rule pair_rules[] = {
+	{CONFIG_AT(PAIR, link), .kind = CONFIG_ADDR},
+	{CONFIG_AT(PAIR, inside), .kind = CONFIG_ADDR, .optional = true},
+	{CONFIG_AT(PAIR, inside_advertise), .kind = CONFIG_ADDR, .optional = true},
+	{CONFIG_AT(PAIR, link_first), .kind = CONFIG_NUM16, .def = 12000, .min = 1024,
+	 .max = 65535},
+	{CONFIG_AT(PAIR, inside_first), .kind = CONFIG_NUM16, .def = 12000, .min = 1024,
+	 .max = 65535},
+	{CONFIG_AT(PAIR, ports), .kind = CONFIG_NUM16, .def = 16000, .min = 4, .max = 60000},
+	{CONFIG_AT(PAIR, joins), .kind = CONFIG_NUM16, .def = 2000, .min = 4, .max = 30000},
 };
 #define N(a) ((unsigned)(sizeof(a) / sizeof((a)[0])))
 
@@ -230,6 +269,9 @@ static int server_check(struct config_ctx *c, const struct config_core *k, unsig
 	snprintf(path, sizeof(path), "call_servers[%u].transport", i);
 	if (tls && !k->sip.tls.ca)
 		return config_fail(c, path, "tls needs sip.tls (certificate, key, ca)");
+	snprintf(path, sizeof(path), "call_servers[%u].media", i);
+	if (strcmp(s->media, "passthrough") == 0 && !k->media.relay.pairs_count)
+		return config_fail(c, path, "passthrough needs media.relay.pairs");
 	return domains_check(c, k, i);
 }
 
@@ -290,6 +332,105 @@ static int media_check(struct config_ctx *c, struct config_core *k)
 	return copy_text(c, "media.inside_advertise", &k->media.inside_advertise, m->inside);
 }
 
+/* ---- media.relay: what BPF takes must not be anybody else's ---- */
+
+struct taken { /* UDP ports of an address, and whose they are */
+	struct addr at;
+	unsigned first, last;
+	char what[CONFIG_PATH_MAX];
+};
+#define TAKEN_MAX (3 + 2 * CONFIG_RELAY_PAIRS_MAX)
+
+static int taken_add(struct config_ctx *c, struct taken *all, unsigned *n, const struct taken *t)
+{
+	unsigned i;
+
+	if (t->last > 65535)
+		return config_fail(c, t->what, "%u ports from %u on end past 65535",
+				   t->last - t->first + 1, t->first);
+	for (i = 0; i < *n; i++) {
+		const struct taken *o = &all[i];
+
+		if (t->last < o->first || o->last < t->first ||
+		    !(addr_is_any(&o->at) || addr_ip_eq(&o->at, &t->at)))
+			continue;
+		return config_fail(c, t->what, "ports %u..%u are those of %s (%u..%u) as well",
+				   t->first, t->last, o->what, o->first, o->last);
+	}
+	all[(*n)++] = *t;
+	return 0;
+}
+
+/* What the daemon's own sockets need. */
+static unsigned taken_sockets(const struct config_core *k, struct taken *all)
+{
+	struct addr a;
+	unsigned n = 0;
+
+	if (addr_parse(span_str(k->sip.listen), &a) == 0)
+		all[n++] = (struct taken){a, a.port, a.port, "sip.listen"};
+	if (addr_parse(span_str(k->media.link), &a) == 0)
+		all[n++] = (struct taken){a, a.port, a.port, "media.link"};
+	if (addr_parse(span_str(k->media.inside), &a) == 0)
+		all[n++] = (struct taken){a, k->media.first_port,
+					  k->media.first_port + k->media.ports - 1U,
+					  "media.first_port"};
+	return n;
+}
+
+static int relay_pair_defaults(struct config_ctx *c, const char *path, const struct config_core *k,
+			       PAIR *p)
+{
+	const char *shown = p->inside ? p->inside : k->media.inside_advertise;
+	struct addr a, b;
+	char key[CONFIG_PATH_MAX + 20];
+	int err = 0;
+
+	if (!p->inside_advertise)
+		err = copy_text(c, path, &p->inside_advertise, shown);
+	if (!err && !p->inside)
+		err = copy_text(c, path, &p->inside, k->media.inside);
+	if (err)
+		return err;
+	snprintf(key, sizeof(key), "%s.inside", path);
+	if (addr_parse(span_str(p->inside), &a) || addr_parse(span_str(k->media.inside), &b) ||
+	    addr_is_v4(&a) != addr_is_v4(&b))
+		return config_fail(c, key, "wanted an address of media.inside's family, got %s",
+				   p->inside);
+	return 0;
+}
+
+static int relay_check(struct config_ctx *c, struct config_core *k)
+{
+	struct taken all[TAKEN_MAX];
+	unsigned i, n = taken_sockets(k, all);
+	char path[CONFIG_PATH_MAX];
+	int err = 0;
+
+	for (i = 0; i < k->media.relay.pairs_count && !err; i++) {
+		PAIR *p = &k->media.relay.pairs[i];
+		struct taken link = {.at = {}}, inside = {.at = {}};
+
+		snprintf(path, sizeof(path), "media.relay.pairs[%u]", i);
+		err = config_rules(c, path, p, pair_rules, N(pair_rules));
+		if (!err)
+			err = relay_pair_defaults(c, path, k, p);
+		if (err || addr_parse(span_str(p->link), &link.at) ||
+		    addr_parse(span_str(p->inside), &inside.at))
+			return -EINVAL;
+		link.first = p->link_first;
+		link.last = link.first + p->ports + 2U * p->joins - 1;
+		snprintf(link.what, sizeof(link.what), "media.relay.pairs[%u].link_first", i);
+		inside.first = p->inside_first;
+		inside.last = inside.first + p->ports - 1U;
+		snprintf(inside.what, sizeof(inside.what), "media.relay.pairs[%u].inside_first", i);
+		err = taken_add(c, all, &n, &link);
+		if (!err)
+			err = taken_add(c, all, &n, &inside);
+	}
+	return err;
+}
+
 int config_core_load(const char *name, const char *text, size_t n, struct config_core **out,
 		     char why[CONFIG_WHY_MAX])
 {
@@ -308,6 +449,8 @@ int config_core_load(const char *name, const char *text, size_t n, struct config
 		err = servers_check(&c, k);
 	if (!err)
 		err = media_check(&c, k);
+	if (!err)
+		err = relay_check(&c, k);
 	config_ctx_fini(&c);
 	if (err)
 		config_core_free(k);

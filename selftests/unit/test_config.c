@@ -355,6 +355,41 @@ static void test_config_core_example(void **state)
 	assert_string_equal(c->call_servers[0].sources[0], "198.51.100.21");
 	assert_string_equal(c->media.srtp, "auto");
 	assert_int_equal(c->limits.calls_user, 16);
+	assert_string_equal(c->instance, "core");
+	assert_string_equal(c->call_servers[0].media, "terminate");
+	assert_int_equal(c->media.relay.pairs_count, 1);
+	assert_string_equal(c->media.relay.rung, "auto");
+	assert_string_equal(c->media.relay.pairs[0].link, "192.0.2.20");
+	assert_int_equal(c->media.relay.pairs[0].joins, 2000);
+	config_core_free(c);
+}
+
+/* The relay's ports are nobody else's, and a server may ask for it only where there is one. */
+static void test_config_core_relay(void **state)
+{
+	static const struct edit t[] = {
+		{"media: terminate", "media: both #!", "call_servers[0].media"},
+		{"inside_first: 12000", "inside_first: 30000 #!",
+		 "media.relay.pairs[0].inside_first"},
+		{"link_first: 12000", "link_first: 60000 #!", "media.relay.pairs[0].link_first"},
+		{"link: 0.0.0.0:2776", "link: 0.0.0.0:27776", "media.relay.pairs[0].link_first"},
+		{"- link: 192.0.2.20 ", "- link: 198.51.100.5 #", "media.relay.pairs[0]"},
+		{"inside: 198.51.100.5    #", "inside: \"2001:db8::5\" #!",
+		 "media.relay.pairs[0].inside"},
+		{"rung: auto", "rung: user #!", "media.relay.rung"},
+		{"ports: 16000", "ports: 3 #!", "media.relay.pairs[0].ports"},
+	};
+	struct config_core *c;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		core_refuses(&t[i]);
+	c = core_takes(&(struct edit){"        inside: 198.51.100.5    #", "        #", ""});
+	assert_string_equal(c->media.relay.pairs[0].inside, "198.51.100.5");
+	assert_string_equal(c->media.relay.pairs[0].inside_advertise, "198.51.100.5");
+	config_core_free(c);
+	c = core_takes(&(struct edit){"media: terminate", "media: passthrough", ""});
 	config_core_free(c);
 }
 
@@ -493,6 +528,7 @@ int main(void)
 		cmocka_unit_test(test_config_edge_prefixes),
 		cmocka_unit_test(test_config_too_large),
 		cmocka_unit_test(test_config_core_example),
+		cmocka_unit_test(test_config_core_relay),
 		cmocka_unit_test(test_config_core_defaults),
 		cmocka_unit_test(test_config_core_errors),
 		cmocka_unit_test(test_config_core_tls_needs_files),
