@@ -73,7 +73,11 @@ enum relay_reason { RELAY_REASONS(RELAY_REASON_ENUM) RELAY_REASON_COUNT };
 
 enum flow_status { FLOW_OFF = 0, FLOW_ON = 1 };
 
-enum flow_flag { FLOW_NO_STUN = 1 /* nobody punches (on a core): STUN requests end */ };
+enum flow_flag {		   /* none on an edge */
+		 FLOW_NO_STUN = 1, /* nobody punches: STUN requests end */
+		 FLOW_LOOSE =
+			 2, /* the inside leg takes one more source than core, the first that sends */
+};
 
 /* Latch word: generation of the flow it belongs to (32 bits), window it was taken in (30 bits), then one of these. It is
  * one word so that one compare-and-swap claims a leg for one generation and one window. */
@@ -128,7 +132,10 @@ struct flow_state {
 	__u64 packets_out, bytes_out, last_out_ns;
 	/* 64 cold bytes. */
 	struct sp_ip latched6;
-	__u64 rtp[6]; /* reserved: jitter and loss */
+	struct sp_ip inside6; /* of a loose inside leg: who sends beside flow.core */
+	struct sp_ep4 inside;
+	__u64 inside_latch; /* LATCH_WORD */
+	__u64 rtp[2];	    /* reserved: jitter and loss */
 };
 
 struct next_hop {

@@ -81,17 +81,18 @@ static __always_inline int latch_allowed(const struct flow *f, const struct sour
 	return f->client.ip == src->ep.ip;
 }
 
-static __always_inline enum relay_reason latch_take(const struct flow *f, struct flow_state *s,
+static __always_inline enum relay_reason latch_take(const struct flow *f, __u64 *latch,
+						    struct sp_ep4 *ep, struct sp_ip *ip6,
 						    __u64 word, const struct source *src)
 {
 	__u64 claimed = LATCH_WORD(f->generation, f->window, LATCH_CLAIMED);
 
-	if (__sync_val_compare_and_swap(&s->latch, word, claimed) != word)
+	if (__sync_val_compare_and_swap(latch, word, claimed) != word)
 		return R_DROP_LATCHING;
-	s->latched = src->ep;
+	*ep = src->ep;
 	if (src->is6)
-		__builtin_memcpy(&s->latched6, src->ip6, sizeof(s->latched6));
-	__sync_lock_test_and_set(&s->latch, LATCH_WORD(f->generation, f->window, LATCH_VALID));
+		__builtin_memcpy(ip6, src->ip6, sizeof(*ip6));
+	__sync_lock_test_and_set(latch, LATCH_WORD(f->generation, f->window, LATCH_VALID));
 	return PARSED;
 }
 
@@ -110,7 +111,25 @@ static __always_inline enum relay_reason latch_check(const struct flow *f, struc
 	}
 	if (!latch_allowed(f, src))
 		return R_DROP_CLIENT;
-	return latch_take(f, s, word, src);
+	return latch_take(f, &s->latch, &s->latched, &s->latched6, word, src);
+}
+
+/* An inside party that sends from elsewhere than it said it listens: the first such source has the leg beside it, until user space names
+ * another party and clears the word. */
+static __always_inline enum relay_reason inside_check(const struct flow *f, struct flow_state *s,
+						      const struct source *src)
+{
+	__u64 word = s->inside_latch;
+
+	if (!(f->flags & FLOW_LOOSE))
+		return R_DROP_CORE;
+	if (latch_valid(f, word))
+		return ep4_eq(&s->inside, &src->ep) && (!src->is6 || ip_eq(&s->inside6, src->ip6))
+			       ? PARSED
+			       : R_DROP_CORE;
+	if (word >> 32 == f->generation && (word & LATCH_STEP_MASK) == LATCH_CLAIMED)
+		return R_DROP_LATCHING;
+	return latch_take(f, &s->inside_latch, &s->inside, &s->inside6, word, src);
 }
 
 /* client -> core, or on a core: edge -> inside. PARSED: it goes to f->core. */
@@ -131,17 +150,22 @@ static __always_inline enum relay_reason flow_in(const struct flow *f, struct fl
 
 /* core -> client. PARSED: it goes to s->latched. A core's binding request goes to the one punch socket, whatever its source: it is how
  * the source gets known. */
-static __always_inline enum relay_reason flow_out(const struct flow *f, const struct flow_state *s,
+static __always_inline enum relay_reason flow_out(const struct flow *f, struct flow_state *s,
 						  const struct source *src, enum shape shape)
 {
+	enum relay_reason why;
+
 	if (shape == SHAPE_STUN_REQUEST)
 		return f->flags & FLOW_NO_STUN ? R_DROP_SHAPE : R_PUNCH;
 	if (shape == SHAPE_OTHER)
 		return R_DROP_SHAPE;
 	if (!f->core.port)
 		return R_DROP_NO_CORE;
-	if (!ep4_eq(&f->core, &src->ep) || (src->is6 && !ip_eq(&f->core6, src->ip6)))
-		return R_DROP_CORE;
+	if (!ep4_eq(&f->core, &src->ep) || (src->is6 && !ip_eq(&f->core6, src->ip6))) {
+		why = inside_check(f, s, src);
+		if (why != PARSED)
+			return why;
+	}
 	if (!latch_valid(f, s->latch) || !s->latched.port)
 		return R_DROP_NOT_LATCHED;
 	return PARSED;

@@ -208,7 +208,7 @@ static void flow_write(struct flow *to, const struct maps_flow *f)
 	__atomic_store_n(&to->nh_out, f->nh_out, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->nh_in, f->nh_in, __ATOMIC_RELAXED);
 	to->core_index = f->core_index;
-	to->flags = f->no_stun ? FLOW_NO_STUN : 0;
+	to->flags = (uint8_t)((f->no_stun ? FLOW_NO_STUN : 0) | (f->loose ? FLOW_LOOSE : 0));
 	note_write(&to->note, &f->note);
 }
 
@@ -241,9 +241,15 @@ int maps_flow_install(struct maps *m, uint32_t slot, const struct maps_flow *f)
 	return 0;
 }
 
+static bool endpoint_is(const struct flow *f, const struct addr *a)
+{
+	return ntohs(f->core.port) == a->port && !memcmp(&f->core6, a->ip, sizeof(f->core6));
+}
+
 int maps_flow_update(struct maps *m, uint32_t slot, const struct maps_flow *f)
 {
 	int r = flow_check(m, slot, f);
+	bool forget;
 
 	if (r)
 		return r;
@@ -251,7 +257,11 @@ int maps_flow_update(struct maps *m, uint32_t slot, const struct maps_flow *f)
 		return -ENOENT;
 	if (m->flows[slot].id != f->id)
 		return -EINVAL;
+	/* Another party inside: what was learned of the one before goes, once nothing new can be learned under the old name. */
+	forget = f->loose && !endpoint_is(&m->flows[slot], &f->core);
 	flow_write(&m->flows[slot], f);
+	if (forget)
+		__atomic_store_n(&m->state[slot].inside_latch, 0, __ATOMIC_RELEASE);
 	if (f->pinned)
 		latch_pin(&m->flows[slot], &m->state[slot], &f->client);
 	return live_write(m, slot, f);
@@ -296,6 +306,7 @@ int maps_flow_get(const struct maps *m, uint32_t slot, struct maps_flow *out)
 		.nh_in = f->nh_in,
 		.core_index = f->core_index,
 		.no_stun = f->flags & FLOW_NO_STUN,
+		.loose = f->flags & FLOW_LOOSE,
 		.note = {.medium = f->note.medium, .edge = f->note.edge, .flags = f->note.flags}};
 	addr_from_ip(&out->note.client, &f->note.client, 0);
 	addr_from_ip(&out->client, &f->client6, f->client.port);
@@ -339,9 +350,15 @@ int maps_flow_read(const struct maps *m, uint32_t slot, struct maps_flow_report 
 					 .last_in_ns = s->last_in_ns,
 					 .last_out_ns = s->last_out_ns,
 					 .window_open = window_is_open(f, word)};
+	maps_slot_addrs(m, slot, &outside, &inside);
+	if (latch_is_valid(f, __atomic_load_n(&s->inside_latch, __ATOMIC_ACQUIRE))) {
+		if (addr_is_v4(&inside))
+			out->inside = addr_from_ep4(&s->inside);
+		else
+			addr_from_ip(&out->inside, &s->inside6, s->inside.port);
+	}
 	if (!latch_is_valid(f, word))
 		return 0;
-	maps_slot_addrs(m, slot, &outside, &inside);
 	if (addr_is_v4(&outside))
 		out->latched = addr_from_ep4(&s->latched);
 	else

@@ -40,6 +40,7 @@ struct maps_flow {
 		nh_in; /* entries of next_hops; 0: unresolved, packets are dropped and counted */
 	uint32_t core_index; /* which configured core owns it: for hello and status */
 	bool no_stun;	     /* nobody punches here: STUN requests end */
+	bool loose; /* the inside leg takes one more source than core, the first that sends */
 	bool pinned; /* client, with its port, has the outside leg from the start; nothing is learned. Not read back */
 	struct maps_note note;
 };
@@ -49,6 +50,7 @@ struct maps_flow_report {
 	uint64_t packets_out, bytes_out;  /* core -> client */
 	uint64_t last_in_ns, last_out_ns; /* CLOCK_MONOTONIC; 0: none yet */
 	struct addr latched;		  /* port 0: not latched */
+	struct addr inside; /* who sends on a loose inside leg beside core; port 0: nobody */
 	bool window_open;
 };
 

@@ -122,8 +122,7 @@ static enum relay_reason carry_in(const struct port *p, const struct arrival *a,
 
 /* core -> client */
 static enum relay_reason carry_out(const struct port *p, const struct arrival *a,
-				   const struct flow *f, const struct flow_state *s,
-				   enum shape shape)
+				   const struct flow *f, struct flow_state *s, enum shape shape)
 {
 	enum relay_reason why = flow_out(f, s, &a->src, shape);
 	struct addr to;

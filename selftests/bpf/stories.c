@@ -401,9 +401,48 @@ static void story_pinned(struct rig *r, int fam)
 	expect(r, "a stun answer", &out, R_FORWARD_OUT);
 }
 
+/* An inside party that sends from elsewhere than it said: one such source, until another party is named. */
+static void story_loose(struct rig *r, int fam)
+{
+	uint32_t slot = (uint32_t)fam * RIG_RANGE + FLOW_LATCHED;
+	struct spec named = outward(r, fam, FLOW_LATCHED), first = named, second = named;
+	struct maps_flow_report rep;
+	struct maps_flow f;
+
+	first.src.port += 2;
+	second.src = r->stranger[fam];
+	second.src.port = named.src.port;
+	expect(r, "strict", &first, R_DROP_CORE);
+	check(!maps_flow_get(r->maps, slot, &f) && !f.loose, "get");
+	f.loose = true;
+	check(!maps_flow_update(r->maps, slot, &f), "update");
+	check(!maps_flow_get(r->maps, slot, &f) && f.loose, "is loose");
+	expect(r, "the named source", &named, R_FORWARD_OUT);
+	check(!report(r, slot).inside.port, "it is not learned");
+	expect(r, "the first other", &first, R_FORWARD_OUT);
+	rep = report(r, slot);
+	check(addr_eq(&rep.inside, &first.src), "that is");
+	expect(r, "the second other", &second, R_DROP_CORE);
+	expect(r, "the first again", &first, R_FORWARD_OUT);
+	expect(r, "the named one still", &named, R_FORWARD_OUT);
+	check(!maps_flow_update(r->maps, slot, &f), "update, nothing new");
+	expect(r, "the second still not", &second, R_DROP_CORE);
+	f.core.port += 4;
+	check(!maps_flow_update(r->maps, slot, &f), "another party");
+	check(!report(r, slot).inside.port, "forgotten");
+	expect(r, "the second now", &second, R_FORWARD_OUT);
+	expect(r, "the first no more", &first, R_DROP_CORE);
+	named.src.port += 4;
+	expect(r, "the new party", &named, R_FORWARD_OUT);
+	f.core.port = 0;
+	check(!maps_flow_update(r->maps, slot, &f), "nobody");
+	expect(r, "nobody is named, nobody passes", &second, R_DROP_NO_CORE);
+}
+
 const struct story stories[] = {
 	{"window", story_window}, {"update", story_update},	  {"slot", story_slot},
 	{"ban", story_ban},	  {"interface", story_interface}, {"sums", story_sums},
 	{"race", story_race},	  {"too big", story_too_big},	  {"pinned", story_pinned},
+	{"loose", story_loose},
 };
 const unsigned stories_n = sizeof(stories) / sizeof(stories[0]);
