@@ -42,7 +42,7 @@ struct engine_server { /* a call server; strings live as long as the engine */
 	unsigned n_trusted_headers;
 	bool contact_mode;    /* it has no Path: Contacts are rewritten (contact.h) */
 	bool any_digest_user; /* REGISTER: whose Digest credentials are is its own affair */
-	bool pass; /* its phones speak SRTP: keys and packets pass as they are */
+	bool pass;	      /* its phones speak SRTP: keys and packets pass as they are */
 };
 
 struct engine_config {
