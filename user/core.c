@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "user/core_int.h"
+#include "user/core_pass.h"
 #include "user/keeper.h"
 #include "user/log.h"
 
@@ -97,7 +98,9 @@ static void core_medium_open(struct core *c, const struct engine_action *a, uint
 		engine_medium_failed(c->engine, a->medium, "link-down", now);
 		return;
 	}
-	if (media_core_has(c->media, a->medium))
+	if (a->pass)
+		err = media_pass_open(c->pass, a->medium, e->peer, &s->client);
+	else if (media_core_has(c->media, a->medium))
 		err = media_core_add_rtcp(c->media, a->medium);
 	else
 		err = media_core_open(c->media, a->medium, e->peer, &s->client, a->with_rtcp);
@@ -122,7 +125,8 @@ static void core_medium_set(struct core *c, const struct engine_action *a)
 	_Static_assert(sizeof(set.open_key) == sizeof(a->set.open_key), "one key size");
 	memcpy(set.open_key, a->set.open_key, sizeof(set.open_key));
 	memcpy(set.seal_key, a->set.seal_key, sizeof(set.seal_key));
-	err = media_core_set(c->media, a->medium, &set);
+	err = a->pass ? media_pass_set(c->pass, a->medium, &set)
+		      : media_core_set(c->media, a->medium, &set);
 	explicit_bzero(&set, sizeof(set));
 	if (err)
 		log_event(LOG_L_WARN, "medium-set", "medium=%llx error=\"%s\"",
@@ -190,7 +194,10 @@ static void core_action(struct core *c, const struct engine_action *a, uint64_t 
 		core_medium_set(c, a);
 		break;
 	case ENGINE_MEDIUM_CLOSE:
-		media_core_close(c->media, a->medium);
+		if (a->pass)
+			media_pass_close(c->pass, a->medium);
+		else
+			media_core_close(c->media, a->medium);
 		break;
 	case ENGINE_KEEP:
 		if (keep_put(c->keep, a->record, a->id, a->data))
@@ -329,6 +336,7 @@ static void core_on_link_up(void *arg, struct link_peer *p, const Sallyport__Lin
 	e->sip_port = (uint16_t)hello->hello_ack->sip_port;
 	log_event(LOG_L_INFO, "link-up", "edge=%s sip=%s:%u", e->name, e->sip_host, e->sip_port);
 	media_core_link_up(c->media, p);
+	media_pass_link_up(c->pass, p);
 }
 
 static void core_on_link_down(void *arg, struct link_peer *p, const char *why)
@@ -339,6 +347,7 @@ static void core_on_link_down(void *arg, struct link_peer *p, const char *why)
 	log_event(LOG_L_WARN, "link-down", "edge=%s reason=\"%s\"", link_peer_name(p),
 		  why ? why : "");
 	media_core_link_down(c->media, p);
+	media_pass_link_down(c->pass, p);
 	if (e && e->peer == p)
 		e->peer = NULL;
 }
@@ -347,7 +356,8 @@ static void core_on_link_message(void *arg, struct link_peer *p, const Sallyport
 {
 	struct core *c = arg;
 
-	media_core_message(c->media, p, m);
+	if (!media_pass_message(c->pass, p, m))
+		media_core_message(c->media, p, m);
 	core_pump(c);
 }
 
@@ -383,8 +393,9 @@ static void core_on_open(void *arg, struct link_peer *p, struct link_data *d,
 static unsigned core_live_flows(void *arg, const char *edge, uint64_t *ids, unsigned max)
 {
 	struct core *c = arg;
+	unsigned n = media_core_live(c->media, edge, ids, max);
 
-	return media_core_live(c->media, edge, ids, max);
+	return n + media_pass_live(c->pass, edge, ids + n, max - n);
 }
 
 /* ---- start -------------------------------------------------------------------------------------------------------------- */
@@ -559,6 +570,8 @@ static int core_make(struct core *c, char *why, size_t why_n)
 	if (!err)
 		err = core_make_media(c, why, why_n);
 	if (!err)
+		err = core_pass_start(c, &core_media_callbacks, why, why_n);
+	if (!err)
 		core_keep_restore(c);
 	if (!err)
 		err = core_make_inside(c, why, why_n);
@@ -577,6 +590,7 @@ static void core_free(struct core *c)
 	inside_free(c->inside);
 	dns_free(c->dns);
 	media_core_free(c->media);
+	core_pass_stop(c);
 	engine_free(c->engine);
 	tls_ctx_free(c->tls_link);
 	tls_ctx_free(c->tls_inside_client);

@@ -97,18 +97,23 @@ static json_t *core_cmd_status(void *arg, const json_t *req)
 	struct core *c = arg;
 
 	(void)req;
-	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "role", "core",
-			 "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid", (int)getpid(),
-			 "uptime_s", (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000),
-			 "srtp", srtp_backend_text(), "counters", core_counts(c), "media",
-			 media_core_counters(c->media), "links", core_links(c), "link",
-			 core_link_counts(c), "call_servers", inside_show(c->inside));
+	return json_pack(
+		"{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "role", "core",
+		"name", c->cfg->name, "version", SALLYPORT_VERSION, "pid", (int)getpid(),
+		"uptime_s", (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
+		srtp_backend_text(), "counters", core_counts(c), "media",
+		media_core_counters(c->media), "relay", media_pass_status(c->pass), "links",
+		core_links(c), "link", core_link_counts(c), "call_servers", inside_show(c->inside));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)
 {
+	const struct core *c = arg;
+	json_t *flows = media_core_show(c->media);
+
 	(void)req;
-	return media_core_show(((struct core *)arg)->media);
+	media_pass_show(c->pass, flows);
+	return flows;
 }
 
 struct core_list {

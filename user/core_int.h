@@ -12,7 +12,10 @@
 #include "user/inside.h"
 #include "user/link.h"
 #include "user/loop.h"
+#include "user/maps.h"
 #include "user/media_core.h"
+#include "user/media_pass.h"
+#include "user/nexthop.h"
 #include "user/tls.h"
 
 #define CORE_SERVERS_MAX 64 /* call servers; one bit each in failed_servers */
@@ -31,6 +34,9 @@ struct core {
 	struct core_streams *streams;
 	struct engine *engine;
 	struct media_core *media;
+	struct media_pass *pass; /* with maps and nexthop: NULL where no call passes as SRTP */
+	struct maps *maps;
+	struct nexthop *nexthop;
 	struct dns *dns;
 	struct inside *inside;
 	struct link_core *link;

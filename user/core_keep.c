@@ -142,6 +142,7 @@ static void medium_unknown(void *arg, uint64_t medium)
 	if (engine_medium_known(x->c->engine, medium))
 		return;
 	media_core_close(x->c->media, medium);
+	media_pass_close(x->c->pass, medium);
 	x->media_ended++;
 }
 
@@ -149,7 +150,7 @@ static void medium_lost(void *arg, uint64_t medium)
 {
 	struct restore *x = arg;
 
-	if (!media_core_has(x->c->media, medium))
+	if (!media_core_has(x->c->media, medium) && !media_pass_has(x->c->pass, medium))
 		engine_medium_failed(x->c->engine, medium, "lost-with-worker",
 				     loop_now_ms(x->c->loop));
 }
@@ -158,11 +159,14 @@ void core_keep_restore(struct core *c)
 {
 	struct restore x = {.c = c};
 
-	if (c->keep_fresh)
+	if (c->keep_fresh) { /* the maps may be older than the keeper */
+		media_pass_each(c->pass, medium_unknown, &x);
 		return;
+	}
 	for (x.kind = 0; x.kind < ENGINE_RECORDS; x.kind++)
 		keep_each(c->keep, x.kind, restore_one, &x);
 	media_core_each(c->media, medium_unknown, &x);
+	media_pass_each(c->pass, medium_unknown, &x);
 	engine_each_medium(c->engine, medium_lost, &x);
 	log_event(LOG_L_WARN, "resumed", "calls=%u bindings=%u refused=%u media_ended=%u",
 		  x.n[ENGINE_RECORD_CALL], x.n[ENGINE_RECORD_BINDING], x.refused, x.media_ended);

@@ -12,6 +12,7 @@
 #include "user/account.h"
 #include "user/config.h"
 #include "user/core.h"
+#include "user/core_pass.h"
 #include "user/core_keep.h"
 #include "user/keeper.h"
 #include "user/log.h"
@@ -126,6 +127,8 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
 	if (!err)
 		err = core_keep_plan(p, cfg, why, why_n);
+	if (!err)
+		err = core_pass_plan(p, cfg, why, why_n);
 	return err;
 }
 
@@ -166,6 +169,8 @@ static const char *core_privileged_change(const struct config_core *a, const str
 		return "media.link, inside, first_port, ports or max";
 	if (a->limits.bindings != b->limits.bindings || a->limits.calls != b->limits.calls)
 		return "limits.bindings or limits.calls";
+	if (!core_pass_same(a, b))
+		return "instance or media.relay";
 	return NULL;
 }
 
@@ -194,7 +199,8 @@ static int core_reload(void *arg, struct keeper_plan *plan)
 /* Descriptors for every client's stream and the sockets of the media; inherited by the worker. */
 static void core_files(const struct config_core *cfg)
 {
-	rlim_t want = CORE_FILES_BASE + 4 * (rlim_t)cfg->media.max;
+	rlim_t want =
+		CORE_FILES_BASE + (cfg->media.relay.pairs_count ? 8 : 4) * (rlim_t)cfg->media.max;
 	struct rlimit files = {want, want}, have;
 
 	if (!getrlimit(RLIMIT_NOFILE, &have) && have.rlim_cur >= want)

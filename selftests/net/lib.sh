@@ -162,7 +162,9 @@ net_down() {
 	for n in inet inet2 dmz in lan; do
 		[ ! -e "/run/netns/$P-$n" ] || ip netns del "$P-$n"
 	done
-	[ ! -d "/sys/fs/bpf/sallyport/$INSTANCE" ] || rm -rf "/sys/fs/bpf/sallyport/$INSTANCE"
+	for n in "$INSTANCE" "$INSTANCE-core"; do
+		[ ! -d "/sys/fs/bpf/sallyport/$n" ] || rm -rf "/sys/fs/bpf/sallyport/$n"
+	done
 	rmdir /sys/fs/bpf/sallyport 2>/dev/null || true
 	if [ -n "${SPN_LOGS:-}" ]; then
 		mkdir -p "$SPN_LOGS"
@@ -340,7 +342,7 @@ capture_end() { stop "cap-$1" INT; }
 # ---- the daemons ------------------------------------------------------------------------------------------------------
 
 # Settings that a test may change before the daemons start (environment): EDGE_LIMITS and CORE_LIMITS (YAML lines, two
-# spaces in), RUNG, SILENCE (s), LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE.
+# spaces in), RUNG, SILENCE (s), CORE_MEDIA (terminate, passthrough), CORE_RUNG, LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE.
 edge_config() {
 	local listen6='' pair6=''
 
@@ -375,9 +377,14 @@ edge_config() {
 	X
 }
 core_config() {
+	local relay=''
+
+	[ "${CORE_MEDIA:-terminate}" = terminate ] ||
+		relay="  relay: {rung: ${CORE_RUNG:-auto}, pairs: [{link: $CORE_OUT, ports: 400, joins: 100}]}"
 	[ -s "$RUN/token.key" ] || head -c 32 /dev/urandom >"$RUN/token.key"
 	cat >"$RUN/core.yaml" <<-X
 	name: $CORE_NAME
+	instance: $INSTANCE-core
 	user: ${WORKER_USER:-daemon}
 	admin: $RUN/core.sock
 	log: ${LOG_LEVEL:-info}
@@ -399,12 +406,14 @@ core_config() {
 	    tls_name: kamailio.$DOMAIN
 	    trusted_headers: [X-Trusted-Edge]
 	    mode: ${KAM_MODE:-path}
+	    media: ${CORE_MEDIA:-terminate}
 	media:
 	  link: "$CORE_OUT:2776"
 	  inside: $CORE_LAN
 	  first_port: 36000
 	  ports: 2000
 	  silence_seconds: ${SILENCE:-60}
+	$relay
 	${CORE_LIMITS:+limits:
 	$CORE_LIMITS}
 	X
@@ -464,7 +473,7 @@ phones_up() {
 		case $p in
 		alice) phone_up alice inet "$ALICE" 1 400 "$EDGE_NAME:5061" tls srtp-mand ;;
 		carol) phone_up carol inet2 "$CAROL" 3 1000 "$EDGE_NAME:5061" tls srtp-mand ;;
-		bob) phone_up bob lan "$BOB" 2 700 "$KAM:5060" udp "" ;;
+		bob) phone_up bob lan "$BOB" 2 700 "$KAM:5060" udp "${BOB_MEDIAENC:-}" ;;
 		esac
 	done
 	for p; do

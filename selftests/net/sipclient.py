@@ -595,6 +595,28 @@ class Call:
                 Rtp("lan", f"{bracket(self.inside.ip)}:{self.in_port}", self.in_sdp.addr, seconds, in_hz))
 
 
+class PassCall(Call):
+    """The same with an inside Ua that speaks SRTP, at a call server with `media: passthrough`: the keys are those of both ends."""
+
+    def __init__(self, out, inside, out_port=40000, in_port=41000, suite="AES_CM_128_HMAC_SHA1_80"):
+        self.out, self.inside, self.out_port, self.in_port = out, inside, out_port, in_port
+        self.tx, self.rx = (suite, new_key(suite)), (suite, new_key(suite))
+        self.d, _ = out.invite(inside.aor, make_sdp(out.ip, out_port, [self.tx]), final=False)
+        self.d.challenged()
+        self.invite = inside.expect("INVITE")
+        self.in_sdp = Sdp(self.invite.body)
+        check(self.in_sdp.proto == "RTP/SAVP" and [c[1:] for c in self.in_sdp.crypto] == [self.tx],
+              f"the client's key inside: {self.in_sdp.text}")
+        self.rd = inside_answer(inside, self.invite, srtp_answer(inside.ip, in_port, self.in_sdp, self.rx), self.d)
+        self.ok = self.rd.ok
+        self.out_sdp = Sdp(self.ok.body)
+        check([c[1:] for c in self.out_sdp.crypto] == [self.rx], f"the phone's key outside: {self.out_sdp.text}")
+
+    def media(self, seconds, out_hz=600, in_hz=1200):
+        return (Rtp(self.out.ns, f"{bracket(self.out.ip)}:{self.out_port}", self.out_sdp.addr, seconds, out_hz, self.tx, self.rx),
+                Rtp("lan", f"{bracket(self.inside.ip)}:{self.in_port}", self.in_sdp.addr, seconds, in_hz, self.rx, self.tx))
+
+
 def inside_answer(inside, invite, sdp, d):
     """180 and 200 by `inside`, ACK by the caller's dialog d. The callee's dialog, with .ok = what the caller got."""
     tag = uuid.uuid4().hex[:10]
