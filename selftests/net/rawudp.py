@@ -23,14 +23,14 @@ def checksum(data):
     return ~s & 0xffff
 
 
-def datagram(src, dst, payload):
-    """An IP packet; src and dst are (address, port)."""
+def datagram(src, dst, payload, spoilt=0):
+    """An IP packet; src and dst are (address, port). spoilt: what is wrong with its UDP checksum."""
     fam = socket.AF_INET6 if ":" in dst[0] else socket.AF_INET
     a, b = socket.inet_pton(fam, src[0]), socket.inet_pton(fam, dst[0])
     n = 8 + len(payload)
     pseudo = a + b + struct.pack("!II", n, 17)
     udp = struct.pack("!HHHH", src[1], dst[1], n, 0)
-    udp = struct.pack("!HHHH", src[1], dst[1], n, checksum(pseudo + udp + payload) or 0xffff) + payload
+    udp = struct.pack("!HHHH", src[1], dst[1], n, (checksum(pseudo + udp + payload) or 0xffff) ^ spoilt) + payload
     if fam == socket.AF_INET6:
         return struct.pack("!IHBB", 6 << 28, n, 17, 64) + a + b + udp
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + n, 0, 0x4000, 64, 17, 0, a, b)
@@ -47,8 +47,8 @@ class Raw:
         # IP_MTU_DISCOVER, IPV6_MTU_DISCOVER = PROBE: what the stack learned of the path does not stop a packet
         self.s.setsockopt(*((socket.IPPROTO_IPV6, 23) if six else (socket.IPPROTO_IP, 10)), 3)
 
-    def send(self, src, dst, payload):
-        self.s.sendto(datagram(src, dst, payload), (dst[0], 0))
+    def send(self, src, dst, payload, spoilt=0):
+        self.s.sendto(datagram(src, dst, payload, spoilt), (dst[0], 0))
 
 
 class Icmp:

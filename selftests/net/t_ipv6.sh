@@ -9,11 +9,13 @@ net_isolate "$@"
 need kamailio nft ethtool
 EDGE_OUT6=2001:db8:1::10
 net_up
+ns in sysctl -qw net.netfilter.nf_conntrack_checksum=0 # or the firewall drops what is wrong before the stack can count it
 ip -n "$P-inet" addr add 2001:db8:1::50/64 dev br0 nodad
 ip -n "$P-dmz" addr add $EDGE_OUT6/64 dev d0 nodad
 kamailio_up
 pair_up
 script <<'PY'
+from rawudp import *
 SUITE = "AEAD_AES_128_GCM"
 bad = csum_errors()
 
@@ -60,4 +62,17 @@ intact(x.result(), y.result())
 hangup(d, c)
 flows_gone()
 check(csum_errors() == bad, f"{csum_errors() - bad} datagrams with a wrong checksum")
+step("that the stacks do look: a checksum that was wrong before the edge is wrong behind it, and is refused, both ways")
+call = Call(a, b, suite=SUITE)
+x, y = call.media(3)
+f = wait_until(3, "the latch", lambda: [f for f in flows() if f["latched"]])[0]
+port = lambda text: (text.rpartition(":")[0].strip("[]"), int(text.rpartition(":")[2]))
+for what, raw, src, dst in (("IPv6 to IPv4", Raw("inet", True), port(f["latched"]), port(f["outside"])), ("IPv4 to IPv6", Raw("in"), port(f["core_addr"]), port(f["inside"]))):
+    before = csum_errors()
+    for i in range(5):
+        raw.send(src, dst, rtp(i), 0x0101)
+    wait_until(3, f"five of {what} refused for their checksum, not {csum_errors() - before}", lambda: csum_errors() - before == 5)
+intact(x.result(), y.result())
+hangup(call.d, b)
+flows_gone()
 PY

@@ -10,6 +10,7 @@ need kamailio nft ethtool
 need_prog sallyctl
 export EDGE_OUT6=2001:db8:1::10
 net_up
+ns in sysctl -qw net.netfilter.nf_conntrack_checksum=0 # or the firewall drops what is wrong before the stack can count it
 for a in "inet2 2001:db8:1::51 c0" "dmz $EDGE_OUT6 d0" "dmz 2001:db8:2::10 d1" "in 2001:db8:2::20 i0" "in 2001:db8:3::20 i1" \
 	"lan 2001:db8:3::30 l0" "lan 2001:db8:3::40 l0"; do
 	# shellcheck disable=SC2086
