@@ -169,3 +169,6 @@ UNIT += test_load_call test_load_content
 test_load_call_OBJS := $(SIP) $(SRTP) tools/load_call_msg tools/load_msg user/addr
 test_load_call_LIBS := $(SRTP_LIBS)
 test_load_content_OBJS := tools/load_content
+UNIT += test_media_pass
+test_media_pass_OBJS := user/addr user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/maps user/maps_memory user/media_pass user/media_pass_flow user/media_pass_join user/media_pass_link user/media_pass_show user/prefix user/punch user/slots
+test_media_pass_LIBS := -ljansson -lcrypto -luring -lprotobuf-c

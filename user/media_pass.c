@@ -416,14 +416,9 @@ static void medium_forget(struct pass_medium *d)
 		loop_timer_cancel(d->m->p.loop, &d->flow[i].punch);
 		if (d->flow[i].fd >= 0)
 			close(d->flow[i].fd);
-		if (d->join && d == d->join->end[0]) {
-			close(d->join->flow[i].fd[0]);
-			close(d->join->flow[i].fd[1]);
-		}
 	}
 	loop_timer_cancel(d->m->p.loop, &d->timer);
-	if (d->join && d == d->join->end[1])
-		free(d->join);
+	mp_join_forget(d->join);
 	OPENSSL_cleanse(d, sizeof(*d));
 	free(d);
 }

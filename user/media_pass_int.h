@@ -117,7 +117,8 @@ uint64_t mp_last_ms(const struct media_pass *m, uint32_t slot); /* its last pack
 /* @d's inside party is @d's no longer, or is a client now: begin, keep or end its join. */
 void mp_join_review(struct pass_medium *d);
 void mp_join_end(struct pass_join *j);
-void mp_join_edge(struct pass_flow *f); /* after mp_flow_edge() */
+void mp_join_forget(struct pass_join *j); /* ours of it only: the maps go on */
+void mp_join_edge(struct pass_flow *f);	  /* after mp_flow_edge() */
 void mp_join_adopt(struct media_pass *m, uint32_t slot, const struct maps_flow *mf);
 void mp_join_adopted(struct media_pass *m); /* all of them: half ones end */
 int mp_punch_fd(const struct pass_flow *f);

@@ -42,13 +42,28 @@ static unsigned relay_of(const struct pass_medium *d)
 
 /* ---- end ---- */
 
-static void flow_end(struct media_pass *m, struct pass_join *j, unsigned i)
+static void sockets_close(struct pass_join *j, unsigned i)
 {
 	unsigned k;
 
 	for (k = 0; k < 2; k++)
 		if (j->flow[i].fd[k] >= 0)
 			close(j->flow[i].fd[k]);
+}
+
+void mp_join_forget(struct pass_join *j)
+{
+	if (!j)
+		return;
+	j->end[0]->join = j->end[1]->join = NULL;
+	sockets_close(j, 0);
+	sockets_close(j, 1);
+	free(j);
+}
+
+static void flow_end(struct media_pass *m, struct pass_join *j, unsigned i)
+{
+	sockets_close(j, i);
 	if (j->flow[i].slot == MP_NO_SLOT)
 		return;
 	maps_flow_free(m->p.maps, j->flow[i].slot);
