@@ -193,11 +193,16 @@ static json_t *core_call_joined(const struct core *c, const struct engine_call_v
 {
 	json_t *joined = json_array();
 	struct media_report r;
+	uint64_t id;
 	unsigned i;
 
-	for (i = 0; i < v->n_media && i < 8; i++)
-		if (!media_core_report(c->media, v->media[i], &r) && r.joined)
-			json_array_append_new(joined, hex(r.joined));
+	for (i = 0; i < v->n_media && i < 8; i++) {
+		id = media_core_report(c->media, v->media[i], &r)
+			     ? media_pass_joined(c->pass, v->media[i])
+			     : r.joined;
+		if (id)
+			json_array_append_new(joined, hex(id));
+	}
 	return joined;
 }
 

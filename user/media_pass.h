@@ -59,6 +59,8 @@ void media_pass_link_down(struct media_pass *m, struct link_peer *p);
 bool media_pass_message(struct media_pass *m, struct link_peer *p, const Sallyport__Link *msg);
 unsigned media_pass_live(const struct media_pass *m, const char *edge, uint64_t *ids, unsigned max);
 
+uint64_t media_pass_joined(const struct media_pass *m,
+			   uint64_t medium);			 /* the other medium; 0: none */
 void media_pass_show(const struct media_pass *m, json_t *flows); /* appended to the array */
 json_t *media_pass_status(const struct media_pass *m); /* object; JSON null: there is none */
 

@@ -101,12 +101,21 @@ static void show_flow(json_t *o, const struct pass_flow *f)
 	set_addr(o, "remote", &f->f.core);
 	json_object_set_new(o, "media", json_string("passthrough"));
 	if (j)
-		set_hex(o, "joined_with", j->end[j->end[0] == d]->id);
+		set_hex(o, "joined", j->end[j->end[0] == d]->flow[f->rtcp].id);
+	else
+		json_object_set_new(o, "joined", json_null());
 	if (f->slot == MP_NO_SLOT)
 		return;
 	set_count(o, "slot", f->slot);
 	show_packets(o, f);
 	show_rung(o, f);
+}
+
+uint64_t media_pass_joined(const struct media_pass *m, uint64_t medium)
+{
+	const struct pass_medium *d = m ? mp_medium_find(m, medium) : NULL;
+
+	return d && d->join ? d->join->end[d->join->end[0] == d]->id : 0;
 }
 
 void media_pass_show(const struct media_pass *m, json_t *flows)

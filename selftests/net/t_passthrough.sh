@@ -77,7 +77,8 @@ phone alice dial "sip:carol@$DOMAIN" >/dev/null
 wait_for 10 "alice in a call" phone_established alice
 wait_for 5 "carol in a call" phone_established carol
 wait_for 5 "media both ways" busy
-core_flows 'len(d) == 4 and all("joined_with" in f for f in d)' || fail "not joined: $(ctl core flows)"
+core_flows 'len(d) == 4 and all(f["joined"] for f in d)' || fail "not joined: $(ctl core flows)"
+ctl core calls | py 'len(d) == 2 and all(len(c["joined"]) == 1 and c["suite"] == "end-to-end" for c in d)' || fail "calls: $(ctl core calls)"
 user_space_check
 phone carol hangup >/dev/null
 for p in alice carol; do wait_for 5 "$p idle" phone_idle "$p"; done
