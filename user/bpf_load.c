@@ -434,7 +434,7 @@ static int attach_all(struct loader *l, char *why, size_t why_n)
 	int relay = bpf_program__fd(l->relay->progs.xdp_relay), r = 0;
 
 	for (unsigned i = 0; i < l->ifaces.n && l->p->rung == RUNG_TC; i++)
-		iface_judge(l, &l->ifaces.list[i], -EPERM, "media.rung is tc");
+		iface_judge(l, &l->ifaces.list[i], -EPERM, "rung: tc is configured");
 	if (l->p->rung != RUNG_TC)
 		r = xdp_try(l, why, why_n);
 	for (unsigned i = 0; i < l->ifaces.n && !r; i++) {

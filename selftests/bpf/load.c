@@ -211,7 +211,7 @@ static void change_rungs(void)
 		 "interface n0: XDP redirect does not", RUNG_AUTO},
 		{"true", "interface n0: XDP redirect does not", RUNG_AUTO},
 		{"ethtool -K n1 gro on", NULL, RUNG_AUTO},
-		{"true", "media.rung is tc", RUNG_TC},
+		{"true", "rung: tc is configured", RUNG_TC},
 		{"true", NULL, RUNG_XDP},
 		{"ethtool -K m1 gro off", "interface m0: XDP redirect does not", RUNG_AUTO},
 	};
