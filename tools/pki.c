@@ -1,7 +1,8 @@
 /* tools/pki.c -- `sallyctl pki`: the private CA of the link, and what it issues.
  *
  * In: a folder, names. Out: ca.crt, ca.key, NAME.crt, NAME.key in that folder (keys 0600), or a readable page about a certificate.
- * EC P-256 throughout. Peers are known by subjectAltName alone, so subjects are empty and the SAN is critical (RFC 5280 4.2.1.6). */
+ * Ed25519 throughout: a peer's certificate stays in memory as long as its connection, and 3 KiB of it are curve parameters with P-256. A
+ * CA that was made with P-256 goes on signing. Peers are known by subjectAltName alone, so subjects are empty and the SAN is critical (RFC 5280 4.2.1.6). */
 #include "tools/pki.h"
 
 #include <ctype.h>
@@ -250,6 +251,12 @@ static int name_ca(X509 *x, const char *cn)
 	       X509_set_issuer_name(x, n);
 }
 
+/* Ed25519 hashes by itself (RFC 8410 section 3). */
+static bool sign(X509 *x, EVP_PKEY *key)
+{
+	return X509_sign(x, key, EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256()) > 0;
+}
+
 static int pki_init(struct pki_args *a)
 {
 	EVP_PKEY *key;
@@ -262,12 +269,12 @@ static int pki_init(struct pki_args *a)
 		a->days = CA_DAYS;
 	if (mkdir(a->dir, 0755) && errno != EEXIST)
 		return complain(a->dir, strerror(errno));
-	key = EVP_EC_gen("P-256");
+	key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	x = key ? blank(key, a) : NULL;
 	if (x && name_ca(x, a->ca_name) &&
 	    add_ext(x, x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
 	    add_ext(x, x, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-	    add_ext(x, x, NID_subject_key_identifier, "hash") && X509_sign(x, key, EVP_sha256()))
+	    add_ext(x, x, NID_subject_key_identifier, "hash") && sign(x, key))
 		err = save(a->dir, "ca", key, x);
 	else
 		complain_ssl("ca");
@@ -278,7 +285,7 @@ static int pki_init(struct pki_args *a)
 
 static int issue_with(const struct pki_args *a, X509 *ca, EVP_PKEY *ca_key)
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
+	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	X509 *x = key ? blank(key, a) : NULL;
 	int err = 1;
 
@@ -288,8 +295,7 @@ static int issue_with(const struct pki_args *a, X509 *ca, EVP_PKEY *ca_key)
 	    add_ext(x, ca, NID_key_usage, "critical,digitalSignature") &&
 	    add_ext(x, ca, NID_ext_key_usage, "serverAuth,clientAuth") &&
 	    add_ext(x, ca, NID_subject_key_identifier, "hash") &&
-	    add_ext(x, ca, NID_authority_key_identifier, "keyid:always") &&
-	    X509_sign(x, ca_key, EVP_sha256()))
+	    add_ext(x, ca, NID_authority_key_identifier, "keyid:always") && sign(x, ca_key))
 		err = save(a->dir, a->name, key, x);
 	else
 		complain_ssl(a->name);

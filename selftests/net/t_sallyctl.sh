@@ -110,7 +110,7 @@ openssl verify -verify_ip 2001:db8::1 -CAfile "$RUN/pki/ca.crt" "$RUN/pki/multi.
 ! openssl verify -CAfile "$RUN/pki/ca.crt" "$RUN/pki/old.crt" >/dev/null 2>&1 || fail "an expired certificate is accepted"
 ! openssl verify -verify_hostname other.example.com -CAfile "$RUN/pki/ca.crt" "$RUN/pki/multi.crt" >/dev/null 2>&1 ||
 	fail "a name that is not there is accepted"
-openssl pkey -in "$RUN/pki/multi.key" -noout -text | grep -q P-256 || fail "not P-256"
+openssl pkey -in "$RUN/pki/multi.key" -noout -text | grep -qi ed25519 || fail "not Ed25519"
 run 0 pki show "$RUN/pki/multi.crt"
 has 'issuer: CN=Test CA'
 has 'name: DNS:a.example.com'
