@@ -174,10 +174,14 @@ static void test_keep_killed_writer(void **state)
 
 	(void)state;
 	for (round = 0; round < 40; round++) {
-		pid_t pid = fork();
 		struct seen s = {};
+		int ready[2];
 		uint64_t i;
+		pid_t pid;
+		char b;
 
+		assert_int_equal(pipe(ready), 0);
+		pid = fork();
 		if (pid == 0) {
 			bool fresh;
 
@@ -189,9 +193,14 @@ static void test_keep_killed_writer(void **state)
 					_exit(1);
 				if (i % 5 == 0)
 					keep_del(k, 1, 1 + i % 31);
+				if (i == 100 && write(ready[1], "x", 1) != 1)
+					_exit(1);
 			}
 		}
-		usleep(2000 + 137 * (unsigned)round);
+		assert_int_equal(read(ready[0], &b, 1), 1);
+		close(ready[0]);
+		close(ready[1]);
+		usleep(137 * (unsigned)round);
 		kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, &(int){0}, 0), pid);
 		k = keep_of(fd, false);
