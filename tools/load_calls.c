@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LATE_SHARE 10
+
 /* ---- ends ---------------------------------------------------------------------------------------------------------------- */
 
 struct load_call *load_call_new(struct load_calls *r, struct load_client *c, bool caller)
@@ -163,7 +165,7 @@ static void calls_phase(struct load_calls *r, enum load_phase phase)
 		r->seconds = (double)(now - r->l.run_us) / 1e6;
 	}
 	r->phase = r->l.phase = phase;
-	r->phase_us = now;
+	r->phase_us = r->calls_us = now;
 	r->l.next = 0;
 	r->l.started = 0;
 }
@@ -241,8 +243,8 @@ static void run_pump(struct load_calls *r)
 {
 	uint64_t ran = load_now_us() - r->phase_us;
 
-	if (!r->closing && r->o.to[0])
-		place_due(r, ran);
+	if (!r->closing && r->o.to[0] && !r->waits)
+		place_due(r, load_now_us() - r->calls_us);
 	refresh_due(r, ran);
 	if (r->closing || ran >= r->l.o.seconds * 1000000ull ||
 	    (r->o.to[0] && r->placed == r->o.calls && !r->o.refresh))
@@ -300,13 +302,20 @@ void load_calls_round(void *arg)
 void load_calls_tick(struct load_calls *r)
 {
 	uint64_t now = load_now_us();
-	unsigned i;
+	unsigned share = r->l.o.clients / LATE_SHARE + 1, i;
 
-	for (i = 0; i < r->l.o.clients; i++)
-		load_client_late(&r->l.clients[i], now);
+	/* Every client is looked at in a tenth of a second: thousands of them in each tick would cost more than the calls. */
+	for (i = 0; i < share; i++)
+		load_client_late(&r->l.clients[r->late_next++ % r->l.o.clients], now);
 	for (i = r->n_live; i--;)
 		if (i < r->n_live)
 			load_call_tick(&r->ends[r->live[i]], now);
+}
+
+void load_calls_begin(struct load_calls *r)
+{
+	r->waits = false;
+	r->calls_us = load_now_us();
 }
 
 void load_calls_hang_up(struct load_calls *r)

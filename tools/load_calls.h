@@ -83,8 +83,9 @@ struct load_calls {
 	unsigned n_live, n_spare, n_calling;
 	enum load_phase phase;
 	bool closing; /* no more calls */
-	uint64_t phase_us;
-	unsigned leave_next;
+	bool waits;   /* with the first call, for a signal */
+	uint64_t phase_us, calls_us;
+	unsigned late_next;	  /* client that is looked at next */
 	struct load_count answer; /* time from INVITE to 200 */
 	struct load_reason reasons[LOAD_REASONS];
 	uint64_t placed, answered, failed, taken, taken_failed, refused;
@@ -104,6 +105,7 @@ void load_calls_back(struct load_client *c); /* registered again */
 void load_calls_round(void *arg);
 void load_calls_tick(struct load_calls *r);
 void load_calls_hang_up(struct load_calls *r);
+void load_calls_begin(struct load_calls *r);
 struct load_call *load_call_new(struct load_calls *r, struct load_client *c, bool caller);
 void load_call_free(struct load_call *k);
 void load_calls_reason(struct load_calls *r, const char *text);

@@ -1,6 +1,7 @@
 /* tools/load_calls_main.c -- `load calls`: options, signals, summary. See load_calls.h.
  *
- * SIGTERM or SIGINT: no more calls, wait for the ends, unregister, tell; SIGUSR1: whoever is to hang up does so now. */
+ * SIGTERM or SIGINT: no more calls, wait for the ends, unregister, tell; SIGUSR1: whoever is to hang up does so now (with --begin: begin to
+ * call, at first); SIGUSR2: tell how it stands. */
 #include "tools/load_calls.h"
 
 #include <errno.h>
@@ -15,12 +16,14 @@
 #define BUFS	  4096
 #define EARLY_MAX 25 /* packets of an end that may go before a leg has latched: half a second */
 
-static volatile sig_atomic_t got_term, got_usr1;
+static volatile sig_atomic_t got_term, got_usr1, got_usr2;
 
 static void on_signal(int s)
 {
 	if (s == SIGUSR1)
 		got_usr1 = 1;
+	else if (s == SIGUSR2)
+		got_usr2 = 1;
 	else
 		got_term = 1;
 }
@@ -35,7 +38,14 @@ static void on_tick(void *arg)
 		r->closing = true;
 	if (got_usr1) {
 		got_usr1 = 0;
-		load_calls_hang_up(r);
+		if (r->waits)
+			load_calls_begin(r);
+		else
+			load_calls_hang_up(r);
+	}
+	if (got_usr2) {
+		got_usr2 = 0;
+		load_calls_print(r);
 	}
 	load_calls_tick(r);
 	loop_timer_set(r->l.loop, &tick, TICK_MS);
@@ -167,6 +177,7 @@ int load_calls_print(const struct load_calls *r)
 	} else {
 		print_text(r);
 	}
+	fflush(stdout);
 	if (!calls || r->l.lost)
 		fprintf(stderr, "load: last failure: %u %s; calls: %s\n", r->l.last_status,
 			r->l.last_why, r->reasons[0].n ? r->reasons[0].text : "none");
@@ -191,24 +202,19 @@ enum {
 	OPT_SUITE,
 	OPT_RECONNECT,
 	OPT_REFRESH,
-	OPT_STRICT
+	OPT_STRICT,
+	OPT_BEGIN
 };
 
-static const struct option options[] = {{"udp", 0, NULL, OPT_UDP},
-					{"local", 1, NULL, OPT_LOCAL},
-					{"to", 1, NULL, OPT_TO},
-					{"callers", 1, NULL, OPT_CALLERS},
-					{"calls", 1, NULL, OPT_CALLS},
-					{"rate", 1, NULL, OPT_RATE},
-					{"at-once", 1, NULL, OPT_AT_ONCE},
-					{"ends", 1, NULL, OPT_ENDS},
-					{"hold", 1, NULL, OPT_HOLD},
-					{"hangup", 1, NULL, OPT_HANGUP},
-					{"suite", 1, NULL, OPT_SUITE},
-					{"reconnect", 0, NULL, OPT_RECONNECT},
-					{"refresh", 1, NULL, OPT_REFRESH},
-					{"strict", 0, NULL, OPT_STRICT},
-					{}};
+static const struct option options[] = {
+	{"udp", 0, NULL, OPT_UDP},	   {"local", 1, NULL, OPT_LOCAL},
+	{"to", 1, NULL, OPT_TO},	   {"callers", 1, NULL, OPT_CALLERS},
+	{"calls", 1, NULL, OPT_CALLS},	   {"rate", 1, NULL, OPT_RATE},
+	{"at-once", 1, NULL, OPT_AT_ONCE}, {"ends", 1, NULL, OPT_ENDS},
+	{"hold", 1, NULL, OPT_HOLD},	   {"hangup", 1, NULL, OPT_HANGUP},
+	{"suite", 1, NULL, OPT_SUITE},	   {"reconnect", 0, NULL, OPT_RECONNECT},
+	{"refresh", 1, NULL, OPT_REFRESH}, {"strict", 0, NULL, OPT_STRICT},
+	{"begin", 1, NULL, OPT_BEGIN},	   {}};
 
 static void usage(void)
 {
@@ -232,6 +238,8 @@ static void usage(void)
 		"  --reconnect               a lost connection is made again, its calls go on\n"
 		"  --refresh PER-SECOND      REGISTERs besides (0); then calls are placed for all "
 		"of -t\n"
+		"  --begin USR1              call from that signal on, not once all are "
+		"registered\n"
 		"  --ends N                  ends of calls at once, ours and those we take (2048)\n"
 		"  --strict                  exit 1 if any packet of media was lost, doubled, "
 		"foreign, "
@@ -317,6 +325,9 @@ static int option(struct load_calls *r, int c, char *arg)
 	case OPT_STRICT:
 		r->o.strict = true;
 		return 0;
+	case OPT_BEGIN:
+		r->waits = true;
+		return strcmp(arg, "USR1") ? -EINVAL : 0;
 	default:
 		return c > 255 ? option_calls(&r->o, c, arg) : load_option(&r->l.o, c, arg);
 	}
@@ -334,6 +345,7 @@ static int options_read(struct load_calls *r, int argc, char **argv)
 		}
 	if (r->o.refresh && r->o.calls == 1)
 		r->o.calls = UINT32_MAX;
+	r->waits = r->waits && r->o.to[0];
 	return optind == argc && o->server.port && o->domain && o->clients && o->window &&
 			       (!o->udp || o->local.port) &&
 			       r->o.first + (r->o.count ? r->o.count : o->clients) <= o->clients
@@ -366,6 +378,7 @@ static int calls_open(struct load_calls *r)
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGUSR1, &sa, NULL);
+	sigaction(SIGUSR2, &sa, NULL);
 	err = load_mill_init(&r->mill, r->l.loop);
 	if (!err)
 		err = loop_on_round(r->l.loop, load_calls_round, r);
