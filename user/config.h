@@ -67,7 +67,7 @@ struct config_edge {
 		uint32_t message_bytes;	     /* SIP message; default 32768 */
 		uint32_t handshake_ms;	     /* default 5000 */
 		uint32_t
-			flows_stream; /* flows a core may hold for one client address; default 64 */
+			flows_stream; /* flows a core may hold for one client address (an office behind one NAT); default 2048 */
 		uint32_t orphan_seconds; /* flows of a core that stays away; default 300 */
 		uint32_t
 			ban_score; /* refusals of a prefix within 60 s that end in a ban; default 50 */

@@ -114,7 +114,7 @@ static const struct config_rule edge_rules[] = {
 	 .min = 1024, .max = 262144},
 	{CONFIG_AT(struct config_edge, limits.handshake_ms), .kind = CONFIG_NUM32, .def = 5000,
 	 .min = 100, .max = 60000},
-	{CONFIG_AT(struct config_edge, limits.flows_stream), .kind = CONFIG_NUM32, .def = 64,
+	{CONFIG_AT(struct config_edge, limits.flows_stream), .kind = CONFIG_NUM32, .def = 2048,
 	 .min = 1, .max = 65536},
 	{CONFIG_AT(struct config_edge, limits.orphan_seconds), .kind = CONFIG_NUM32, .def = 300,
 	 .min = 1, .max = 86400},

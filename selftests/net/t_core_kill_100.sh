@@ -10,7 +10,7 @@ need kamailio nft ethtool
 need_prog load
 net_up
 kamailio_up
-EDGE_LIMITS="  flows_stream: 400" pair_up # all clients have one address
+pair_up
 calls_up() { ctl core calls | py "len([c for c in d if c['state'] == 'up']) == $1"; }
 phones_back() { ctl core regs | py "len([r for r in d if r.get('stream')]) == 16"; }
 nothing_of() { ctl core "$1" | py 'not [c for c in d if c.get("state") != "ended"]'; }

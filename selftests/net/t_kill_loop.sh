@@ -12,7 +12,7 @@ kills=${KILLS:-25}
 RANDOM=${SEED:-$$}
 net_up
 kamailio_up
-EDGE_LIMITS="  flows_stream: 400" SILENCE=6 pair_up
+SILENCE=6 pair_up
 nothing_of() { ctl core "$1" | py 'not [c for c in d if c.get("state") != "ended"]'; }
 start answers lan "$B/load" calls -s "$KAM:5060" --udp --local "$BOB:5080" -D "$DOMAIN" -u v -n 16 -j
 wait_log 10 answers 'load: ready'

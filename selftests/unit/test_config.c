@@ -177,7 +177,7 @@ static void test_config_edge_defaults(void **state)
 	assert_int_equal(c->limits.unadmitted_seconds, 30);
 	assert_int_equal(c->limits.message_bytes, 32768);
 	assert_int_equal(c->limits.handshake_ms, 5000);
-	assert_int_equal(c->limits.flows_stream, 64);
+	assert_int_equal(c->limits.flows_stream, 2048);
 	assert_int_equal(c->limits.orphan_seconds, 300);
 	assert_int_equal(c->limits.ban_score, 50);
 	assert_int_equal(c->limits.ban_seconds, 300);
