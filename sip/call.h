@@ -3,8 +3,8 @@
  *
  * In: requests and answers of the dialog (from route.c), media events, silence. Out: rewritten messages through
  * route.c, media actions, BYEs of our own. A call is found by its random id in our token, never by Call-ID. Split:
- * call.c life and SIP side, dialog.c what is recorded of both legs and requests of our own, offer.c offer/answer and
- * media. Bounded by calls_max and calls_user_max. */
+ * call_life.c life, call_record.c what outlives the engine, call.c SIP side, dialog.c what is recorded of both legs
+ * and requests of our own, offer.c offer/answer and media. Bounded by calls_max and calls_user_max. */
 #ifndef SALLYPORT_SIP_CALL_H
 #define SALLYPORT_SIP_CALL_H
 
@@ -58,7 +58,7 @@ struct call {
 	uint64_t since;
 };
 
-/* ---- call.c ---- */
+/* ---- call_life.c, call.c ---- */
 struct call_from {
 	struct stream *s;
 	const struct binding *b;
@@ -86,6 +86,12 @@ int call_ack(struct engine *e, struct call *c, enum side from, const struct sip_
 struct stream *call_stream(const struct engine *e, const struct call *c);
 /* @s has become the newest stream of binding @id: its calls' media may move there. */
 void call_client_moved(struct engine *e, uint64_t id, const struct stream *s);
+/* Its timer anew: idle, or the session's end. */
+void call_arm(struct engine *e, struct call *c);
+/* BYE to both, then the end. */
+void call_hang_up(struct engine *e, struct call *c, const char *reason);
+void call_log(struct engine *e, const struct call *c, int level, const char *event,
+	      const char *reason);
 /* Close media, log, keep the record a while for late messages. */
 void call_end(struct engine *e, struct call *c, const char *reason);
 void call_txn_attach(struct call *c, struct txn *t);

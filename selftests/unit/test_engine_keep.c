@@ -171,6 +171,30 @@ static void test_keep_medium_lost(void **state)
 	kit_free(u.k);
 }
 
+/* RFC 4028: nobody refreshes the session any more, before or after. */
+static void test_keep_session_expires(void **state)
+{
+	struct up u = up_call(true);
+	struct kit_msg *m;
+
+	(void)state;
+	up_client(&u, 1, "UPDATE", 2, CONTACT_A "Session-Expires: 90\n");
+	m = kit_inside_request(u.k, "UPDATE");
+	kit_inside(u.k, "%s" CONTACT_B "Session-Expires: 90;refresher=uac\n",
+		   kit_answer(u.k, m, "200 OK", NULL));
+	(void)kit_client_answer(u.k, 1, 200);
+	kit_time(u.k, 60000);
+	kit_crash(u.k);
+	kit_time(u.k, 59000);
+	kit_nothing(u.k);
+	kit_time(u.k, 1001);
+	(void)kit_inside_request(u.k, "BYE");
+	assert_non_null(strstr(u.k->logs, "reason=session-expired"));
+	assert_int_equal(kit_media_live(u.k), 0);
+	kit_settled(u.k);
+	kit_free(u.k);
+}
+
 static void test_keep_binding_expires(void **state)
 {
 	struct kit *k = kit_alice();
@@ -230,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_keep_client_moves),
 		cmocka_unit_test(test_keep_ringing_is_gone),
 		cmocka_unit_test(test_keep_medium_lost),
+		cmocka_unit_test(test_keep_session_expires),
 		cmocka_unit_test(test_keep_binding_expires),
 		cmocka_unit_test(test_keep_cut_records),
 	};
