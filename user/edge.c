@@ -106,6 +106,11 @@ static bool core_in_prefix(void *arg, const struct addr *prefix, unsigned len)
 	return i.hit;
 }
 
+static bool link_banned(void *arg, const struct addr *peer)
+{
+	return maps_ban_hit(((struct edge *)arg)->maps, peer);
+}
+
 static void tick(void *arg)
 {
 	struct edge *e = arg;
@@ -268,6 +273,7 @@ static int link_start(struct edge *e, char *why, size_t why_n)
 		.n_cores = e->cfg->link.cores_count,
 		.ops = &link_ops,
 		.arg = e,
+		.banned = link_banned,
 	};
 	struct streams_params sp = {
 		.loop = e->loop, .tls = e->sip_tls, .cfg = e->cfg, .ban = e->ban, .seed = e->seed};

@@ -104,16 +104,17 @@ static json_t *link_counts(const struct edge *e)
 	const struct link_stats *l = link_edge_stats(e->link);
 
 	return json_pack(
-		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
-		"accepted", (json_int_t)l->accepted, "refused", (json_int_t)l->refused, "no_hello",
-		(json_int_t)l->no_hello, "early_bytes", (json_int_t)l->early_bytes, "bad_frames",
-		(json_int_t)l->bad_frames, "silent", (json_int_t)l->silent, "replaced",
-		(json_int_t)l->replaced, "data_lost", (json_int_t)l->data_lost, "pool_empty",
-		(json_int_t)l->pool_empty, "opens", (json_int_t)l->opens, "recycled",
-		(json_int_t)l->recycled, "trimmed", (json_int_t)l->trimmed, "ends_closed",
-		(json_int_t)l->ends_closed, "ends_full", (json_int_t)l->ends_full, "ends_worn",
-		(json_int_t)l->ends_worn, "ends_late", (json_int_t)l->ends_late, "ends_bad",
-		(json_int_t)l->ends_bad, "ends_unknown", (json_int_t)l->ends_unknown);
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+		"accepted", (json_int_t)l->accepted, "banned", (json_int_t)l->banned, "refused",
+		(json_int_t)l->refused, "no_hello", (json_int_t)l->no_hello, "early_bytes",
+		(json_int_t)l->early_bytes, "bad_frames", (json_int_t)l->bad_frames, "silent",
+		(json_int_t)l->silent, "replaced", (json_int_t)l->replaced, "data_lost",
+		(json_int_t)l->data_lost, "pool_empty", (json_int_t)l->pool_empty, "opens",
+		(json_int_t)l->opens, "recycled", (json_int_t)l->recycled, "trimmed",
+		(json_int_t)l->trimmed, "ends_closed", (json_int_t)l->ends_closed, "ends_full",
+		(json_int_t)l->ends_full, "ends_worn", (json_int_t)l->ends_worn, "ends_late",
+		(json_int_t)l->ends_late, "ends_bad", (json_int_t)l->ends_bad, "ends_unknown",
+		(json_int_t)l->ends_unknown);
 }
 
 static json_t *next_hops(const struct edge *e)

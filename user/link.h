@@ -44,6 +44,7 @@ ssize_t link_frame_unpack(struct span in, Sallyport__Link **out);
 struct link_stats {
 	uint64_t accepted, over_pending, refused,
 		no_hello;     /* edge: connections; beyond 64 pending; refused by Hello, by time */
+	uint64_t banned;      /* edge: closed unread */
 	uint64_t early_bytes; /* edge: idle data connections that spoke before Open */
 	uint64_t bad_frames, silent, replaced; /* control connections that ended so */
 	uint64_t data_lost, pool_empty;	    /* idle data connections lost; opens that found none */
@@ -95,6 +96,8 @@ struct link_edge_params {
 	unsigned n_cores;
 	const struct link_ops *ops;
 	void *arg;
+	/* Whether @peer may not even begin its handshake: told once a connection. NULL: the kernel has refused it before. */
+	bool (*banned)(void *arg, const struct addr *peer);
 };
 struct link_edge;
 int link_edge_new(const struct link_edge_params *p, struct link_edge **out);

@@ -265,6 +265,16 @@ static bool pending_make_room(struct link_edge *l)
 	return oldest != NULL;
 }
 
+static bool banned(const struct link_edge *l, int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+	struct addr peer;
+
+	return l->p.banned && !getpeername(fd, (struct sockaddr *)&ss, &n) &&
+	       !addr_from_sockaddr((struct sockaddr *)&ss, &peer) && l->p.banned(l->p.arg, &peer);
+}
+
 void link_accept(void *arg, int fd)
 {
 	static const struct conn_ops ops = {
@@ -281,6 +291,11 @@ void link_accept(void *arg, int fd)
 	if (fd < 0)
 		return; /* the loop counts and tries again */
 	l->stats.accepted++;
+	if (banned(l, fd)) {
+		l->stats.banned++;
+		close(fd);
+		return;
+	}
 	l->stats.over_pending += l->n_pending >= LINK_PENDING_MAX;
 	if (l->n_pending < LINK_PENDING_MAX || pending_make_room(l))
 		d = calloc(1, sizeof(*d));

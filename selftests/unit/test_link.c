@@ -466,6 +466,39 @@ static void test_link_pending_is_bounded(void **state)
 	world_close(&w);
 }
 
+static bool loopback_banned(void *arg, const struct addr *peer)
+{
+	(void)arg;
+	return addr_is_v4(peer) && peer->ip[12] == 127;
+}
+
+static bool one_banned(struct world *w)
+{
+	return link_edge_stats(w->edge)->banned == 1;
+}
+
+/* Where no BPF drops the SYN: closed before a byte is read, and for good only as long as the ban. */
+static void test_link_banned(void **state)
+{
+	struct sockaddr_storage ss;
+	struct world w;
+	char b;
+	int fd;
+
+	(void)state;
+	world_good(&w);
+	w.edge->p.banned = loopback_banned;
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&ss, addr_to_sockaddr(&w.addr, &ss)), 0);
+	assert_true(run_until(&w, one_banned, 2000));
+	assert_int_equal(recv(fd, &b, 1, 0), 0);
+	close(fd);
+	w.edge->p.banned = NULL;
+	dial(&w, &w.core, "core1.example", "edge1.example", &c_ops);
+	assert_true(run_until(&w, pool_full, 3000));
+	world_close(&w);
+}
+
 /* Strangers that connect and say nothing hold all places: the core comes in all the same, long before their time is over. */
 static void test_link_strangers_keep_no_core_out(void **state)
 {
@@ -639,6 +672,7 @@ int main(void)
 		cmocka_unit_test(test_link_peer_that_does_not_read),
 		cmocka_unit_test(test_link_newer_core_replaces),
 		cmocka_unit_test(test_link_edge_restarts),
+		cmocka_unit_test(test_link_banned),
 		cmocka_unit_test(test_link_pending_is_bounded),
 		cmocka_unit_test(test_link_strangers_keep_no_core_out),
 		cmocka_unit_test(
