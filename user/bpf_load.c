@@ -49,7 +49,10 @@ static _Thread_local char libbpf_said[160];
 static int __attribute__((format(printf, 2, 0)))
 libbpf_line(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	if (level == LIBBPF_WARN && !libbpf_said[0]) {
+	/* It tries that first, and fails where it may do nothing at all. */
+	bool aside = strstr(fmt, "RLIMIT_MEMLOCK (err");
+
+	if (level == LIBBPF_WARN && !libbpf_said[0] && !aside) {
 		vsnprintf(libbpf_said, sizeof(libbpf_said), fmt, ap);
 		libbpf_said[strcspn(libbpf_said, "\n")] = 0;
 	}

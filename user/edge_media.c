@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "user/bpf_plan.h"
@@ -142,6 +143,20 @@ static int sockets_count(const struct opening *o, unsigned *out)
 	return 0;
 }
 
+/* The kernel doubles what it is asked for. */
+static void buffer_check(int fd)
+{
+	int got = 0;
+	socklen_t n = sizeof(got);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &got, &n) || got >= 2 * MEDIA_USER_RCVBUF)
+		return;
+	log_event(LOG_L_WARN, "receive-buffers",
+		  "wanted=%d got=%d reason=\"no CAP_NET_ADMIN, and net.core.rmem_max is lower: "
+		  "less may be held while a worker is replaced\"",
+		  MEDIA_USER_RCVBUF, got / 2);
+}
+
 static int side_open(struct opening *o, unsigned pair, bool inside)
 {
 	const struct maps_pair *mp = &o->pairs[pair];
@@ -166,6 +181,8 @@ static int side_open(struct opening *o, unsigned pair, bool inside)
 		if (err)
 			snprintf(o->why, o->why_n, "%s: socket options: %s", name, strerror(-err));
 	}
+	if (!err && !pair && !inside) /* all are alike */
+		buffer_check(fd);
 	return err;
 }
 

@@ -93,15 +93,19 @@ static int find_user(struct keeper *k)
 	}
 	k->uid = pw->pw_uid;
 	k->gid = pw->pw_gid;
-	k->change_user = true;
+	k->change_user =
+		k->uid !=
+		geteuid(); /* started as the service's user: nothing to change, nothing to signal as another */
 	return 0;
 }
 
 /* Only what it takes to start a child as the service's user is kept. NOROOT: uid 0 alone gives an executed program nothing. */
 static int drop_capabilities(struct keeper *k)
 {
-	if (geteuid() != 0)
-		return k->change_user ? -EPERM : 0;
+	if (geteuid() != 0) {
+		capng_clear(CAPNG_SELECT_CAPS);
+		return k->change_user || capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
+	}
 	if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0))
 		return -errno;
 	capng_clear(CAPNG_SELECT_ALL);

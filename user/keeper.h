@@ -28,7 +28,7 @@ struct keeper_fd_entry {
 
 struct keeper_plan {
 	const char *argv0; /* our binary: /proc/self/exe is executed */
-	const char *user;  /* account of the worker; NULL: stay (tests without root) */
+	const char *user;  /* account of the worker; NULL, or our own: stay */
 	char *const *worker_argv;
 	struct keeper_fd_entry fds[KEEPER_FDS_MAX];
 	unsigned n_fds;

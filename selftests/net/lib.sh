@@ -461,7 +461,7 @@ live_flows() { # entries of the pinned live map
 	bpftool -j map dump pinned "$(pinned live)" 2>/dev/null | py 'len(d)'
 }
 pinned() { ls -d "/sys/fs/bpf/sallyport/$INSTANCE"/v*/"$1"; }
-no_live_flows() { [ "$(live_flows)" = 0 ]; }
+no_live_flows() { [ "${RUNG:-}" = user ] || [ "$(live_flows)" = 0 ]; } # sockets have no such map
 
 # Datagrams that reached the UDP of the edge's host: sockets, no socket, errors. Media that XDP carries is not among them.
 edge_udp_in() { ns dmz cat /proc/net/snmp | awk '/^Udp: [0-9]/ { print $2 + $3 + $4 }'; }

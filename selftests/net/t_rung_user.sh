@@ -1,5 +1,5 @@
 #!/bin/bash
-# t_rung_user.sh -- media by sockets: without CAP_BPF, then edge and core on one host; real phones, kill -9, nothing of BPF
+# t_rung_user.sh -- media by sockets: without CAP_BPF, without root, edge and core on one host; real phones, kill -9, nothing of BPF
 #
 #	203.0.113.50 alice --+--tls-- edge (dmz) ==link== core (inside) --+-- Kamailio 10.20.0.30, bob 10.20.0.40
 #	then the same with the core in dmz, both on 127.0.0.1
@@ -103,7 +103,7 @@ start_fails() {
 net_up
 kamailio_up
 say "== no CAP_BPF: auto takes sockets, and says what is missing"
-WITHOUT_BPF=(setpriv "--bounding-set=-bpf,-perfmon,-sys_admin")
+WITHOUT_BPF=(setpriv "--bounding-set=-bpf,-perfmon,-sys_admin,-net_admin")
 edge_up() {
 	edge_config
 	start edge dmz "${WITHOUT_BPF[@]}" "$B/sallyport-edge" -c "$RUN/edge.yaml"
@@ -114,8 +114,22 @@ pair_up
 grep -q 'event=media-rung rung=user sockets=4000 reason=' "$RUN/log/edge.log" || fail "the rung is not in the log"
 [[ $(ns dmz cat /proc/sys/net/ipv4/ip_local_reserved_ports) == 36000-37999 ]] || fail "ports not reserved"
 no_bpf
-kill_in_call "missing: CAP_BPF, CAP_PERFMON"
+[ "$(cat /proc/sys/net/core/rmem_max)" -ge 524288 ] || grep -q 'event=receive-buffers wanted=' "$RUN/log/edge.log" ||
+	fail "the lower receive buffers are not in the log"
+kill_in_call "missing: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"
+stop edge
+say "== no root at all: started as the service's account"
+AS_ROOT=("${WITHOUT_BPF[@]}")
+WITHOUT_BPF=(setpriv --reuid=daemon --regid=daemon --clear-groups)
+chown daemon "$RUN"
+ns dmz sh -c 'echo >/proc/sys/net/ipv4/ip_local_reserved_ports' # what the last start reserved
+chmod -R a+rX "$RUN/pki"
+edge_up
+[ "$(stat -c %U "/proc/$(pid_of edge)")" = daemon ] || fail "the keeper is $(stat -c %U "/proc/$(pid_of edge)")"
+grep -q 'event=ports-not-reserved' "$RUN/log/edge.log" || fail "the log does not say that ports are not reserved"
+wait_for 10 "the link up" link_is_up
 phones_talk
+WITHOUT_BPF=("${AS_ROOT[@]}")
 [ "$(inner_dropped)" = 0 ] || fail "the inner firewall had to drop $(inner_dropped) packets"
 stop core
 stop edge
