@@ -21,8 +21,11 @@
 #define READ_BUDGET \
 	(256u << 10) /* bytes one readable() may take before the others get their turn */
 #define DISCARD_ROUNDS 16
-#define KEEPALIVE_S    20
-#define USER_TIMEOUT   20000
+/* Where TCP_USER_TIMEOUT is set the kernel does not count probes (tcp(7), TCP_KEEPCNT): it resets a connection that was idle for
+ * so long when one is unanswered. So the first probe goes early enough for three before that, and a lost one costs nothing. */
+#define KEEPALIVE_S   14
+#define KEEP_INTERVAL 2
+#define USER_TIMEOUT  20000
 
 enum conn_state { CONN_CONNECTING, CONN_HANDSHAKE, CONN_UP, CONN_CLOSING, CONN_DOWN };
 
@@ -419,7 +422,7 @@ static void socket_options(int fd, bool link)
 		int level, name, value;
 	} o[] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
 		 {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S},
-		 {IPPROTO_TCP, TCP_KEEPINTVL, 5},
+		 {IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTERVAL},
 		 {IPPROTO_TCP, TCP_KEEPCNT, 4},
 		 {IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT}};
 	int one = 1;

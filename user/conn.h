@@ -36,7 +36,7 @@ struct conn_params {
 	const char *peer_name; /* tls.h */
 	size_t queue_max;      /* bytes that conn_write() may leave queued, e.g. 256 KiB */
 	unsigned handshake_ms; /* TCP connect and TLS handshake together; 0: 5,000 */
-	bool link;	       /* keepalive 20 s, TCP_USER_TIMEOUT 20 s */
+	bool link; /* over after 20 s without a sign of life: keepalive, TCP_USER_TIMEOUT */
 	const struct conn_ops *ops;
 	void *arg;
 };

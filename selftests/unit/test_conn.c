@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -536,6 +537,47 @@ static void test_conn_set_ops_with_bytes_waiting(void **state)
 	world_close(&w);
 }
 
+static int tcp_option(int fd, int name)
+{
+	socklen_t n = sizeof(int);
+	int v = -1;
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, name, &v, &n), 0);
+	return v;
+}
+
+/* A link connection that is idle outlives two lost probes: the kernel ends it at the first unanswered one past TCP_USER_TIMEOUT. */
+static void test_conn_link_survives_a_lost_probe(void **state)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd, idle, interval, timeout;
+	int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct loop_params lp = {.entries = 8, .ops_max = 8};
+	struct conn_params p = {.queue_max = 4096, .link = true, .ops = &end_ops};
+	socklen_t n = sizeof(at);
+	struct conn *c;
+
+	(void)state;
+	assert_int_equal(bind(l, (struct sockaddr *)&at, n), 0);
+	assert_int_equal(listen(l, 1), 0);
+	assert_int_equal(getsockname(l, (struct sockaddr *)&at, &n), 0);
+	assert_int_equal(connect(peer, (struct sockaddr *)&at, n), 0);
+	fd = accept4(l, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_true(fd >= 0);
+	assert_int_equal(loop_new(&lp, &p.loop), 0);
+	assert_int_equal(conn_accept(&p, fd, &c), 0);
+	idle = tcp_option(fd, TCP_KEEPIDLE);
+	interval = tcp_option(fd, TCP_KEEPINTVL);
+	timeout = tcp_option(fd, TCP_USER_TIMEOUT);
+	assert_int_equal(timeout, 20000);
+	assert_true((idle + 2 * interval) * 1000 < timeout);
+	assert_true((idle + 3 * interval) * 1000 >= timeout); /* nor later than that */
+	conn_abort(c);
+	loop_free(p.loop);
+	close(peer);
+	close(l);
+}
+
 /* A connection that is closing has no owner: loop_free() must not leak it. */
 static void test_conn_closing_at_loop_free(void **state)
 {
@@ -574,6 +616,7 @@ int main(void)
 		cmocka_unit_test(test_conn_reset_while_paused),
 		cmocka_unit_test(test_conn_queue_limit),
 		cmocka_unit_test(test_conn_set_ops_with_bytes_waiting),
+		cmocka_unit_test(test_conn_link_survives_a_lost_probe),
 		cmocka_unit_test(test_conn_closing_at_loop_free),
 	};
 
