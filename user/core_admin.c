@@ -77,7 +77,7 @@ static json_t *core_counts(const struct core *c)
 
 	return json_pack(
 		"{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:I, s:I, s:I, s:I}",
+		"s:I, s:I, s:I, s:I, s:I}",
 		"streams", (int)streams, "streams_admitted", (int)admitted, "registrations",
 		(json_int_t)s->bindings, "calls", (json_int_t)s->calls, "calls_total",
 		(json_int_t)s->calls_total, "transactions", (json_int_t)s->transactions, "requests",
@@ -89,7 +89,7 @@ static json_t *core_counts(const struct core *c)
 		(json_int_t)s->refused_full, "timeouts", (json_int_t)s->timeouts,
 		"inside_send_errors", (json_int_t)c->inside_errors, "loop_rounds",
 		(json_int_t)l->rounds, "loop_stale", (json_int_t)l->stale, "send_errors",
-		(json_int_t)l->send_errors);
+		(json_int_t)l->send_errors, "accept_errors", (json_int_t)l->accept_errors);
 }
 
 static json_t *core_cmd_status(void *arg, const json_t *req)

@@ -92,11 +92,11 @@ static json_t *loop_json(const struct edge *e)
 {
 	const struct loop_stats *l = loop_stats(e->loop);
 
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "rounds", (json_int_t)l->rounds, "cqes",
-			 (json_int_t)l->cqes, "stale", (json_int_t)l->stale, "no_recv_buf",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "rounds", (json_int_t)l->rounds,
+			 "cqes", (json_int_t)l->cqes, "stale", (json_int_t)l->stale, "no_recv_buf",
 			 (json_int_t)l->no_recv_buf, "recv_errors", (json_int_t)l->recv_errors,
 			 "truncated", (json_int_t)l->truncated, "send_errors",
-			 (json_int_t)l->send_errors);
+			 (json_int_t)l->send_errors, "accept_errors", (json_int_t)l->accept_errors);
 }
 
 static json_t *link_counts(const struct edge *e)

@@ -80,7 +80,7 @@ static int core_open(struct stream *s, struct span domain)
 	int ret;
 
 	if (!p)
-		return -EAGAIN;
+		return -ENOENT;
 	o.stream = s->id;
 	o.service = (char *)"sip";
 	o.client_ip = (ProtobufCBinaryData){16, s->peer.ip};
@@ -154,7 +154,10 @@ static void gate_forward(struct stream *s, struct gate_out *out)
 	}
 	s->no_core = false;
 	if (ret) {
-		answer_instead(s, out, GATE_NO_CORE, 503, "No Core For This Domain", RETRY_AFTER);
+		answer_instead(s, out, GATE_NO_CORE, 503,
+			       ret == -EAGAIN ? "No Free Connection To The Core"
+					      : "No Core For This Domain",
+			       RETRY_AFTER);
 		return;
 	}
 	if (conn_write(s->core, out->forward)) {
