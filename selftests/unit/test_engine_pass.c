@@ -415,6 +415,40 @@ static void test_pass_lines(void **state)
 	kit_free(k);
 }
 
+/* An engine that follows goes on with it as what it is: no keys of ours, and the client's offer passes as before. */
+static void test_pass_kept(void **state)
+{
+	struct up u = pass_call(true);
+	struct kit *k = u.k;
+	struct kit_msg *m;
+
+	(void)state;
+	kit_crash(k);
+	assert_int_equal(k->not_restored, 0);
+	assert_int_equal(kit_media_live(k), 1);
+	kit_stream(k, 3);
+	kit_register(k, 3, "alice");
+	up_client(&u, 3, "INVITE", 20, CONTACT_A CT_SDP OFFER_SAVP);
+	(void)kit_client_answer(k, 3, 100);
+	m = kit_inside_request(k, "INVITE");
+	has(m, "m=audio 37000 RTP/SAVP 0\r\n");
+	has(m, "a=crypto:3" CM80 KEY_CLIENT);
+	kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_SAVP, kit_answer(k, m, "200 OK", NULL));
+	m = kit_client_answer(k, 3, 200);
+	has(m, "inline:" KEY_INSIDE);
+	assert_false(k->media[0].set.have_keys);
+	up_client(&u, 3, "ACK", 20, "");
+	(void)kit_inside_request(k, "ACK");
+	assert_int_equal(k->n_media, 1);
+	up_inside(&u, "BYE", 21, "");
+	m = kit_client_request(k, 3, "BYE");
+	assert_int_equal(kit_media_live(k), 0);
+	kit_client(k, 3, "%s", kit_answer(k, m, "200 OK", NULL));
+	(void)kit_inside_answer(k, 200);
+	kit_settled(k);
+	kit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +462,7 @@ int main(void)
 		cmocka_unit_test(test_pass_late_offer),
 		cmocka_unit_test(test_pass_fork),
 		cmocka_unit_test(test_pass_lines),
+		cmocka_unit_test(test_pass_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
