@@ -93,7 +93,7 @@ fuzz_media_LIBS := $(SRTP_LIBS)
 SIP_SRCS := $(SIP:=.c) user/addr.c
 fuzz_engine_SRCS := $(SIP_SRCS) $(ENGINE:%=%.c)
 fuzz_gate_SRCS := $(SIP_SRCS) user/gate.c
-fuzz_sdp_SRCS := $(SIP_SRCS)
+fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_uri_SRCS := $(SIP_SRCS)
 

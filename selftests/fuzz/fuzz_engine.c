@@ -256,7 +256,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					     .domains = domains,
 					     .n_domains = 1,
 					     .trusted_headers = trusted,
-					     .n_trusted_headers = 1};
+					     .n_trusted_headers = 1,
+					     .pass = size % 2};
 	struct bed b = {.now = 1000, .rnd = 1};
 	struct engine_config c = {
 		.core_name = "c",

@@ -6,6 +6,10 @@
 #define WALKS 120
 #define STEPS 220
 
+#define INSIDE_SAVP           \
+	SDP_HEAD("10.0.0.77") \
+	"m=audio 5000 RTP/SAVP 0\na=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:" KEY_CLIENT "\n"
+
 static unsigned rnd(struct kit *k, unsigned n)
 {
 	static uint64_t x;
@@ -40,8 +44,22 @@ static const char *walk_sdp(struct kit *k, bool client)
 		SDP_HEAD("10.0.0.77") "m=audio 0 RTP/AVP 0\n",
 		"v=0\n",
 	};
+	/* Of a call server whose keys pass: SRTP and plain RTP in one session, in turns. */
+	static const char *const from_secure[] = {
+		INSIDE_SAVP,
+		INSIDE_SAVP "a=inactive\n",
+		ANSWER_INSIDE,
+		INSIDE_SAVP "m=video 5002 RTP/AVP 96\n",
+		ANSWER_INSIDE "m=video 5002 RTP/SAVP 96\na=crypto:1 AES_CM_128_HMAC_SHA1_80 "
+			      "inline:" KEY_CLIENT "\n",
+		INSIDE_SAVP "m=video 5002 RTP/SAVP 96\na=crypto:1 AES_CM_128_HMAC_SHA1_80 "
+			    "inline:" KEY_CLIENT "\n",
+		SDP_HEAD("10.0.0.77") "m=audio 0 RTP/SAVP 0\n",
+	};
 	unsigned i = rnd(k, 3) ? rnd(k, 2) : rnd(k, 7);
 
+	if (!client && k->c.servers[0].pass)
+		return from_secure[i];
 	return client ? from_client[i] : from_inside[i];
 }
 
@@ -255,6 +273,7 @@ static void walk_tell(void *arg, const struct engine_call_view *v)
 
 static void walk(unsigned seed)
 {
+	static struct engine_server servers[2];
 	struct kit *k = kit_new();
 	uint64_t stream = 1;
 	unsigned i;
@@ -262,6 +281,9 @@ static void walk(unsigned seed)
 	k->rnd = seed * 7919 + 1;
 	(void)rnd(k, 0);
 	k->c.calls_max = 12;
+	memcpy(servers, k->c.servers, sizeof(servers));
+	servers[0].pass = seed % 3 == 0;
+	k->c.servers = servers;
 	kit_restart(k);
 	kit_stream(k, stream);
 	kit_register(k, stream, "alice");
