@@ -9,7 +9,6 @@
 #include <sys/random.h>
 
 #include "user/core_int.h"
-#include "user/core_pass.h"
 #include "user/keeper.h"
 #include "user/log.h"
 
@@ -39,7 +38,7 @@ static void core_hmac(void *arg, struct span key, struct span data, uint8_t out[
 
 /* ---- actions ------------------------------------------------------------------------------------------------------------ */
 
-static struct core_edge *core_edge_find(struct core *c, const char *name)
+struct core_edge *core_edge_find(struct core *c, const char *name)
 {
 	unsigned i;
 
@@ -82,55 +81,6 @@ static void core_admit(struct core *c, uint64_t id, bool on, const char *reason)
 		m.revoke = &revoke;
 	}
 	core_tell_edge(c, s, &m, on ? "admit" : "revoke");
-}
-
-static void core_medium_open(struct core *c, const struct engine_action *a, uint64_t now)
-{
-	struct core_stream *s = core_stream_find(c->streams, a->stream);
-	struct core_edge *e = s ? core_edge_find(c, s->edge) : NULL;
-	int err;
-
-	if (!s) {
-		engine_medium_failed(c->engine, a->medium, "stream-gone", now);
-		return;
-	}
-	if (!e || !e->peer) {
-		engine_medium_failed(c->engine, a->medium, "link-down", now);
-		return;
-	}
-	if (a->pass)
-		err = media_pass_open(c->pass, a->medium, e->peer, &s->client);
-	else if (media_core_has(c->media, a->medium))
-		err = media_core_add_rtcp(c->media, a->medium);
-	else
-		err = media_core_open(c->media, a->medium, e->peer, &s->client, a->with_rtcp);
-	if (err)
-		engine_medium_failed(c->engine, a->medium,
-				     err == -ENOBUFS ? "no-ports" : strerror(-err), now);
-}
-
-static void core_medium_set(struct core *c, const struct engine_action *a)
-{
-	struct media_set set = {
-		.have_keys = a->set.have_keys,
-		.open_suite = (enum srtp_suite)a->set.open_suite,
-		.seal_suite = (enum srtp_suite)a->set.seal_suite,
-		.remote_rtp = a->set.remote_rtp,
-		.remote_rtcp = a->set.remote_rtcp,
-		.client = a->set.client,
-		.reopen = a->set.reopen,
-	};
-	int err;
-
-	_Static_assert(sizeof(set.open_key) == sizeof(a->set.open_key), "one key size");
-	memcpy(set.open_key, a->set.open_key, sizeof(set.open_key));
-	memcpy(set.seal_key, a->set.seal_key, sizeof(set.seal_key));
-	err = a->pass ? media_pass_set(c->pass, a->medium, &set)
-		      : media_core_set(c->media, a->medium, &set);
-	explicit_bzero(&set, sizeof(set));
-	if (err)
-		log_event(LOG_L_WARN, "medium-set", "medium=%llx error=\"%s\"",
-			  (unsigned long long)a->medium, strerror(-err));
 }
 
 /* Whether a failed send tells that the call server is away, so that all that waits for it should fail now. A full queue or socket, or
@@ -188,16 +138,9 @@ static void core_action(struct core *c, const struct engine_action *a, uint64_t 
 		core_close_stream(c, a);
 		break;
 	case ENGINE_MEDIUM_OPEN:
-		core_medium_open(c, a, now);
-		break;
 	case ENGINE_MEDIUM_SET:
-		core_medium_set(c, a);
-		break;
 	case ENGINE_MEDIUM_CLOSE:
-		if (a->pass)
-			media_pass_close(c->pass, a->medium);
-		else
-			media_core_close(c->media, a->medium);
+		core_media_act(c, a, now);
 		break;
 	case ENGINE_KEEP:
 		if (keep_put(c->keep, a->record, a->id, a->data))
@@ -229,7 +172,7 @@ static bool core_tell_failed(struct core *c, uint64_t now)
 
 /* Carry out what the engine wants. Carrying out may give the engine news (a medium that fails at once), so the outermost call
  * goes on until nothing is left; calls from within only leave their news. */
-static void core_pump(struct core *c)
+void core_pump(struct core *c)
 {
 	uint64_t now = loop_now_ms(c->loop), due;
 	struct engine_action a = {};
@@ -292,35 +235,6 @@ static void core_on_inside_failed(void *arg, unsigned server, const char *why)
 	log_event(LOG_L_WARN, "inside-failed", "server=%s reason=\"%s\"",
 		  c->cfg->call_servers[server].name, why);
 	engine_inside_failed(c->engine, server, loop_now_ms(c->loop));
-	core_pump(c);
-}
-
-static void core_on_medium_opened(void *arg, uint64_t medium, const struct media_addrs *a)
-{
-	struct core *c = arg;
-	struct engine_medium_addrs e = {.outside_rtp = a->outside_rtp,
-					.outside_rtcp = a->outside_rtcp,
-					.inside_rtp = a->inside_rtp,
-					.inside_rtcp = a->inside_rtcp};
-
-	engine_medium_opened(c->engine, medium, &e, loop_now_ms(c->loop));
-	core_pump(c);
-}
-
-static void core_on_medium_failed(void *arg, uint64_t medium, const char *reason)
-{
-	struct core *c = arg;
-
-	engine_medium_failed(c->engine, medium, reason, loop_now_ms(c->loop));
-	core_pump(c);
-}
-
-static void core_on_medium_silent(void *arg, uint64_t medium, uint32_t idle_ms)
-{
-	struct core *c = arg;
-
-	(void)idle_ms;
-	engine_medium_silent(c->engine, medium, loop_now_ms(c->loop));
 	core_pump(c);
 }
 
@@ -404,8 +318,6 @@ static const struct core_stream_ops core_stream_callbacks = {core_on_stream_mess
 							     core_on_stream_closed};
 static const struct inside_ops core_inside_callbacks = {core_on_inside_message,
 							core_on_inside_failed};
-static const struct media_core_ops core_media_callbacks = {
-	core_on_medium_opened, core_on_medium_failed, core_on_medium_silent};
 static const struct link_ops core_link_callbacks = {core_on_link_up, core_on_link_down,
 						    core_on_link_message, core_on_open};
 
@@ -449,42 +361,6 @@ static int core_make_engine(struct core *c, char *why, size_t why_n)
 
 	if (err)
 		snprintf(why, why_n, "SIP engine: %s", strerror(-err));
-	return err;
-}
-
-static int core_make_media(struct core *c, char *why, size_t why_n)
-{
-	const struct config_core *cfg = c->cfg;
-	struct media_core_params mp = {
-		.loop = c->loop,
-		.link_fd = keeper_fd("media.link"),
-		.keep = c->keep,
-		.keep_medium = CORE_RECORD_MEDIUM,
-		.keep_session = CORE_RECORD_SESSION,
-		.silence_ms = cfg->media.silence_seconds * 1000,
-		.media_max = cfg->media.max,
-		.ops = &core_media_callbacks,
-		.arg = c,
-	};
-	enum srtp_backend want = !strcmp(cfg->media.srtp, "fast")	? SRTP_FAST
-				 : !strcmp(cfg->media.srtp, "libsrtp2") ? SRTP_LIBSRTP2
-									: SRTP_AUTO;
-	int err = srtp_init(want);
-
-	if (err) {
-		snprintf(why, why_n, "media.srtp: %s: %s", cfg->media.srtp, strerror(-err));
-		return err;
-	}
-	if (addr_parse(span_str(cfg->media.link), &mp.link_bind) ||
-	    addr_parse(span_str(cfg->media.inside_advertise), &mp.inside) ||
-	    (addr_is_any(&mp.inside) && addr_parse(span_str(cfg->media.inside), &mp.inside)) ||
-	    sockpool_get("media.inside", &mp.inside_sockets) || mp.link_fd < 0) {
-		snprintf(why, why_n, "media: link, inside and inside_advertise must be addresses");
-		return -EINVAL;
-	}
-	err = media_core_new(&mp, &c->media);
-	if (err)
-		snprintf(why, why_n, "media: %s: %s", cfg->media.link, strerror(-err));
 	return err;
 }
 
@@ -568,9 +444,7 @@ static int core_make(struct core *c, char *why, size_t why_n)
 	if (!err)
 		err = core_make_engine(c, why, why_n);
 	if (!err)
-		err = core_make_media(c, why, why_n);
-	if (!err)
-		err = core_pass_start(c, &core_media_callbacks, why, why_n);
+		err = core_media_start(c, why, why_n);
 	if (!err)
 		core_keep_restore(c);
 	if (!err)
@@ -589,8 +463,7 @@ static void core_free(struct core *c)
 	core_streams_free(c->streams);
 	inside_free(c->inside);
 	dns_free(c->dns);
-	media_core_free(c->media);
-	core_pass_stop(c);
+	core_media_stop(c);
 	engine_free(c->engine);
 	tls_ctx_free(c->tls_link);
 	tls_ctx_free(c->tls_inside_client);

@@ -1,4 +1,4 @@
-/* user/core_int.h -- the core worker's state, shared by its files: core.c (events and actions), core_start.c (values made from
+/* user/core_int.h -- the core worker's state, shared by its files: core.c (events and actions), core_media.c (those about media), core_start.c (values made from
  * the configuration at start), core_admin.c (what sallyctl sees). Owner rules: see core.h. */
 #ifndef SALLYPORT_CORE_INT_H
 #define SALLYPORT_CORE_INT_H
@@ -69,6 +69,14 @@ void core_stop_values(struct core *c);
 /* A context from the keeper's files "NAME.cert", "NAME.key", "NAME.ca"; the key's text is wiped. */
 int core_tls_ctx(struct tls_params *p, const char *name, struct tls_ctx **out, char *why,
 		 size_t why_n);
+/* core.c */
+struct core_edge *core_edge_find(struct core *c, const char *name);
+/* Carry out what the engine wants, after each input. */
+void core_pump(struct core *c);
+/* core_media.c: ENGINE_MEDIUM_* actions; both carriers of media. */
+void core_media_act(struct core *c, const struct engine_action *a, uint64_t now);
+int core_media_start(struct core *c, char *why, size_t why_n);
+void core_media_stop(struct core *c);
 int core_admin_start(struct core *c, char *why, size_t why_n);
 
 #endif
