@@ -105,8 +105,8 @@ struct config_relay_pair {	      /* media addresses of a core for calls that pas
 	const char *inside_advertise; /* default: media.inside_advertise, else inside */
 	uint16_t link_first, inside_first; /* default 12000 */
 	uint16_t ports;			   /* a side; default 16000 */
-	uint16_t
-		joins; /* behind them on the link's side, twice: flows between two clients; default 2000 */
+	/* Flows between clients, a stretch of ports each with itself (two) and with the other pair, behind those above on the link's side. */
+	uint16_t joins; /* default 2000 */
 };
 
 struct config_core {

@@ -419,7 +419,16 @@ static int relay_check(struct config_ctx *c, struct config_core *k)
 		    addr_parse(span_str(p->inside), &inside.at))
 			return -EINVAL;
 		link.first = p->link_first;
-		link.last = link.first + p->ports + 2U * p->joins - 1;
+		if (p->joins != k->media.relay.pairs[0].joins) {
+			snprintf(path, sizeof(path), "media.relay.pairs[%u].joins", i);
+			return config_fail(
+				c, path,
+				"every pair has the same number of joins: %u here, %u in "
+				"media.relay.pairs[0]",
+				p->joins, k->media.relay.pairs[0].joins);
+		}
+		/* Twice for those with itself, once for each other pair. */
+		link.last = link.first + p->ports + (1 + k->media.relay.pairs_count) * p->joins - 1;
 		snprintf(link.what, sizeof(link.what), "media.relay.pairs[%u].link_first", i);
 		inside.first = p->inside_first;
 		inside.last = inside.first + p->ports - 1U;

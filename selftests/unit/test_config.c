@@ -391,6 +391,20 @@ static void test_config_core_relay(void **state)
 	config_core_free(c);
 	c = core_takes(&(struct edit){"media: terminate", "media: passthrough", ""});
 	config_core_free(c);
+	/* Of two pairs each needs room for joins with the other. */
+	core_refuses(&(struct edit){
+		"    pairs:                      # 1 or 2",
+		"    pairs:\n      - {link: 192.0.2.21, inside: 198.51.100.6, joins: 4}",
+		"media.relay.pairs[1].joins"});
+	core_refuses(&(struct edit){"    pairs:                      # 1 or 2",
+				    "    pairs:\n      - {link: 192.0.2.20, inside: 198.51.100.6, "
+				    "link_first: 33999}",
+				    "media.relay.pairs[1].link_first"});
+	c = core_takes(
+		&(struct edit){"    pairs:                      # 1 or 2",
+			       "    pairs:\n      - {link: 192.0.2.21, inside: 198.51.100.6}", ""});
+	assert_int_equal(c->media.relay.pairs_count, 2);
+	config_core_free(c);
 }
 
 static const char core_small[] = "name: c\n"

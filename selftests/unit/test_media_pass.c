@@ -811,6 +811,45 @@ static void test_pass_adopt_odd(void **state)
 	media_pass_close(w->m, 22);
 }
 
+/* Two pairs: each has its joins with itself and with the other, and no port of an address has two uses. */
+static void test_pass_pairs(void **state)
+{
+	struct config_relay_pair pairs[2] = {
+		{"127.0.0.1", "127.0.0.2", "127.0.0.2", 12000, 12000, 100, 10},
+		{"::1", "127.0.0.2", "127.0.0.2", 12000, 14000, 200, 10},
+	};
+	struct config_core cfg = {
+		.media.relay.pairs = pairs, .media.relay.pairs_count = 2, .media.max = 1};
+	struct maps_pair out[RUNG_PAIRS_MAX];
+	struct {
+		struct addr a;
+		unsigned first, last;
+	} side[2 * RUNG_PAIRS_MAX];
+	unsigned i, k, base;
+
+	(void)state;
+	assert_int_equal(media_pass_pairs(&cfg, out), 5);
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(out[i].range, i == 0 ? 100 : i == 1 ? 200 : 10);
+		side[2 * i].a = out[i].outside;
+		side[2 * i].first = out[i].outside_base;
+		side[2 * i + 1].a = out[i].inside;
+		side[2 * i + 1].first = out[i].inside_base;
+		side[2 * i].last = side[2 * i].first + out[i].range - 1;
+		side[2 * i + 1].last = side[2 * i + 1].first + out[i].range - 1;
+	}
+	for (i = 0; i < 10; i++) {
+		base = 12000 + (addr_is_v4(&side[i].a) ? 100 : 200);
+		if (i > 3) /* joins: within what the configuration takes of the link's side */
+			assert_in_range(side[i].first, base, base + 20);
+		for (k = 0; k < i; k++)
+			assert_true(!addr_ip_eq(&side[i].a, &side[k].a) ||
+				    side[i].first > side[k].last || side[k].first > side[i].last);
+	}
+	cfg.media.relay.pairs_count = 0;
+	assert_int_equal(media_pass_pairs(&cfg, out), -EINVAL);
+}
+
 /* NULL is a core without media.relay. */
 static void test_pass_none(void **state)
 {
@@ -850,6 +889,7 @@ int main(void)
 		STORY(test_pass_join_full),
 		STORY(test_pass_adopt),
 		STORY(test_pass_adopt_odd),
+		cmocka_unit_test(test_pass_pairs),
 		cmocka_unit_test(test_pass_none),
 	};
 
