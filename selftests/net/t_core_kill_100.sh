@@ -3,6 +3,7 @@
 # another call's or refused after it, and both sides hang up
 #
 #	load: users u, SRTP --tls-- edge (dmz) ==link== core (inside) -- Kamailio 10.20.0.30 -- load: users v, plain RTP 10.20.0.40
+# alone
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"

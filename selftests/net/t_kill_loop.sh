@@ -3,6 +3,7 @@
 # hears another call, and after the last call no call, flow or map entry is left
 #
 #	load: users u, SRTP --tls-- edge (dmz) ==link== core (inside) -- Kamailio 10.20.0.30 -- load: users v, plain RTP 10.20.0.40
+# alone
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"

@@ -3,6 +3,7 @@
 # bytes its own, whether clients leave in order or by RST with bytes in flight; and the link cut in the middle of it
 #
 #	203.0.113.50 clients --tls-- edge (dmz) ==link== fakecore, then core (inside) -- Kamailio 10.20.0.30
+# alone
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"

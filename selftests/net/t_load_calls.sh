@@ -2,6 +2,7 @@
 # t_load_calls.sh -- tools/load calls: many clients, four suites, three directions, the content of every packet checked, nothing left
 #
 #	load: users u, SRTP --tls-- edge (dmz) ==link== core (inside) -- Kamailio 10.20.0.30 -- load: users v, plain RTP 10.20.0.40
+# alone
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
