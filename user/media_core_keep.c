@@ -45,6 +45,7 @@ struct medium_record {
 	char edge[MC_EDGE_NAME_MAX];
 	struct addr client;
 	uint32_t pair, flows;
+	uint32_t muxed, pad;
 	uint64_t open, seal; /* ids of session records; 0: not keyed */
 	struct flow_record flow[2];
 	struct leg_record leg[2];
@@ -61,6 +62,7 @@ void mc_keep(struct medium *d)
 	struct medium_record r = {.client = d->client,
 				  .pair = d->pair,
 				  .flows = d->flows,
+				  .muxed = d->muxed,
 				  .open = d->keep_open,
 				  .seal = d->keep_seal};
 	unsigned i;
@@ -201,7 +203,7 @@ static int medium_restore(struct media_core *m, uint64_t id, const struct medium
 	}
 	d->client = r->client;
 	d->flows = r->flows;
-	d->muxed = r->flows == 1;
+	d->muxed = r->muxed;
 	d->rtcp_on = r->flows == 2;
 	d->pair = r->pair;
 	d->opened = true;

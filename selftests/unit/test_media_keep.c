@@ -201,6 +201,33 @@ static void test_keep_media_link_comes(void **state)
 	kept_free(&w);
 }
 
+/* A client that muxed RTCP, and has a second flow since: until its next description stands, its RTCP may still come by the first. */
+static void test_keep_media_was_muxed(void **state)
+{
+	uint64_t flows[2];
+	uint8_t buf[2048];
+	struct media_report r;
+	struct world w;
+	uint32_t n;
+
+	(void)state;
+	kept_world(&w);
+	open_medium(&w, 9, false, flows);
+	key_medium(&w, 9, SRTP_AES_CM_128_HMAC_SHA1_80);
+	sent_clear();
+	assert_int_equal(media_core_add_rtcp(w.m, 9), 0);
+	allocated(&w, sent_allocate(0)->flow, 1, "");
+	next_worker(&w, 5);
+	n = plain(buf, true, 1);
+	assert_int_equal(transform(w.client_seal, buf, &n, true, true), SRTP_OK);
+	give(w.edge_fd[0], &w.link_addr, buf, n);
+	run(&w, 30);
+	assert_int_equal(media_core_report(w.m, 9, &r), 0);
+	assert_int_equal(r.results[SRTP_AUTH], 0);
+	assert_int_equal(take(w.phone[1], buf, sizeof(buf), NULL), 172);
+	kept_free(&w);
+}
+
 static void count_one(void *arg, uint64_t medium)
 {
 	(void)medium;
@@ -262,6 +289,7 @@ int main(void)
 		cmocka_unit_test(test_keep_media_go_on),
 		cmocka_unit_test(test_keep_media_source_stays),
 		cmocka_unit_test(test_keep_media_link_comes),
+		cmocka_unit_test(test_keep_media_was_muxed),
 		cmocka_unit_test(test_keep_media_closed_is_gone),
 		cmocka_unit_test(test_keep_media_bad_records),
 	};
