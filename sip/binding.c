@@ -330,7 +330,8 @@ int binding_restore(struct engine *e, uint64_t id, struct record_in *in)
 	n.outbound = record_get(in, 1) == 1;
 	due = record_get(in, 8);
 	if (!in->bad && !in->n && aor && key && contact && server >= 0 && due > e->now &&
-	    binding_id(e, aor, key) == id && !binding_find(e, id)) {
+	    due <= e->now + UINT32_MAX * 1000ull && binding_id(e, aor, key) == id &&
+	    !binding_find(e, id)) {
 		b = binding_new(e, id, &n);
 		err = b ? 0 : -ENOBUFS;
 	}

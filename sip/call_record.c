@@ -117,6 +117,7 @@ static void media_restore(struct engine *e, struct call *c, struct record_in *in
 {
 	unsigned n = (unsigned)record_get(in, 1), i;
 
+	in->bad |= c->plain && n;
 	while (n-- && !in->bad) {
 		struct medium *m = calloc(1, sizeof(*m));
 
@@ -166,6 +167,9 @@ static void call_fields(struct engine *e, struct call *c, struct record_in *in)
 	leg_restore(in, &c->leg[0]);
 	leg_restore(in, &c->leg[1]);
 	in->bad |= server < 0 || !c->user || !c->call_id;
+	/* Nothing waits longer than a timer that is set now: the record may be another clock's. */
+	if (due > e->now + CALL_IDLE_MS)
+		due = e->now + CALL_IDLE_MS;
 	timer_set(&e->timers, &c->timer, due > e->now ? due : e->now);
 }
 

@@ -85,13 +85,14 @@ selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ := fuzz_engine fuzz_gate fuzz_link fuzz_media fuzz_sdp fuzz_sip fuzz_uri
+FUZZ := fuzz_engine fuzz_gate fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri
 fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 fuzz_media_SRCS := $(SRTP:%=%.c) user/punch.c
 fuzz_media_LIBS := $(SRTP_LIBS)
 SIP_SRCS := $(SIP:=.c) user/addr.c
 fuzz_engine_SRCS := $(SIP_SRCS) $(ENGINE:%=%.c)
+fuzz_record_SRCS := $(SIP_SRCS) $(ENGINE:%=%.c)
 fuzz_gate_SRCS := $(SIP_SRCS) user/gate.c
 fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
