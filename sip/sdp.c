@@ -170,11 +170,13 @@ static bool media_line(struct span s, struct sdp_media *m)
 	return s.p[s.n - 1] != ' ';
 }
 
-/* RFC 4648 section 4, padded. */
+/* RFC 4648 section 4, padded or not at all: RFC 4568 does not say, and rtpengine leaves padding out unless told otherwise. */
 static bool base64(struct span s)
 {
 	size_t n = scan_run(s, SCAN_BASE64);
 
+	if (n == s.n)
+		return n > 0 && n % 4 != 1;
 	if (n == 0 || s.n % 4 || s.n - n > 2)
 		return false;
 	return scan_until(s, '=').n == n && (s.n - n < 2 || s.p[n + 1] == '=') &&

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
@@ -98,7 +99,8 @@ static const struct {
 	{HEAD AUDIO "a=crypto:1  X inline:" KEY "\r\n", SDP_WHY_CRYPTO},
 	{HEAD AUDIO "a=crypto:1 X inline\r\n", SDP_WHY_CRYPTO},
 	{HEAD AUDIO "a=crypto:1 X inline:\r\n", SDP_WHY_CRYPTO},
-	{HEAD AUDIO "a=crypto:1 X inline:AAA\r\n", SDP_WHY_CRYPTO},
+	{HEAD AUDIO "a=crypto:1 X inline:AAAAA\r\n", SDP_WHY_CRYPTO},
+	{HEAD AUDIO "a=crypto:1 X inline:AA=\r\n", SDP_WHY_CRYPTO},
 	{HEAD AUDIO "a=crypto:1 X inline:A===\r\n", SDP_WHY_CRYPTO},
 	{HEAD AUDIO "a=crypto:1 X\x01Y inline:" KEY "\r\n", SDP_WHY_CRYPTO},
 	{HEAD AUDIO "a=crypto:1 X :" KEY "\r\n", SDP_WHY_CRYPTO},
@@ -181,6 +183,23 @@ static void test_sdp_limits(void **state)
 				 i < SDP_CRYPTO_MAX ? 0 : -E2BIG);
 	}
 	assert_int_equal(why, SDP_WHY_TOO_MANY);
+}
+
+/* What rtpengine answers: a GCM key of 28 or 44 bytes without its padding. */
+static void test_sdp_key_without_padding(void **state)
+{
+	static const char *const keys[] = {"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw", "AAAAAAA"};
+	char text[512];
+	enum sdp_why why;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		snprintf(text, sizeof(text), HEAD AUDIO "a=crypto:1 X inline:%s|2^31\r\n", keys[i]);
+		assert_int_equal(sdp_parse(span_str(text), &sdp, &why), 0);
+		assert_int_equal(sdp.media[0].n_crypto, 1);
+		assert_true(span_eq(sdp.media[0].crypto[0].key_b64, span_str(keys[i])));
+	}
 }
 
 static struct addr ip(const char *s)
@@ -399,6 +418,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sdp_refused),
+		cmocka_unit_test(test_sdp_key_without_padding),
 		cmocka_unit_test(test_sdp_nul),
 		cmocka_unit_test(test_sdp_limits),
 		cmocka_unit_test(test_sdp_fields),
