@@ -58,16 +58,19 @@ static ssize_t sdp_text(const struct load_call *k, char *buf, size_t n)
 	return w.overflow ? -E2BIG : (ssize_t)w.n;
 }
 
+/* Padding may be left out, but only the right amount may be there: EVP_DecodeBlock() counts it as bytes. */
 static bool key_read(const struct sdp_crypto *cr, enum srtp_suite s, uint8_t key[SRTP_KEY_MAX])
 {
-	uint8_t raw[SRTP_KEY_MAX + 3];
-	size_t want = srtp_suite_key_len(s), pad = (3 - want % 3) % 3, n = cr->key_b64.n;
+	size_t want = srtp_suite_key_len(s), pad = (3 - want % 3) % 3, whole = (want + pad) / 3 * 4;
+	uint8_t raw[SRTP_KEY_MAX + 3], text[2 * SRTP_KEY_MAX];
+	struct span b64 = cr->key_b64;
 
-	if (cr->has_mki || n != (want + pad) / 3 * 4)
+	if (cr->has_mki || (b64.n != whole && b64.n != whole - pad))
 		return false;
-	/* EVP_DecodeBlock() counts padding as bytes: as much of it as belongs there, and no more. */
-	if ((cr->key_b64.p[n - 1] == '=') + (cr->key_b64.p[n - 2] == '=') != (int)pad ||
-	    EVP_DecodeBlock(raw, cr->key_b64.p, (int)n) != (int)(want + pad))
+	memset(text + whole - pad, '=', pad);
+	memcpy(text, b64.p, b64.n);
+	if (memchr(text, '=', whole - pad) || memcmp(text + whole - pad, "==", pad) != 0 ||
+	    EVP_DecodeBlock(raw, text, (int)whole) != (int)(want + pad))
 		return false;
 	memcpy(key, raw, want);
 	return true;

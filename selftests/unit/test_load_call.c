@@ -179,29 +179,31 @@ static void test_load_call_header(void **state)
 
 #define HEAD  "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
 #define KEY80 "WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpa" /* 30 bytes of 0x5a */
+#define GCM                                                       \
+	"m=audio 4000 RTP/SAVP 0\r\na=crypto:2 AEAD_AES_128_GCM " \
+	"inline:WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWg"
 
 static void test_load_call_sdp(void **state)
 {
+	enum { GCM_128 = SRTP_AEAD_AES_128_GCM, CM_80 = SRTP_AES_CM_128_HMAC_SHA1_80 };
 	static const struct {
-		const char *what, *sdp;
-		int want;
+		const char *what;
+		int suite, want;
+		const char *sdp;
 	} cases[] = {
-		{"the suite that is wanted, among others",
-		 HEAD "m=audio 4000 RTP/SAVP 0\r\na=crypto:1 AEAD_AES_128_GCM "
-		      "inline:WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWg==\r\na=crypto:2 "
-		      "AES_CM_128_HMAC_SHA1_80 inline:" KEY80 "\r\n",
-		 0},
-		{"another suite",
-		 HEAD "m=audio 4000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:" KEY80
-		      "\r\n",
-		 -EBADMSG},
-		{"a short key",
-		 HEAD "m=audio 4000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 "
-		      "inline:WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWg==\r\n",
-		 -EBADMSG},
-		{"plain", HEAD "m=audio 4000 RTP/AVP 0\r\n", -EBADMSG},
-		{"refused", HEAD "m=audio 0 RTP/SAVP 0\r\n", -EBADMSG},
-		{"none", "", -EBADMSG},
+		{"the suite that is wanted, among others", CM_80, 0,
+		 HEAD GCM "==\r\na=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:" KEY80 "\r\n"},
+		{"padded as it should be", GCM_128, 0, HEAD GCM "==\r\n"},
+		{"not padded", GCM_128, 0, HEAD GCM "\r\n"},
+		{"padded by half", GCM_128, -EBADMSG, HEAD GCM "=\r\n"},
+		{"padded too much", GCM_128, -EBADMSG, HEAD GCM "===\r\n"},
+		{"another suite", CM_80, -EBADMSG, HEAD GCM "==\r\n"},
+		{"a short key", CM_80, -EBADMSG,
+		 HEAD "m=audio 4000 RTP/SAVP 0\r\na=crypto:2 AES_CM_128_HMAC_SHA1_80 "
+		      "inline:WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWg==\r\n"},
+		{"plain", CM_80, -EBADMSG, HEAD "m=audio 4000 RTP/AVP 0\r\n"},
+		{"refused", CM_80, -EBADMSG, HEAD "m=audio 0 RTP/SAVP 0\r\n"},
+		{"none", CM_80, -EBADMSG, ""},
 	};
 	uint8_t key[SRTP_KEY_MAX];
 	size_t i;
@@ -210,10 +212,11 @@ static void test_load_call_sdp(void **state)
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct load_call k = call(false);
 
+		k.suite = (enum srtp_suite)cases[i].suite;
 		if (load_call_sdp_read(&k, span_str(cases[i].sdp), key) != cases[i].want)
 			fail_msg("%s", cases[i].what);
 		if (!cases[i].want)
-			assert_int_equal(k.crypto_tag, 2);
+			assert_int_equal(k.crypto_tag, i ? 2 : 3);
 		call_end(&k);
 	}
 }
