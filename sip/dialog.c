@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "sip/route.h"
+#include "sip/target.h"
 
 static void dialog_set(char **p, struct span s)
 {
@@ -238,14 +239,29 @@ static ssize_t dialog_write(struct engine *e, const struct call *c, enum side to
 	return sip_out_body(&o, SPAN(""));
 }
 
+/* The next hop of our own requests inwards, as target_peer() wants it. */
+static const struct sip_uri *dialog_next(const struct leg *l, struct sip_addr *a, struct sip_uri *u)
+{
+	const char *p = l->routes;
+	struct span route;
+
+	if (dialog_next_route(&p, &route) && sip_addr_parse(route, a) == 0)
+		return &a->uri;
+	return l->target && sip_uri_parse(span_str(l->target), u) == 0 ? u : NULL;
+}
+
 static bool dialog_peer(const struct engine *e, const struct call *c, enum side to,
 			struct peer *out)
 {
 	struct stream *s = to == SIDE_CLIENT ? call_stream(e, c) : NULL;
+	struct sip_addr a;
+	struct sip_uri u;
 
 	if (to == SIDE_CLIENT && !s)
 		return false;
-	*out = to == SIDE_CLIENT ? engine_peer_stream(s->id) : engine_peer_server(e, c->server);
+	*out = to == SIDE_CLIENT ? engine_peer_stream(s->id)
+				 : target_peer(e, c->server, dialog_next(&c->leg[to], &a, &u),
+					       &c->inside_at, target_key(c->user->aor));
 	return c->call_id && c->leg[0].uri && c->leg[1].uri && c->leg[to].target;
 }
 

@@ -12,6 +12,7 @@
 #include "sip/binding.h"
 #include "sip/call.h"
 #include "sip/record.h"
+#include "sip/target.h"
 #include "sip/txn.h"
 
 #define ENGINE_STREAMS_MAX 1000000
@@ -109,6 +110,7 @@ void engine_send(struct engine *e, const struct peer *to, struct span data)
 			  data);
 	if (!a)
 		return;
+	a->answer = data.n > 8 && memcmp(data.p, "SIP/2.0 ", 8) == 0;
 	a->stream = to->stream;
 	a->server = to->server;
 	a->transport = to->transport;
@@ -189,7 +191,7 @@ static int engine_tables(struct engine *e)
 	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		if (table_init(t[i]))
 			return -ENOMEM;
-	return binding_init(e);
+	return binding_init(e) ? -ENOMEM : target_init(e);
 }
 
 int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **out)
@@ -250,6 +252,7 @@ void engine_free(struct engine *e)
 		while ((n = table_walk(&e->streams, NULL)))
 			stream_free(e, table_entry(n, struct stream, node));
 	}
+	target_fini(e);
 	free(e->nonces);
 	while (engine_next_action(e, &a))
 		;
@@ -345,10 +348,17 @@ struct peer engine_peer_server(const struct engine *e, unsigned server)
 		.kind = PEER_INSIDE, .server = server, .transport = e->c.servers[server].transport};
 }
 
-void engine_inside_failed(struct engine *e, unsigned server, uint64_t now_ms)
+void engine_inside_failed(struct engine *e, unsigned server, const struct addr *to,
+			  enum engine_failure how, const char *why, uint64_t now_ms)
 {
 	e->now = now_ms;
-	txn_server_gone(e, server);
+	if (how == ENGINE_CLOSED) {
+		target_closed(e, server, to);
+		txn_target_gone(e, server, to, TXN_GONE_CLOSED);
+	} else {
+		(void)target_failed(e, server, to, why);
+		txn_target_gone(e, server, to, TXN_GONE_FAILED);
+	}
 }
 
 /* ---- time and views ---- */

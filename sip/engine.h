@@ -18,7 +18,8 @@
  * Split of files: engine.c life, streams, actions; route.c what becomes of a message; register.c and binding.c
  * registrations and admission; identity.c From and Route; txn.c, txn_match.c transactions; call.c, dialog.c, offer.c,
  * medium.c, sdes.c, pass.c, body.c calls; record.c, call_record.c what is kept; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
- * timer.c; credentials.c challenges and who answers them; contact.c mode `contact`. */
+ * timer.c; credentials.c challenges and who answers them; contact.c mode `contact`;
+ * target.c addresses of call servers. */
 #ifndef SALLYPORT_ENGINE_H
 #define SALLYPORT_ENGINE_H
 
@@ -32,6 +33,8 @@
 struct engine;
 
 enum engine_transport { ENGINE_UDP, ENGINE_TCP, ENGINE_TLS };
+
+#define ENGINE_TARGETS_MAX 16
 
 struct engine_server { /* a call server; strings live as long as the engine */
 	const char *name;
@@ -83,8 +86,8 @@ enum engine_suite {
 
 enum engine_action_kind {
 	ENGINE_SEND_STREAM, /* bytes to client stream .stream */
-	ENGINE_SEND_INSIDE, /* bytes to call server .server, or to .to if it is set, by .transport */
-	ENGINE_ADMIT,	    /* stream: its user has authenticated */
+	ENGINE_SEND_INSIDE, /* bytes to call server .server at .to, by .transport; .answer: to what came from .to */
+	ENGINE_ADMIT, /* stream: its user has authenticated */
 	ENGINE_REVOKE,
 	ENGINE_CLOSE_STREAM, /* .text: reason */
 	ENGINE_MEDIUM_OPEN, /* .medium, .stream (whose edge and client address), .with_rtcp, .pass; of one that is open
@@ -112,7 +115,8 @@ struct engine_action {
 	uint64_t stream, medium;
 	unsigned server;
 	enum engine_transport transport;
-	struct addr to;	      /* port 0: the call server's current address */
+	struct addr to; /* port 0: no address of the call server is known */
+	bool answer;
 	uint64_t inside_conn; /* not 0: on this inside stream (responses), else .to */
 	bool with_rtcp;
 	bool pass; /* SRTP from end to end: no keys, packets are carried as they are */
@@ -151,8 +155,24 @@ void engine_stream_recv(struct engine *e, uint64_t stream, const struct sip_msg 
 			uint64_t now_ms);
 void engine_inside_recv(struct engine *e, const struct engine_inside_src *src,
 			const struct sip_msg *m, uint64_t now_ms);
-/* A send towards the inside failed for good (refused, no address): pending requests there get 503. */
-void engine_inside_failed(struct engine *e, unsigned server, uint64_t now_ms);
+
+/* Where a call server is now: from DNS, or configured. What is known of an address stays with it. */
+struct engine_target {
+	struct addr addr;
+	uint16_t priority, weight; /* RFC 2782 */
+};
+void engine_targets(struct engine *e, unsigned server, const struct engine_target *list, unsigned n,
+		    uint64_t now_ms);
+
+enum engine_failure {
+	ENGINE_UNREACHABLE, /* no way there, or it is not who it should be */
+	ENGINE_REFUSED,	    /* nobody listens there */
+	ENGINE_CLOSED,	    /* the connection ended; perhaps only that */
+};
+/* A transport towards address @to of @server failed (port 0: no address is known). What waits for it goes on to another
+ * address, once more to the same one after ENGINE_CLOSED, or gets 503. */
+void engine_inside_failed(struct engine *e, unsigned server, const struct addr *to,
+			  enum engine_failure how, const char *why, uint64_t now_ms);
 
 /* Answers to ENGINE_MEDIUM_OPEN. addresses: outside ones go into SDP towards the client, inside ones towards the
  * call server. */
@@ -192,6 +212,15 @@ struct engine_call_view {
 	uint64_t media[8];
 	const char *suite;
 };
+struct engine_target_view {
+	struct engine_target t;
+	bool up, heard;	 /* passed over now; has it ever said anything */
+	const char *why; /* it was down last; "" */
+	uint64_t down_ms, heard_ms, failures;
+	uint64_t moved; /* requests that went on to another target, of the whole call server */
+};
+void engine_each_target(const struct engine *e, unsigned server,
+			void (*fn)(void *arg, const struct engine_target_view *t), void *arg);
 void engine_each_binding(const struct engine *e,
 			 void (*fn)(void *arg, const struct engine_binding_view *v), void *arg);
 void engine_each_call(const struct engine *e,

@@ -26,6 +26,7 @@
 struct binding;
 struct call;
 struct nonces;
+struct targets;
 struct txn;
 
 struct blob { /* bytes of our own */
@@ -40,8 +41,9 @@ struct peer { /* the other end of a hop: where it came from or where it goes */
 	uint64_t stream;
 	unsigned server;
 	enum engine_transport transport;
-	struct addr to; /* answers over UDP; port 0: the call server */
-	uint64_t conn;	/* answers over TCP and TLS */
+	struct addr
+		to; /* a request's target (target.h; port 0: none is known), the source of what is answered */
+	uint64_t conn; /* answers over TCP and TLS */
 };
 
 struct stream {
@@ -84,6 +86,7 @@ struct engine {
 	struct timers timers;
 	struct table streams, bindings, users, txns_branch, txns_name, calls, media;
 	struct nonces *nonces;
+	struct targets *targets; /* by call server */
 	unsigned calls_lingering;
 	uint8_t *out, *sdp, *body,
 		*record; /* scratch: a message, a description, a body with parts; buf_cap bytes each */

@@ -11,6 +11,7 @@
 #include "sip/binding.h"
 #include "sip/contact.h"
 #include "sip/credentials.h"
+#include "sip/target.h"
 
 #define REG_EXPIRES_DFLT 3600
 #define REG_EXPIRES_MAX	 86400
@@ -294,6 +295,7 @@ void register_request(struct engine *e, struct stream *s, const struct sip_msg *
 	}
 	t->use = TXN_REGISTER;
 	t->down = engine_peer_server(e, (unsigned)r.server);
+	t->key = target_key(r.aor);
 	t->reg_known = cred == CREDENTIALS_KNOWN;
 	t->reg_nonce = nonce;
 	/* Credentials for a nonce that we have not seen cannot admit; without them the server gives a fresh one. */

@@ -8,6 +8,7 @@
 
 #include "sip/call.h"
 #include "sip/contact.h"
+#include "sip/target.h"
 
 #define SESSION_EXPIRES_S 1800
 #define ROUTE_LINE	  1024
@@ -225,6 +226,9 @@ static void route_start(struct engine *e, const struct peer *up, const struct pe
 		return;
 	}
 	if (fresh) {
+		const struct target *at =
+			up->kind == PEER_INSIDE ? target_of(e, up->server, &up->to) : NULL;
+
 		c = call_new(e, f, m, &status);
 		if (!c) {
 			route_refuse(e, up, m, status,
@@ -232,6 +236,8 @@ static void route_start(struct engine *e, const struct peer *up, const struct pe
 				     "calls-full");
 			return;
 		}
+		if (at)
+			c->inside_at = at->addr;
 	}
 	t = txn_new_server(e, up, m);
 	if (!t) {
@@ -241,6 +247,8 @@ static void route_start(struct engine *e, const struct peer *up, const struct pe
 		return;
 	}
 	t->down = *down;
+	if (down->kind == PEER_INSIDE)
+		t->key = target_key(c ? c->user->aor : f->b->user->aor);
 	t->skip_routes = ri->ours;
 	t->binding = f->b ? f->b->id : 0;
 	t->record_route = t->initial = fresh;
@@ -388,7 +396,8 @@ static void route_client_dialog(struct engine *e, struct stream *s, const struct
 	/* ACK and BYE are believed for their token alone: that is not enough to get the dialog's requests. */
 	if (binding_of_stream(s, c->user->aor))
 		c->stream = s->id;
-	down = engine_peer_server(e, c->server);
+	down = target_peer(e, c->server, ri->ours < ri->n ? &ri->r[ri->ours].uri : &m->ruri,
+			   &c->inside_at, target_key(c->user->aor));
 	if (m->method == SIP_M_ACK) {
 		bool new_body = false;
 		struct span body = SPAN("");
@@ -574,6 +583,7 @@ void engine_inside_recv(struct engine *e, const struct engine_inside_src *src,
 	uint64_t id;
 
 	e->now = now_ms;
+	target_heard(e, src->server, &src->from);
 	if (!m->request) {
 		t = txn_match_response(e, &up, m);
 		if (t)

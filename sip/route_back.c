@@ -100,6 +100,8 @@ void route_back(struct engine *e, struct txn *t, const struct sip_msg *m, bool n
 void route_response(struct engine *e, struct txn *t, const struct sip_msg *m)
 {
 	e->stats.responses++;
+	if (t->call && t->initial && t->down.kind == PEER_INSIDE && m->status < 300)
+		t->call->inside_at = t->down.to;
 	if (t->use == TXN_REGISTER)
 		register_response(e, t, m);
 	else if (t->call)
@@ -112,7 +114,7 @@ void route_failed(struct engine *e, struct txn *t, unsigned status, const char *
 {
 	struct binding *b = t->binding ? binding_find(e, t->binding) : NULL;
 
-	if (t->use == TXN_OWN)
+	if (t->use == TXN_OWN || t->use == TXN_PING)
 		return;
 	if (status == 430 && !(b && b->outbound)) {
 		status = 480;

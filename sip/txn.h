@@ -19,7 +19,16 @@ enum txn_state {
 	TXN_ENDED,
 };
 
-enum txn_use { TXN_PROXY, TXN_REGISTER, TXN_OWN /* a request of our own: its answer ends here */ };
+enum txn_use {
+	TXN_PROXY,
+	TXN_REGISTER,
+	TXN_OWN,  /* a request of our own: its answer ends here */
+	TXN_PING, /* so does this: OPTIONS that asks a target whether it lives (target.h) */
+};
+
+enum txn_gone { TXN_GONE_FAILED, TXN_GONE_CLOSED, TXN_GONE_SILENT };
+
+#define TXN_TRIES_MAX 4 /* targets for one request */
 
 struct txn {
 	struct tnode by_branch, by_name;
@@ -55,6 +64,10 @@ struct txn {
 	bool reg_known,
 		reg_stale; /* REGISTER: credentials answered a nonce of ours; unknown ones were taken out */
 	uint64_t reg_nonce;
+	uint64_t key;	    /* of its user: picks among the call server's targets */
+	bool pinned, again; /* its dialog says where; it went to its target a second time */
+	uint8_t n_tried;
+	struct addr tried[TXN_TRIES_MAX];
 	uint64_t binding; /* towards a client: the binding it was resolved by */
 };
 
@@ -93,7 +106,9 @@ void txn_reply(struct engine *e, struct txn *t, unsigned status, const char *rea
 void txn_client_end(struct engine *e, struct txn *t);
 
 void txn_stream_gone(struct engine *e, struct stream *s);
-void txn_server_gone(struct engine *e, unsigned server);
+/* Target @to of @server: FAILED, what waits for it goes to another one or gets 503; CLOSED, the same, but once more to
+ * itself first; SILENT, it goes to another one if there is one. */
+void txn_target_gone(struct engine *e, unsigned server, const struct addr *to, enum txn_gone how);
 void txn_free_all(struct engine *e);
 
 /* The source to write into Via as received; NULL for none. */

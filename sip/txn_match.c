@@ -92,7 +92,8 @@ struct txn *txn_match_response(const struct engine *e, const struct peer *from,
 
 		if (t->id == tok.id && t->is_cancel == cancel && t->method == m->method &&
 		    txn_from_down(t, from))
-			return t->use == TXN_OWN || txn_next_via(m) ? t : NULL;
+			return t->use == TXN_OWN || t->use == TXN_PING || txn_next_via(m) ? t
+											  : NULL;
 	}
 	return NULL;
 }

@@ -4,13 +4,14 @@
 SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
 ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/pass sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
-ENGINE += sip/contact sip/credentials
+ENGINE += sip/contact sip/credentials sip/target
 
 BASE := user/account user/addr user/admin user/config user/config_lines user/conn user/keep user/keeper user/keeper_open user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool user/tls user/tls_cert
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF := bench tc_relay xdp_probe xdp_relay
 
+INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
 EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket
@@ -20,7 +21,7 @@ SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
 MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_join user/media_core_keep user/media_core_link user/media_core_port user/media_core_rtcp user/media_core_show user/punch
 MEDIA_PASS := user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/core_pass user/maps user/maps_bpf user/media_pass user/media_pass_flow user/media_pass_join user/media_pass_link user/media_pass_show user/nexthop user/nexthop_nl user/slots
-CORE := $(BASE) $(SIP) $(ENGINE) user/config_core user/core user/core_admin user/core_keep user/core_main user/core_media user/core_start user/core_stream user/dns user/inside user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
+CORE := $(BASE) $(SIP) $(ENGINE) user/config_core user/core user/core_admin user/core_keep user/core_main user/core_media user/core_start user/core_stream user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 CTL := tools/sallyctl tools/pki user/addr
@@ -131,7 +132,9 @@ test_engine_keep_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit
 test_engine_keep_LIBS := -lcrypto
 test_engine_register_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_register_LIBS := -lcrypto
-UNIT += test_engine_contact test_engine_whose
+UNIT += test_engine_contact test_engine_target test_engine_whose
+test_engine_target_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
+test_engine_target_LIBS := -lcrypto
 test_engine_contact_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_contact_LIBS := -lcrypto
 test_engine_whose_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
@@ -158,7 +161,7 @@ test_srtp_equal_OBJS := $(SRTP)
 test_srtp_equal_LIBS := $(SRTP_LIBS)
 test_srtp_resume_OBJS := $(SRTP)
 test_srtp_resume_LIBS := $(SRTP_LIBS)
-test_inside_OBJS := $(SIP) user/addr user/conn user/dns user/inside user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
+test_inside_OBJS := $(SIP) $(INSIDE) user/addr user/conn user/dns user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert
 test_inside_LIBS := -ljansson -lssl -lcrypto -luring -lcares
 test_dns_OBJS := user/addr user/dns user/loop user/loop_dgram user/loop_timer
 test_dns_LIBS := -luring -lcares

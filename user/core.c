@@ -83,27 +83,35 @@ static void core_admit(struct core *c, uint64_t id, bool on, const char *reason)
 	core_tell_edge(c, s, &m, on ? "admit" : "revoke");
 }
 
-/* Whether a failed send tells that the call server is away, so that all that waits for it should fail now. A full queue or socket, or
- * one datagram too large, tells only of this message: it is lost, and repeated or timed out by its transaction. The same goes for
- * responses, which go to where their request came from. */
-static bool core_server_away(const struct engine_action *a, int err)
+/* Whether a failed send tells that its target is away, so that all that waits for it should fail now. A full queue or socket, or one
+ * datagram too large, tells only of this message: it is lost, and repeated or timed out by its transaction. The same goes for answers,
+ * which go to where their request came from; and a stream that is over is told by inside's ops.failed(). */
+static bool core_target_away(const struct engine_action *a, int err)
 {
-	return !a->inside_conn && !a->to.port && err != -EAGAIN && err != -ENOBUFS &&
-	       err != -EMSGSIZE && err != -ENOMEM;
+	return !a->answer && err != -EAGAIN && err != -ENOBUFS && err != -EMSGSIZE &&
+	       err != -ENOMEM && err != -EPIPE;
 }
 
 static void core_send_inside(struct core *c, const struct engine_action *a)
 {
-	int err = inside_send(c->inside, a->server, a->transport, a->to.port ? &a->to : NULL,
-			      a->inside_conn, a->data);
+	struct inside_out o = {.server = a->server,
+			       .transport = a->transport,
+			       .to = a->to,
+			       .conn = a->inside_conn,
+			       .answer = a->answer,
+			       .data = a->data};
+	int err = inside_send(c->inside, &o);
+	char to[ADDR_TEXT_MAX];
 
 	if (!err)
 		return;
 	c->inside_errors++;
-	log_event(LOG_L_WARN, "inside-send", "server=%s error=\"%s\"",
-		  c->cfg->call_servers[a->server].name, strerror(-err));
-	if (core_server_away(a, err))
-		c->failed_servers |= 1ull << a->server;
+	log_event(LOG_L_WARN, "inside-send", "server=%s address=%s error=\"%s\"",
+		  c->cfg->call_servers[a->server].name,
+		  a->to.port ? addr_text(&a->to, to) : "unknown", strerror(-err));
+	if (core_target_away(a, err) && c->n_failed < CORE_FAILED_MAX)
+		c->failed[c->n_failed++] =
+			(struct core_failed){.server = a->server, .to = a->to, .err = err};
 }
 
 static void core_log_action(const struct engine_action *a)
@@ -157,16 +165,17 @@ static void core_action(struct core *c, const struct engine_action *a, uint64_t 
 
 static void core_tick(void *arg);
 
-/* Tell the engine of one call server that could not be reached while actions were carried out. */
+/* Tell the engine of one target that could not be reached while actions were carried out. */
 static bool core_tell_failed(struct core *c, uint64_t now)
 {
-	unsigned server;
+	struct core_failed f;
 
-	if (!c->failed_servers)
+	if (!c->n_failed)
 		return false;
-	server = (unsigned)__builtin_ctzll(c->failed_servers);
-	c->failed_servers &= c->failed_servers - 1;
-	engine_inside_failed(c->engine, server, now);
+	f = c->failed[--c->n_failed];
+	engine_inside_failed(c->engine, f.server, &f.to,
+			     f.err == -ECONNREFUSED ? ENGINE_REFUSED : ENGINE_UNREACHABLE,
+			     f.err == -ENOENT ? "no address is known" : strerror(-f.err), now);
 	return true;
 }
 
@@ -228,14 +237,23 @@ static void core_on_inside_message(void *arg, const struct engine_inside_src *sr
 	core_pump(c);
 }
 
-static void core_on_inside_failed(void *arg, unsigned server, const char *why)
+static void core_on_inside_failed(void *arg, unsigned server, const struct addr *to,
+				  enum engine_failure how, const char *why)
 {
 	struct core *c = arg;
 
-	log_event(LOG_L_WARN, "inside-failed", "server=%s reason=\"%s\"",
-		  c->cfg->call_servers[server].name, why);
-	engine_inside_failed(c->engine, server, loop_now_ms(c->loop));
+	engine_inside_failed(c->engine, server, to, how, why, loop_now_ms(c->loop));
 	core_pump(c);
+}
+
+static void core_on_inside_targets(void *arg, unsigned server, const struct engine_target *t,
+				   unsigned n)
+{
+	struct core *c = arg;
+
+	engine_targets(c->engine, server, t, n, loop_now_ms(c->loop));
+	if (c->inside) /* at start core_run() does it */
+		core_pump(c);
 }
 
 static void core_on_link_up(void *arg, struct link_peer *p, const Sallyport__Link *hello)
@@ -316,8 +334,8 @@ static unsigned core_live_flows(void *arg, const char *edge, uint64_t *ids, unsi
 
 static const struct core_stream_ops core_stream_callbacks = {core_on_stream_message,
 							     core_on_stream_closed};
-static const struct inside_ops core_inside_callbacks = {core_on_inside_message,
-							core_on_inside_failed};
+static const struct inside_ops core_inside_callbacks = {
+	core_on_inside_message, core_on_inside_failed, core_on_inside_targets};
 static const struct link_ops core_link_callbacks = {core_on_link_up, core_on_link_down,
 						    core_on_link_message, core_on_open};
 

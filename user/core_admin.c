@@ -92,6 +92,39 @@ static json_t *core_counts(const struct core *c)
 		(json_int_t)l->send_errors, "accept_errors", (json_int_t)l->accept_errors);
 }
 
+static void core_target_row(void *arg, const struct engine_target_view *t)
+{
+	json_t *row = arg, *targets = json_object_get(row, "targets");
+	char at[ADDR_TEXT_MAX];
+
+	json_object_set_new(row, "moved", json_integer((json_int_t)t->moved));
+	json_array_append_new(targets,
+			      json_pack("{s:s, s:s, s:i, s:i, s:s, s:I, s:I, s:I}", "address",
+					addr_text(&t->t.addr, at), "state",
+					!t->up	    ? "down"
+					: !t->heard ? "not heard yet"
+						    : "up",
+					"priority", t->t.priority, "weight", t->t.weight,
+					"last_failure", t->why, "failures", (json_int_t)t->failures,
+					"passed_over_ms", (json_int_t)t->down_ms, "heard_ms_ago",
+					(json_int_t)t->heard_ms));
+}
+
+/* The call servers as the transports see them, each with its targets as the engine does. */
+static json_t *core_call_servers(const struct core *c)
+{
+	json_t *list = inside_show(c->inside), *row;
+	size_t i;
+
+	json_array_foreach(list, i, row)
+	{
+		json_object_set_new(row, "moved", json_integer(0));
+		json_object_set_new(row, "targets", json_array());
+		engine_each_target(c->engine, (unsigned)i, core_target_row, row);
+	}
+	return list;
+}
+
 static json_t *core_cmd_status(void *arg, const json_t *req)
 {
 	struct core *c = arg;
@@ -103,7 +136,7 @@ static json_t *core_cmd_status(void *arg, const json_t *req)
 		"uptime_s", (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
 		srtp_backend_text(), "counters", core_counts(c), "media",
 		media_core_counters(c->media), "relay", media_pass_status(c->pass), "links",
-		core_links(c), "link", core_link_counts(c), "call_servers", inside_show(c->inside));
+		core_links(c), "link", core_link_counts(c), "call_servers", core_call_servers(c));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)

@@ -18,7 +18,8 @@
 #include "user/nexthop.h"
 #include "user/tls.h"
 
-#define CORE_SERVERS_MAX 64 /* call servers; one bit each in failed_servers */
+#define CORE_SERVERS_MAX 64 /* call servers */
+#define CORE_FAILED_MAX	 16 /* of one turn; what waits for a further one is ended by its own time */
 
 struct core_edge {
 	const char *name;
@@ -46,7 +47,12 @@ struct core {
 	uint64_t not_kept;
 	struct loop_timer timer; /* the engine's next due time */
 	bool pumping;
-	uint64_t failed_servers; /* bits: not reached while actions were carried out */
+	struct core_failed { /* not reached while actions were carried out */
+		unsigned server;
+		struct addr to;
+		int err;
+	} failed[CORE_FAILED_MAX];
+	unsigned n_failed;
 	uint64_t inside_errors;
 	uint64_t started_ms;
 

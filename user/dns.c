@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/time.h>
 
 #define DNS_NAME_MAX	  253
@@ -33,7 +32,7 @@ struct dns {
 	unsigned open;
 };
 
-struct dns_target {
+struct dns_host {
 	char host[DNS_NAME_MAX + 1];
 	uint16_t port, priority, weight;
 	struct addr addrs[4];
@@ -47,7 +46,7 @@ struct dns_question {
 	void *arg;
 	char name[DNS_NAME_MAX + 1];
 	uint16_t default_port;
-	struct dns_target targets[DNS_TARGETS_MAX];
+	struct dns_host targets[DNS_TARGETS_MAX];
 	unsigned n_targets, pending;
 	unsigned ttl;
 	int err;
@@ -87,61 +86,32 @@ static void dns_ttl(struct dns_question *q, unsigned ttl)
 		q->ttl = DNS_TTL_MIN;
 }
 
-/* RFC 2782: within one priority the order is drawn by weight. */
-static void dns_order(struct dns_question *q)
+static int dns_by_priority(const void *a, const void *b)
 {
-	unsigned i, j, end, sum;
-	uint32_t r;
-
-	for (i = 0; i < q->n_targets; i++)
-		for (j = i + 1; j < q->n_targets; j++)
-			if (q->targets[j].priority < q->targets[i].priority) {
-				struct dns_target t = q->targets[i];
-
-				q->targets[i] = q->targets[j];
-				q->targets[j] = t;
-			}
-	for (i = 0; i < q->n_targets; i++) {
-		for (end = i, sum = 0; end < q->n_targets; end++) {
-			if (q->targets[end].priority != q->targets[i].priority)
-				break;
-			sum += q->targets[end].weight;
-		}
-		if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
-			r = 0;
-		r %= sum + 1;
-		for (j = i, sum = 0; j + 1 < end; j++) {
-			sum += q->targets[j].weight;
-			if (sum >= r)
-				break;
-		}
-		if (j != i) {
-			struct dns_target t = q->targets[i];
-
-			q->targets[i] = q->targets[j];
-			q->targets[j] = t;
-		}
-	}
+	return (int)((const struct dns_host *)a)->priority -
+	       (int)((const struct dns_host *)b)->priority;
 }
 
 static void dns_finish(struct dns_question *q)
 {
-	struct addr out[DNS_TARGETS_MAX];
+	struct dns_target out[DNS_TARGETS_MAX];
 	unsigned i, j, n = 0;
 
 	if (q->pending)
 		return;
 	for (i = 0; i < q->n_targets; i++)
 		for (j = 0; j < q->targets[i].n_addrs && n < DNS_TARGETS_MAX; j++) {
-			out[n] = q->targets[i].addrs[j];
-			out[n++].port = q->targets[i].port;
+			out[n] = (struct dns_target){.addr = q->targets[i].addrs[j],
+						     .priority = q->targets[i].priority,
+						     .weight = j ? 0 : q->targets[i].weight};
+			out[n++].addr.port = q->targets[i].port;
 		}
 	q->dns->open--;
 	q->fn(q->arg, n ? 0 : (q->err ? q->err : -ENOENT), out, n, q->ttl);
 	free(q);
 }
 
-static void dns_address_add(struct dns_target *t, int family, const void *ip)
+static void dns_address_add(struct dns_host *t, int family, const void *ip)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET};
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
@@ -161,7 +131,7 @@ static void dns_on_address(void *arg, int status, int timeouts, unsigned char *a
 {
 	struct dns_address_query *aq = arg;
 	struct dns_question *q = aq->q;
-	struct dns_target *t = &q->targets[aq->target];
+	struct dns_host *t = &q->targets[aq->target];
 	struct ares_addrttl v4[4];
 	struct ares_addr6ttl v6[4];
 	int n = 4, i;
@@ -230,7 +200,7 @@ static void dns_on_srv(void *arg, int status, int timeouts, unsigned char *abuf,
 		status = ares_parse_srv_reply(abuf, alen, &reply);
 	for (r = reply; status == ARES_SUCCESS && r && q->n_targets < DNS_TARGETS_MAX;
 	     r = r->next) {
-		struct dns_target *t = &q->targets[q->n_targets];
+		struct dns_host *t = &q->targets[q->n_targets];
 
 		if (span_copy(span_str(r->host), t->host, sizeof(t->host)) <= 0)
 			continue; /* "." or empty: the service is not offered there (RFC 2782) */
@@ -248,7 +218,7 @@ static void dns_on_srv(void *arg, int status, int timeouts, unsigned char *abuf,
 	} else if (status != ARES_SUCCESS) {
 		q->err = dns_errno(status);
 	}
-	dns_order(q);
+	qsort(q->targets, q->n_targets, sizeof(q->targets[0]), dns_by_priority);
 	dns_ask_targets(q);
 }
 

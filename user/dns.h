@@ -1,7 +1,8 @@
 /* user/dns.h -- where a SIP service is: SRV, then A and AAAA (RFC 3263 section 4.2), by c-ares on our loop.
  *
- * Data flow: dns_service("_sip._udp", "example.com") -> SRV records sorted by priority and weighted choice (RFC 2782) -> addresses of each
- * target -> one call back with them in the order to try. Without SRV records: the name's own addresses with the default port.
+ * Data flow: dns_service("_sip._udp", "example.com") -> SRV records by priority (RFC 2782) -> addresses of each target
+ * -> one call back with them. Without SRV records: the name's own addresses with the default port. Who chooses among targets by weight
+ * is the caller; a host's second and further addresses come with weight 0: they are tried after its first.
  * Owner rules: owns the c-ares channel and its sockets' poll operations. A callback is called exactly once, also when dns_free()
  * ends the channel (-ECANCELED). All files that c-ares reads are read in dns_new(), before the sandbox.
  * Limits: 16 targets an answer, 64 questions at once, 3 s a try and 2 tries. */
@@ -17,7 +18,12 @@ struct dns;
 
 /* @err 0, -ENOENT (no such name or no addresses), -ETIMEDOUT, -EIO (server answered with a failure), -ECANCELED.
  * @ttl_s: the smallest of the records', within 5..300. */
-typedef void dns_fn(void *arg, int err, const struct addr *targets, unsigned n, unsigned ttl_s);
+struct dns_target {
+	struct addr addr;
+	uint16_t priority, weight;
+};
+typedef void dns_fn(void *arg, int err, const struct dns_target *targets, unsigned n,
+		    unsigned ttl_s);
 
 /* @server: "address" or "address:port" of the resolver; NULL: the system's. */
 int dns_new(struct loop *l, const char *server, struct dns **out);

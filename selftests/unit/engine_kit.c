@@ -144,13 +144,13 @@ void kit_client(struct kit *k, uint64_t stream, const char *fmt, ...)
 	kit_drain(k);
 }
 
-static void kit_from_inside(struct kit *k, struct engine_inside_src *src, const char *fmt,
-			    va_list ap)
+static void kit_from_inside(struct kit *k, struct engine_inside_src *src, const char *from,
+			    const char *fmt, va_list ap)
 {
 	struct sip_msg m;
 
 	kit_parse(k, &m, fmt, ap);
-	assert_int_equal(addr_parse(SPAN("10.0.0.5:5060"), &src->from), 0);
+	assert_int_equal(addr_parse(span_str(from), &src->from), 0);
 	engine_inside_recv(k->e, src, &m, k->now);
 	kit_drain(k);
 }
@@ -161,7 +161,17 @@ void kit_inside(struct kit *k, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	kit_from_inside(k, &src, fmt, ap);
+	kit_from_inside(k, &src, "10.0.0.5:5060", fmt, ap);
+	va_end(ap);
+}
+
+void kit_inside_from(struct kit *k, const char *from, const char *fmt, ...)
+{
+	struct engine_inside_src src = {.server = 0, .transport = ENGINE_UDP};
+	va_list ap;
+
+	va_start(ap, fmt);
+	kit_from_inside(k, &src, from, fmt, ap);
 	va_end(ap);
 }
 
@@ -171,7 +181,7 @@ void kit_inside_tcp(struct kit *k, uint64_t conn, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	kit_from_inside(k, &src, fmt, ap);
+	kit_from_inside(k, &src, "10.0.0.5:5060", fmt, ap);
 	va_end(ap);
 }
 
@@ -334,7 +344,8 @@ void kit_drain(struct kit *k)
 		switch (a.kind) {
 		case ENGINE_SEND_STREAM:
 		case ENGINE_SEND_INSIDE:
-			kit_keep(k, &a);
+			if (a.kind == ENGINE_SEND_STREAM || !k->own || !k->own(k, &a))
+				kit_keep(k, &a);
 			break;
 		case ENGINE_ADMIT:
 			k->admits++;

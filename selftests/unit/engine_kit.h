@@ -58,6 +58,8 @@ struct kit {
 	char text[20000];
 	char value[20][1200]; /* ring for kit_hdr */
 	unsigned at;
+	/* Keepalives and OPTIONS that the engine makes itself go here if it is set: true takes the message away. */
+	bool (*own)(struct kit *k, const struct engine_action *a);
 };
 
 struct kit *kit_new(void);
@@ -75,6 +77,8 @@ void kit_client(struct kit *k, uint64_t stream, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void kit_inside(struct kit *k, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3))); /* from 10.0.0.5:5060 */
+void kit_inside_from(struct kit *k, const char *from, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 void kit_inside_tcp(struct kit *k, uint64_t conn, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void kit_time(struct kit *k, uint64_t ms); /* pass @ms, ticking at every due time */

@@ -20,7 +20,7 @@ struct answer {
 	struct loop *loop;
 	int err;
 	unsigned n, calls;
-	struct addr targets[DNS_TARGETS_MAX];
+	struct dns_target targets[DNS_TARGETS_MAX];
 };
 
 static pid_t server;
@@ -40,8 +40,8 @@ static int start_dnsmasq(void **state)
 		       "--no-hosts", "--user=", "--pid-file=", "--local=/test.example/",
 		       "--host-record=a.test.example,192.0.2.1,2001:db8::1",
 		       "--host-record=b.test.example,192.0.2.2",
-		       "--srv-host=_sip._udp.test.example,b.test.example,5070,10,0",
-		       "--srv-host=_sip._udp.test.example,a.test.example,5060,5,0", (char *)NULL);
+		       "--srv-host=_sip._udp.test.example,b.test.example,5070,10,7",
+		       "--srv-host=_sip._udp.test.example,a.test.example,5060,5,3", (char *)NULL);
 		_exit(127);
 	}
 	usleep(300000); /* the first question is repeated by c-ares if it is not up yet */
@@ -56,7 +56,8 @@ static int stop_dnsmasq(void **state)
 	return 0;
 }
 
-static void on_answer(void *arg, int err, const struct addr *targets, unsigned n, unsigned ttl_s)
+static void on_answer(void *arg, int err, const struct dns_target *targets, unsigned n,
+		      unsigned ttl_s)
 {
 	struct answer *a = arg;
 
@@ -94,10 +95,15 @@ static void test_dns_srv_order(void **state)
 	ask("127.0.0.1:" PORT, "test.example", &a);
 	assert_int_equal(a.err, 0);
 	assert_int_equal(a.n, 3);
-	assert_int_equal(a.targets[0].port, 5060); /* priority 5 first, both its families */
-	assert_int_equal(a.targets[1].port, 5060);
-	assert_true(addr_is_v4(&a.targets[0]) != addr_is_v4(&a.targets[1]));
-	assert_string_equal(addr_text(&a.targets[2], text), "192.0.2.2:5070");
+	assert_int_equal(a.targets[0].addr.port, 5060); /* priority 5 first, both its families */
+	assert_int_equal(a.targets[1].addr.port, 5060);
+	assert_true(addr_is_v4(&a.targets[0].addr) != addr_is_v4(&a.targets[1].addr));
+	assert_string_equal(addr_text(&a.targets[2].addr, text), "192.0.2.2:5070");
+	assert_int_equal(a.targets[0].priority, 5);
+	assert_int_equal(a.targets[0].weight, 3);
+	assert_int_equal(a.targets[1].weight, 0); /* of the same host: after the first */
+	assert_int_equal(a.targets[2].priority, 10);
+	assert_int_equal(a.targets[2].weight, 7);
 }
 
 static void test_dns_without_srv(void **state)
@@ -109,7 +115,7 @@ static void test_dns_without_srv(void **state)
 	ask("127.0.0.1:" PORT, "b.test.example", &a);
 	assert_int_equal(a.err, 0);
 	assert_int_equal(a.n, 1);
-	assert_string_equal(addr_text(&a.targets[0], text), "192.0.2.2:5060");
+	assert_string_equal(addr_text(&a.targets[0].addr, text), "192.0.2.2:5060");
 }
 
 static void test_dns_no_such_name(void **state)

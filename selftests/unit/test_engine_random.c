@@ -253,7 +253,8 @@ static uint64_t walk_step(struct kit *k, uint64_t stream, unsigned n)
 		break;
 	case 6:
 		if (rnd(k, 30) == 0)
-			engine_inside_failed(k->e, 0, k->now);
+			engine_inside_failed(k->e, 0, &(struct addr){.port = 0}, ENGINE_UNREACHABLE,
+					     "test", k->now);
 		kit_drain(k);
 		break;
 	default:

@@ -31,10 +31,21 @@ static void on_message(void *arg, const struct engine_inside_src *src, const str
 	loop_stop(s->loop);
 }
 
-static void on_failed(void *arg, unsigned server, const char *why)
+static void on_failed(void *arg, unsigned server, const struct addr *to, enum engine_failure how,
+		      const char *why)
 {
 	(void)arg;
+	(void)to;
+	(void)how;
 	fail_msg("server %u failed: %s", server, why);
+}
+
+static void on_targets(void *arg, unsigned server, const struct engine_target *t, unsigned n)
+{
+	(void)arg;
+	(void)server;
+	assert_int_equal(n, 1);
+	assert_int_not_equal(t->addr.port, 0);
 }
 
 static void on_time(void *arg)
@@ -73,7 +84,7 @@ static void test_inside_server_of(void **state)
 {
 	struct loop_params lp = {
 		.entries = 64, .ops_max = 64, .recv_bufs = 16, .send_bufs = 16, .buf_size = 2048};
-	static const struct inside_ops ops = {on_message, on_failed};
+	static const struct inside_ops ops = {on_message, on_failed, on_targets};
 	char address[2][32], why[200] = "";
 	uint16_t port, ports[4];
 	int fd = udp_at("127.0.0.1", &port);

@@ -299,10 +299,12 @@ static void test_txn_server_gone(void **state)
 	(void)state;
 	kit_client(k, 1, OUT("MESSAGE", "f", ""));
 	(void)kit_inside_request(k, "MESSAGE");
-	engine_inside_failed(k->e, 1, k->now); /* another server */
+	engine_inside_failed(k->e, 1, &(struct addr){.port = 0}, ENGINE_UNREACHABLE, "test",
+			     k->now); /* another server */
 	kit_drain(k);
 	kit_nothing(k);
-	engine_inside_failed(k->e, 0, k->now);
+	engine_inside_failed(k->e, 0, &(struct addr){.port = 0}, ENGINE_UNREACHABLE, "test",
+			     k->now);
 	kit_drain(k);
 	m = kit_client_answer(k, 1, 503);
 	assert_string_equal(kit_hdr(k, m, "Retry-After"), "10");
