@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "user/conn.h"
-#include "user/queue.h"
+#include "user/conn_impl.h"
 
 #define HANDSHAKE_MS 5000 /* all in milliseconds */
 #define CLOSE_MS     2000
@@ -27,42 +26,11 @@
 #define KEEP_INTERVAL 2
 #define USER_TIMEOUT  20000
 
-enum conn_state { CONN_CONNECTING, CONN_HANDSHAKE, CONN_UP, CONN_CLOSING, CONN_DOWN };
-
-struct conn {
-	struct loop *loop;
-	struct tls_conn *tls;
-	const struct conn_ops *ops;
-	void *arg;
-	struct addr peer, local;
-	struct loop_handle poll;
-	struct loop_timer timer; /* set all its life, so that moving it cannot fail */
-	struct loop_at_free at_free;
-	uint64_t deadline_ms; /* of handshake or close; 0: none */
-	int fd;
-	uint8_t state;
-	bool link, paused;
-	bool rd_ready;	   /* there may be something to read */
-	bool progress;	   /* the running readable() got bytes */
-	bool eof;	   /* clean end seen */
-	bool was_queued;   /* drained() is owed */
-	bool kicked;	   /* run conn_turn() from the timer */
-	bool in_op, gone;  /* destroyed from within an op: freed when it returns */
-	bool down_pending; /* ops.down() is owed */
-	bool shut;	   /* FIN sent */
-	bool refused; /* the handshake failed: an alert may be on its way, do not overtake it by RST */
-	int err;
-	const char *why;
-	size_t budget, queue_max;
-	uint64_t received, sent;
-	struct queue queue;
-};
-
 static void conn_event(void *arg, int revents);
 
 /* ---- life ---- */
 
-static void timer_update(struct conn *c)
+void conn_timer_update(struct conn *c)
 {
 	uint64_t now = loop_now_ms(c->loop), in = NEVER_MS;
 
@@ -73,10 +41,10 @@ static void timer_update(struct conn *c)
 	loop_timer_set(c->loop, &c->timer, in);
 }
 
-static void conn_kick(struct conn *c)
+void conn_kick(struct conn *c)
 {
 	c->kicked = true;
-	timer_update(c);
+	conn_timer_update(c);
 }
 
 static void conn_destroy(void *arg)
@@ -100,7 +68,7 @@ static void conn_destroy(void *arg)
 }
 
 /* From now on nothing is read or written. down() is owed; whoever runs conn_turn() next pays it. */
-static void conn_fail(struct conn *c, int err, const char *why)
+void conn_fail(struct conn *c, int err, const char *why)
 {
 	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
 		return;
@@ -113,106 +81,9 @@ static void conn_fail(struct conn *c, int err, const char *why)
 	conn_kick(c);
 }
 
-static const char *conn_why(const struct conn *c)
+const char *conn_why(const struct conn *c)
 {
 	return c->tls ? tls_why(c->tls) : NULL;
-}
-
-/* ---- bytes ---- */
-
-static ssize_t write_some(struct conn *c, const uint8_t *p, size_t n)
-{
-	ssize_t ret;
-
-	if (c->tls)
-		return tls_write(c->tls, p, n);
-	do {
-		ret = send(c->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-	} while (ret < 0 && errno == EINTR);
-	return ret < 0 ? -errno : ret;
-}
-
-/* Write from the queue until it is empty or the socket is full. 0, -EAGAIN or the failure. */
-static int queue_flush(struct conn *c)
-{
-	ssize_t ret;
-
-	while (c->queue.len) {
-		ret = write_some(c, queue_bytes(&c->queue).p, c->queue.len);
-		if (ret < 0)
-			return (int)ret;
-		queue_take(&c->queue, (size_t)ret);
-	}
-	return 0;
-}
-
-int conn_write(struct conn *c, struct span data)
-{
-	size_t all = data.n;
-	ssize_t ret = 0;
-
-	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
-		return -EPIPE;
-	if (data.n > c->queue_max - c->queue.len)
-		return -ENOBUFS;
-	while (c->state == CONN_UP && !c->queue.len && data.n) {
-		ret = write_some(c, data.p, data.n);
-		if (ret < 0)
-			break;
-		data = span_cut(data, (size_t)ret, data.n);
-	}
-	if (ret < 0 && ret != -EAGAIN) {
-		conn_fail(c, (int)ret, conn_why(c));
-		return -EPIPE;
-	}
-	c->was_queued |= data.n > 0;
-	if (queue_add(&c->queue, data)) {
-		conn_fail(c, -ENOMEM, NULL);
-		return -EPIPE;
-	}
-	c->sent += all;
-	return 0;
-}
-
-static ssize_t read_some(struct conn *c, void *buf, size_t n)
-{
-	ssize_t ret;
-
-	if (c->tls)
-		return tls_read(c->tls, buf, n);
-	do {
-		ret = recv(c->fd, buf, n, MSG_DONTWAIT);
-	} while (ret < 0 && errno == EINTR);
-	return ret < 0 ? -errno : ret;
-}
-
-ssize_t conn_read(struct conn *c, void *buf, size_t n)
-{
-	ssize_t ret;
-
-	if (c->state != CONN_UP)
-		return c->state == CONN_DOWN && c->err ? c->err : -EAGAIN;
-	if (n == 0)
-		return -EINVAL;
-	if (c->eof)
-		return 0;
-	if (c->in_op && c->budget == 0)
-		return -EAGAIN; /* rd_ready stays: readable() comes again */
-	ret = read_some(c, buf, n);
-	if (ret > 0) {
-		c->progress = true;
-		c->received += (uint64_t)ret;
-		c->budget -= (size_t)ret < c->budget ? (size_t)ret : c->budget;
-		return ret;
-	}
-	c->rd_ready = false;
-	if (ret == 0) {
-		c->eof = true;
-	} else if (ret != -EAGAIN) {
-		conn_fail(c, (int)ret, conn_why(c));
-		c->down_pending = false; /* the caller knows */
-	}
-	return ret;
 }
 
 /* ---- the ops; each returns false when the connection is gone or no longer the module's ---- */
@@ -254,7 +125,7 @@ static void set_up(struct conn *c)
 	c->deadline_ms = 0;
 	/* What came during the handshake gave its edge already. */
 	c->rd_ready = true;
-	timer_update(c);
+	conn_timer_update(c);
 }
 
 static bool step_handshake(struct conn *c)
@@ -311,7 +182,7 @@ static bool discard_done(struct conn *c)
 
 static void step_closing(struct conn *c)
 {
-	int ret = c->shut ? 0 : queue_flush(c);
+	int ret = c->shut ? 0 : conn_flush(c);
 
 	if (ret == -EAGAIN)
 		return;
@@ -336,7 +207,7 @@ static void step_up(struct conn *c)
 	int ret;
 
 	if (c->queue.len || c->was_queued) {
-		ret = queue_flush(c);
+		ret = conn_flush(c);
 		if (ret && ret != -EAGAIN) {
 			conn_fail(c, ret, conn_why(c));
 			return;
@@ -405,7 +276,7 @@ static void conn_timer(void *arg)
 			  c->state == CONN_CONNECTING ? "connect timed out"
 						      : "TLS handshake timed out");
 	}
-	timer_update(c);
+	conn_timer_update(c);
 	if (c->down_pending) {
 		c->kicked = false;
 		op_down(c);
@@ -555,31 +426,6 @@ void conn_pause(struct conn *c, bool paused)
 	c->paused = paused;
 	if (!paused && c->rd_ready && c->state == CONN_UP)
 		conn_kick(c);
-}
-
-void conn_set_queue_max(struct conn *c, size_t queue_max)
-{
-	c->queue_max = queue_max > c->queue.len ? queue_max : c->queue.len;
-}
-
-size_t conn_queued(const struct conn *c)
-{
-	return c->queue.len;
-}
-
-size_t conn_room(const struct conn *c)
-{
-	return c->state == CONN_DOWN || c->state == CONN_CLOSING ? 0 : c->queue_max - c->queue.len;
-}
-
-uint64_t conn_received(const struct conn *c)
-{
-	return c->received;
-}
-
-uint64_t conn_sent(const struct conn *c)
-{
-	return c->sent;
 }
 
 bool conn_fit(const struct conn *c)

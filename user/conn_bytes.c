@@ -1,0 +1,126 @@
+/* user/conn_bytes.c -- a connection's bytes: pulled from the socket, pushed to it, queued where it has no room. See conn.h.
+ *
+ * In: reads and writes of the module. Out: bytes, and the connection's end where one is met. Owner: the connection. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "user/conn_impl.h"
+
+static ssize_t write_some(struct conn *c, const uint8_t *p, size_t n)
+{
+	ssize_t ret;
+
+	if (c->tls)
+		return tls_write(c->tls, p, n);
+	do {
+		ret = send(c->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : ret;
+}
+
+int conn_flush(struct conn *c)
+{
+	ssize_t ret;
+
+	while (c->queue.len) {
+		ret = write_some(c, queue_bytes(&c->queue).p, c->queue.len);
+		if (ret < 0)
+			return (int)ret;
+		queue_take(&c->queue, (size_t)ret);
+	}
+	return 0;
+}
+
+int conn_write(struct conn *c, struct span data)
+{
+	size_t all = data.n;
+	ssize_t ret = 0;
+
+	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
+		return -EPIPE;
+	if (data.n > c->queue_max - c->queue.len)
+		return -ENOBUFS;
+	while (c->state == CONN_UP && !c->queue.len && data.n) {
+		ret = write_some(c, data.p, data.n);
+		if (ret < 0)
+			break;
+		data = span_cut(data, (size_t)ret, data.n);
+	}
+	if (ret < 0 && ret != -EAGAIN) {
+		conn_fail(c, (int)ret, conn_why(c));
+		return -EPIPE;
+	}
+	c->was_queued |= data.n > 0;
+	if (queue_add(&c->queue, data)) {
+		conn_fail(c, -ENOMEM, NULL);
+		return -EPIPE;
+	}
+	c->sent += all;
+	return 0;
+}
+
+static ssize_t read_some(struct conn *c, void *buf, size_t n)
+{
+	ssize_t ret;
+
+	if (c->tls)
+		return tls_read(c->tls, buf, n);
+	do {
+		ret = recv(c->fd, buf, n, MSG_DONTWAIT);
+	} while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : ret;
+}
+
+ssize_t conn_read(struct conn *c, void *buf, size_t n)
+{
+	ssize_t ret;
+
+	if (c->state != CONN_UP)
+		return c->state == CONN_DOWN && c->err ? c->err : -EAGAIN;
+	if (n == 0)
+		return -EINVAL;
+	if (c->eof)
+		return 0;
+	if (c->in_op && c->budget == 0)
+		return -EAGAIN; /* rd_ready stays: readable() comes again */
+	ret = read_some(c, buf, n);
+	if (ret > 0) {
+		c->progress = true;
+		c->received += (uint64_t)ret;
+		c->budget -= (size_t)ret < c->budget ? (size_t)ret : c->budget;
+		return ret;
+	}
+	c->rd_ready = false;
+	if (ret == 0) {
+		c->eof = true;
+	} else if (ret != -EAGAIN) {
+		conn_fail(c, (int)ret, conn_why(c));
+		c->down_pending = false; /* the caller knows */
+	}
+	return ret;
+}
+
+void conn_set_queue_max(struct conn *c, size_t queue_max)
+{
+	c->queue_max = queue_max > c->queue.len ? queue_max : c->queue.len;
+}
+
+size_t conn_queued(const struct conn *c)
+{
+	return c->queue.len;
+}
+
+size_t conn_room(const struct conn *c)
+{
+	return c->state == CONN_DOWN || c->state == CONN_CLOSING ? 0 : c->queue_max - c->queue.len;
+}
+
+uint64_t conn_received(const struct conn *c)
+{
+	return c->received;
+}
+
+uint64_t conn_sent(const struct conn *c)
+{
+	return c->sent;
+}

@@ -1,0 +1,50 @@
+/* user/conn_impl.h -- what the files of user/conn* share: conn.c (life and events), conn_bytes.c (reading and writing). Nobody else
+ * includes this.
+ *
+ * In: nothing. Out: struct conn and the calls between those files. Owner: see user/conn.h. */
+#ifndef SALLYPORT_CONN_IMPL_H
+#define SALLYPORT_CONN_IMPL_H
+
+#include "user/conn.h"
+#include "user/queue.h"
+
+enum conn_state { CONN_CONNECTING, CONN_HANDSHAKE, CONN_UP, CONN_CLOSING, CONN_DOWN };
+
+struct conn {
+	struct loop *loop;
+	struct tls_conn *tls;
+	const struct conn_ops *ops;
+	void *arg;
+	struct addr peer, local;
+	struct loop_handle poll;
+	struct loop_timer timer; /* set all its life, so that moving it cannot fail */
+	struct loop_at_free at_free;
+	uint64_t deadline_ms; /* of handshake or close; 0: none */
+	int fd;
+	uint8_t state;
+	bool link, paused;
+	bool rd_ready;	   /* there may be something to read */
+	bool progress;	   /* the running readable() got bytes */
+	bool eof;	   /* clean end seen */
+	bool was_queued;   /* drained() is owed */
+	bool kicked;	   /* run conn_turn() from the timer */
+	bool in_op, gone;  /* destroyed from within an op: freed when it returns */
+	bool down_pending; /* ops.down() is owed */
+	bool shut;	   /* FIN sent */
+	bool refused; /* the handshake failed: an alert may be on its way, do not overtake it by RST */
+	int err;
+	const char *why;
+	size_t budget, queue_max;
+	uint64_t received, sent;
+	struct queue queue;
+};
+
+/* conn.c: run conn's turn from the timer; set the timer anew; it is over, and down() is owed. */
+void conn_kick(struct conn *c);
+void conn_timer_update(struct conn *c);
+void conn_fail(struct conn *c, int err, const char *why);
+const char *conn_why(const struct conn *c);
+/* conn_bytes.c: write from the queue until it is empty or the socket is full. 0, -EAGAIN or the failure. */
+int conn_flush(struct conn *c);
+
+#endif
