@@ -33,11 +33,12 @@ static void conn_event(void *arg, int revents);
 void conn_timer_update(struct conn *c)
 {
 	uint64_t now = loop_now_ms(c->loop), in = NEVER_MS;
+	uint64_t due = c->deadline_ms ? c->deadline_ms : c->later_ms; /* never both */
 
 	if (c->kicked)
 		in = 0;
-	else if (c->deadline_ms)
-		in = c->deadline_ms > now ? c->deadline_ms - now : 0;
+	else if (due)
+		in = due > now ? due - now : 0;
 	loop_timer_set(c->loop, &c->timer, in);
 }
 
@@ -73,7 +74,7 @@ void conn_fail(struct conn *c, int err, const char *why)
 	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
 		return;
 	c->state = CONN_DOWN;
-	c->deadline_ms = 0;
+	c->deadline_ms = c->later_ms = 0;
 	c->err = err;
 	c->why = why && *why ? why : strerrordesc_np(-err);
 	c->down_pending = true;
@@ -206,7 +207,9 @@ static void step_up(struct conn *c)
 {
 	int ret;
 
-	if (c->queue.len || c->was_queued) {
+	if ((c->queue.len || c->was_queued) &&
+	    (!c->later_ms || c->later_ms <= loop_now_ms(c->loop))) {
+		c->later_ms = 0;
 		ret = conn_flush(c);
 		if (ret && ret != -EAGAIN) {
 			conn_fail(c, ret, conn_why(c));
@@ -386,6 +389,7 @@ void conn_close(struct conn *c)
 		return;
 	}
 	c->state = CONN_CLOSING;
+	c->later_ms = 0;
 	if (c->refused)
 		queue_fini(&c->queue);
 	c->down_pending = false;

@@ -57,6 +57,8 @@ ssize_t conn_read(struct conn *c, void *buf, size_t n);
 /* All of @data is taken or none: 0, -ENOBUFS (queue_max would be passed), -EPIPE (over; down() follows from the loop unless
  * the caller ends the connection, or knows already from conn_read()). */
 int conn_write(struct conn *c, struct span data);
+/* The same, but the bytes may wait up to @ms for others to go with them in one record: the next conn_write(), or time, sends them. */
+int conn_write_later(struct conn *c, struct span data, unsigned ms);
 void conn_set_queue_max(struct conn *c, size_t queue_max);
 size_t conn_queued(const struct conn *c);
 size_t conn_room(const struct conn *c); /* bytes that conn_write() would take now */

@@ -31,15 +31,65 @@ int conn_flush(struct conn *c)
 	return 0;
 }
 
-int conn_write(struct conn *c, struct span data)
+/* 0, -ENOBUFS or -EPIPE: whether the connection takes @n bytes more. */
+static int write_check(const struct conn *c, size_t n)
 {
-	size_t all = data.n;
-	ssize_t ret = 0;
-
 	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
 		return -EPIPE;
-	if (data.n > c->queue_max - c->queue.len)
-		return -ENOBUFS;
+	return n > c->queue_max - c->queue.len ? -ENOBUFS : 0;
+}
+
+/* Queue @data, after what is queued already. */
+static int write_queue(struct conn *c, struct span data)
+{
+	c->was_queued |= data.n > 0;
+	if (queue_add(&c->queue, data)) {
+		conn_fail(c, -ENOMEM, NULL);
+		return -EPIPE;
+	}
+	return 0;
+}
+
+int conn_write_later(struct conn *c, struct span data, unsigned ms)
+{
+	int ret = write_check(c, data.n);
+	bool stuck =
+		c->queue.len && !c->later_ms; /* no room in the socket: they go when there is */
+	uint64_t due = loop_now_ms(c->loop) + ms;
+
+	if (!ret)
+		ret = write_queue(c, data);
+	if (ret)
+		return ret;
+	c->sent += data.n;
+	if (c->state == CONN_UP && !stuck && (!c->later_ms || due < c->later_ms)) {
+		c->later_ms = due;
+		conn_timer_update(c);
+	}
+	return 0;
+}
+
+/* What waited for company and its company, in one. */
+static int write_together(struct conn *c, struct span data)
+{
+	int ret = write_queue(c, data);
+
+	if (ret)
+		return ret;
+	c->later_ms = 0; /* the timer finds nothing to do then */
+	ret = conn_flush(c);
+	if (!ret)
+		c->was_queued = false;
+	if (!ret || ret == -EAGAIN)
+		return 0;
+	conn_fail(c, ret, conn_why(c));
+	return -EPIPE;
+}
+
+static int write_now(struct conn *c, struct span data)
+{
+	ssize_t ret = 0;
+
 	while (c->state == CONN_UP && !c->queue.len && data.n) {
 		ret = write_some(c, data.p, data.n);
 		if (ret < 0)
@@ -50,13 +100,18 @@ int conn_write(struct conn *c, struct span data)
 		conn_fail(c, (int)ret, conn_why(c));
 		return -EPIPE;
 	}
-	c->was_queued |= data.n > 0;
-	if (queue_add(&c->queue, data)) {
-		conn_fail(c, -ENOMEM, NULL);
-		return -EPIPE;
-	}
-	c->sent += all;
-	return 0;
+	return write_queue(c, data);
+}
+
+int conn_write(struct conn *c, struct span data)
+{
+	int ret = write_check(c, data.n);
+
+	if (!ret)
+		ret = c->later_ms ? write_together(c, data) : write_now(c, data);
+	if (!ret)
+		c->sent += data.n;
+	return ret;
 }
 
 static ssize_t read_some(struct conn *c, void *buf, size_t n)

@@ -20,6 +20,7 @@ struct conn {
 	struct loop_timer timer; /* set all its life, so that moving it cannot fail */
 	struct loop_at_free at_free;
 	uint64_t deadline_ms; /* of handshake or close; 0: none */
+	uint64_t later_ms;    /* when bytes that wait for company go alone; 0: none do */
 	int fd;
 	uint8_t state;
 	bool link, paused;

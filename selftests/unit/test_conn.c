@@ -593,6 +593,119 @@ static void test_conn_closing_at_loop_free(void **state)
 	world_close(&w);
 }
 
+/* ---- bytes that wait for company ---- */
+
+static struct {
+	struct conn *c;
+	unsigned reads;
+	size_t size[8];
+	char text[64];
+} together;
+
+static void together_readable(void *arg)
+{
+	size_t have = strlen(together.text);
+	ssize_t n;
+
+	(void)arg;
+	while ((n = conn_read(together.c, together.text + have, sizeof(together.text) - have - 1)) >
+	       0) {
+		assert_true(together.reads < 8);
+		together.size[together.reads++] = (size_t)n;
+		have += (size_t)n;
+	}
+	together.text[have] = 0;
+}
+
+static bool together_there(struct world *w)
+{
+	(void)w;
+	return strlen(together.text) >= 6;
+}
+
+static const struct conn_ops together_ops = {.readable = together_readable, .down = end_down};
+
+static void together_open(struct world *w)
+{
+	memset(&together, 0, sizeof(together));
+	world_open(w, true);
+	world_connect(w);
+	assert_true(run_until(w, both_up, 3000));
+	together.c = w->a.c;
+	conn_set_ops(w->a.c, &together_ops, &w->a);
+}
+
+/* A read of TLS gives one record. */
+static void test_conn_later_goes_with_the_next(void **state)
+{
+	struct world w;
+
+	(void)state;
+	together_open(&w);
+	assert_int_equal(conn_write_later(w.b.c, SPAN("ab"), 60000), 0);
+	assert_int_equal(conn_write_later(w.b.c, SPAN("cd"), 60000), 0);
+	run_until(&w, never, 30);
+	assert_int_equal(together.reads, 0);
+	assert_int_equal(conn_queued(w.b.c), 4);
+	assert_int_equal(conn_write(w.b.c, SPAN("ef")), 0);
+	assert_int_equal(conn_queued(w.b.c), 0);
+	assert_true(run_until(&w, together_there, 2000));
+	assert_string_equal(together.text, "abcdef");
+	assert_int_equal(together.reads, 1);
+	assert_int_equal(conn_sent(w.b.c), 6);
+	assert_int_equal(conn_received(w.a.c), 6);
+	/* and what follows does not wait */
+	assert_int_equal(conn_write(w.b.c, SPAN("gh")), 0);
+	assert_int_equal(conn_queued(w.b.c), 0);
+	world_close(&w);
+}
+
+static void test_conn_later_goes_alone(void **state)
+{
+	struct world w;
+	unsigned ms;
+
+	(void)state;
+	for (ms = 0; ms <= 20; ms += 20) {
+		together_open(&w);
+		assert_int_equal(conn_write_later(w.b.c, SPAN("abc"), ms), 0);
+		assert_int_equal(conn_write_later(w.b.c, SPAN("def"), 60000),
+				 0); /* no later than the first */
+		assert_true(run_until(&w, together_there, 2000));
+		assert_string_equal(together.text, "abcdef");
+		assert_int_equal(together.reads, 1);
+		world_close(&w);
+	}
+}
+
+static void test_conn_later_is_flushed_by_close(void **state)
+{
+	struct world w;
+
+	(void)state;
+	together_open(&w);
+	assert_int_equal(conn_write_later(w.b.c, SPAN("abcdef"), 60000), 0);
+	conn_close(w.b.c);
+	w.b.c = NULL;
+	assert_true(run_until(&w, together_there, 2000));
+	world_close(&w);
+}
+
+static void test_conn_later_has_the_same_limits(void **state)
+{
+	struct world w;
+
+	(void)state;
+	together_open(&w);
+	conn_set_queue_max(w.b.c, 4);
+	assert_int_equal(conn_write_later(w.b.c, SPAN("abc"), 60000), 0);
+	assert_int_equal(conn_write_later(w.b.c, SPAN("de"), 60000), -ENOBUFS);
+	assert_int_equal(conn_write(w.b.c, SPAN("de")), -ENOBUFS);
+	assert_int_equal(conn_sent(w.b.c), 3);
+	assert_int_equal(conn_write(w.b.c, SPAN("d")), 0);
+	world_close(&w);
+}
+
 static int certs_make(void **state)
 {
 	(void)state;
@@ -618,6 +731,10 @@ int main(void)
 		cmocka_unit_test(test_conn_set_ops_with_bytes_waiting),
 		cmocka_unit_test(test_conn_link_survives_a_lost_probe),
 		cmocka_unit_test(test_conn_closing_at_loop_free),
+		cmocka_unit_test(test_conn_later_goes_with_the_next),
+		cmocka_unit_test(test_conn_later_goes_alone),
+		cmocka_unit_test(test_conn_later_is_flushed_by_close),
+		cmocka_unit_test(test_conn_later_has_the_same_limits),
 	};
 
 	return cmocka_run_group_tests(tests, certs_make, NULL);
