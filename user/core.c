@@ -13,6 +13,8 @@
 #include "user/log.h"
 
 #define CORE_STREAMS_MAX 20000
+#define CORE_TELL_MS \
+	2 /* Admit and Revoke wait for others; the edge holds what comes before an Admit */
 
 /* ---- small services for the engine -------------------------------------------------------------------------------------- */
 
@@ -53,7 +55,7 @@ static void core_tell_edge(struct core *c, struct core_stream *s, const Sallypor
 			   const char *what)
 {
 	struct core_edge *e = core_edge_find(c, s->edge);
-	int err = e && e->peer ? link_send(e->peer, m) : -ENOTCONN;
+	int err = e && e->peer ? link_send_later(e->peer, m, CORE_TELL_MS) : -ENOTCONN;
 
 	if (err)
 		log_event(LOG_L_WARN, "link-send", "stream=%llx what=%s error=\"%s\"",

@@ -65,6 +65,8 @@ unsigned link_peer_idle(const struct link_peer *p);  /* data connections in the 
 uint64_t link_peer_up_ms(const struct link_peer *p); /* loop time of hello */
 /* 0, or -ENOBUFS/-EPIPE (the connection is then ended from the loop, ops.down() follows). */
 int link_send(struct link_peer *p, const Sallyport__Link *m);
+/* The same, but it may wait up to @ms for others to go with in one record, which cost one wake-up then. Order is kept. */
+int link_send_later(struct link_peer *p, const Sallyport__Link *m, unsigned ms);
 
 /* A data connection that carries a stream. */
 struct link_data;

@@ -265,7 +265,8 @@ static bool data_recycle(struct link_data *d)
 	p->stats->recycled++;
 	/* What comes now is read as a frame: an Open, since the edge has all that it needs for it, or the connection is dropped. */
 	conn_set_ops(d->conn, &data_ops, d);
-	link_send(p, &m); /* a failure ends the peer, and with it this connection */
+	link_send_later(p, &m,
+			LINK_LATER_MS); /* a failure ends the peer, and with it this connection */
 	return true;
 }
 

@@ -100,8 +100,10 @@ int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct c
 	m.open = (Sallyport__Open *)o;
 	/* The newest first: it is the one that a firewall on the way least likely forgot. */
 	while ((d = p->data)) {
-		/* Where its end has come already, and only its event has not, the next one is taken. */
-		ret = conn_read(d->conn, &b, 1) == -EAGAIN ? link_write(d->conn, &m) : -EPIPE;
+		/* Where its end has come already, and only its event has not, the next one is taken. Open goes in one record with what the
+		 * caller writes now. */
+		ret = conn_read(d->conn, &b, 1) == -EAGAIN ? link_write_later(d->conn, &m, 0)
+							   : -EPIPE;
 		if (ret) {
 			idle_end(d, false);
 			if (ret == -EMSGSIZE)
@@ -254,7 +256,9 @@ static bool ending_begin(struct link_data *d)
 	end.abort = d->abort;
 	m.m_case = SALLYPORT__LINK__M_STREAM_END;
 	m.stream_end = &end;
-	if (link_send(p, &m))
+	if (link_send_later(
+		    p, &m,
+		    LINK_LATER_MS)) /* many end at once: a record and a wake-up for all of them */
 		return false;
 	d->state = LINK_ENDING;
 	p->n_ending++;

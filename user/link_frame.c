@@ -208,7 +208,7 @@ int link_rx_read(struct link_rx *rx, struct conn *c, Sallyport__Link **out)
 	return ret;
 }
 
-int link_write(struct conn *c, const Sallyport__Link *m)
+static int frame_write(struct conn *c, const Sallyport__Link *m, bool later, unsigned ms)
 {
 	size_t n = sallyport__link__get_packed_size(m) + LINK_HEAD;
 	uint8_t small[512], *buf = small;
@@ -222,10 +222,22 @@ int link_write(struct conn *c, const Sallyport__Link *m)
 	if (!buf)
 		return -ENOBUFS;
 	len = link_frame_pack(m, buf, n);
-	ret = len < 0 ? (int)len : conn_write(c, span_of(buf, (size_t)len));
+	ret = len < 0 ? (int)len
+	      : later ? conn_write_later(c, span_of(buf, (size_t)len), ms)
+		      : conn_write(c, span_of(buf, (size_t)len));
 	/* Allocate carries the punch key. */
 	explicit_bzero(buf, n);
 	if (buf != small)
 		free(buf);
 	return ret;
+}
+
+int link_write(struct conn *c, const Sallyport__Link *m)
+{
+	return frame_write(c, m, false, 0);
+}
+
+int link_write_later(struct conn *c, const Sallyport__Link *m, unsigned ms)
+{
+	return frame_write(c, m, true, ms);
 }

@@ -22,6 +22,7 @@
 #define LINK_ABORT_MAX	    64
 #define LINK_BYTES_MAX	    (1ull << 62)
 #define LINK_STREAM_BUCKETS 2048 /* power of two */
+#define LINK_LATER_MS	    5	 /* what StreamEnd and StreamIdle may wait for others */
 #define LINK_EARLY_MAX	    256
 
 /* Times in milliseconds, and how many streams a data connection may carry; tests make them smaller. */
@@ -41,6 +42,7 @@ int link_rx_read(struct link_rx *rx, struct conn *c, Sallyport__Link **out);
 void link_rx_fini(struct link_rx *rx);
 /* Pack and write. 0, -EMSGSIZE, -ENOBUFS, -EPIPE. */
 int link_write(struct conn *c, const Sallyport__Link *m);
+int link_write_later(struct conn *c, const Sallyport__Link *m, unsigned ms); /* conn.h */
 /* Tell why, then end the connection. */
 void link_refuse(struct conn *c, const char *reason);
 /* One line for a link that did not come up. The side that checks: @wanted, and @names that it saw (NULL: none to tell). The

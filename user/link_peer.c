@@ -87,19 +87,24 @@ void link_log_refused(const char *event, const struct addr *peer, const char *re
 
 /* ---- sending ---- */
 
-int link_send(struct link_peer *p, const Sallyport__Link *m)
+static int sent(struct link_peer *p, int ret)
 {
-	int ret;
-
-	if (p->send_err)
-		return p->send_err;
-	ret = link_write(p->control, m);
 	if (ret && ret != -EMSGSIZE) {
 		p->send_err = ret;
 		loop_timer_set(p->loop, &p->timer,
 			       0); /* it is set all the time: moving cannot fail */
 	}
 	return ret;
+}
+
+int link_send(struct link_peer *p, const Sallyport__Link *m)
+{
+	return p->send_err ? p->send_err : sent(p, link_write(p->control, m));
+}
+
+int link_send_later(struct link_peer *p, const Sallyport__Link *m, unsigned ms)
+{
+	return p->send_err ? p->send_err : sent(p, link_write_later(p->control, m, ms));
 }
 
 static void health_send(struct link_peer *p)
