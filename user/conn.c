@@ -144,9 +144,18 @@ static bool step_handshake(struct conn *c)
 	return true;
 }
 
-static bool step_connect(struct conn *c, int revents)
+static void connected(struct conn *c)
 {
 	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+
+	if (getsockname(c->fd, (struct sockaddr *)&ss, &n) == 0)
+		addr_from_sockaddr((struct sockaddr *)&ss, &c->local);
+	c->state = CONN_HANDSHAKE;
+}
+
+static bool step_connect(struct conn *c, int revents)
+{
 	socklen_t n = sizeof(int);
 	int err = 0;
 
@@ -156,10 +165,7 @@ static bool step_connect(struct conn *c, int revents)
 		conn_fail(c, -(err ? err : errno), NULL);
 		return false;
 	}
-	n = sizeof(ss);
-	if (getsockname(c->fd, (struct sockaddr *)&ss, &n) == 0)
-		addr_from_sockaddr((struct sockaddr *)&ss, &c->local);
-	c->state = CONN_HANDSHAKE;
+	connected(c);
 	return true;
 }
 
@@ -347,16 +353,22 @@ int conn_accept(const struct conn_params *p, int fd, struct conn **out)
 	struct sockaddr_storage ss;
 	socklen_t n = sizeof(ss);
 	struct addr peer;
-	int ret;
+	int ret = 0;
 
-	ret = getpeername(fd, (struct sockaddr *)&ss, &n) ? -errno : 0;
-	if (!ret)
-		ret = addr_from_sockaddr((struct sockaddr *)&ss, &peer);
+	if (p->peer)
+		peer = *p->peer;
+	else
+		ret = getpeername(fd, (struct sockaddr *)&ss, &n)
+			      ? -errno
+			      : addr_from_sockaddr((struct sockaddr *)&ss, &peer);
 	if (ret) {
 		close(fd);
 		return ret;
 	}
-	return conn_new(p, fd, &peer, out);
+	ret = conn_new(p, fd, &peer, out);
+	if (!ret)
+		connected(*out);
+	return ret;
 }
 
 int conn_connect(const struct conn_params *p, const struct addr *to, struct conn **out)

@@ -37,6 +37,7 @@ struct conn_params {
 	size_t queue_max;      /* bytes that conn_write() may leave queued, e.g. 256 KiB */
 	unsigned handshake_ms; /* TCP connect and TLS handshake together; 0: 5,000 */
 	bool link; /* over after 20 s without a sign of life: keepalive, TCP_USER_TIMEOUT */
+	const struct addr *peer; /* conn_accept(): where it is known already */
 	const struct conn_ops *ops;
 	void *arg;
 };

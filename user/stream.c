@@ -223,14 +223,11 @@ static int stream_start(struct streams *t, struct stream *s, int fd)
 		.tls = t->p.tls,
 		.queue_max = STREAM_QUEUE,
 		.handshake_ms = t->p.cfg->limits.handshake_ms,
+		.peer = &s->peer,
 		.ops = &client_ops,
 		.arg = s,
 	};
-	static const int on = 1, idle = 60;
 
-	/* A phone that vanished must not hold its stream for ever; its own keepalives are the core's business. */
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	s->deadline = (struct loop_timer){.fn = deadline_over, .arg = s};
 	s->step = (struct loop_timer){.fn = stream_gate_step, .arg = s};
 	if (loop_timer_set(t->p.loop, &s->deadline,
@@ -352,10 +349,15 @@ int streams_new(const struct streams_params *p, struct streams **out)
 
 int streams_listen(struct streams *t, int fd)
 {
+	static const int on = 1, idle = 60;
 	int ret;
 
 	if (t->n_listeners == STREAM_LISTENERS)
 		return -ENOBUFS;
+	/* Accepted sockets inherit both. A phone that vanished must not hold its stream for ever; its own keepalives are the core's
+	 * business. */
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	ret = loop_accept(t->p.loop, fd, accepted, t, &t->listeners[t->n_listeners]);
 	if (!ret)
 		t->n_listeners++;
