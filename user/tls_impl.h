@@ -14,6 +14,7 @@
 
 struct tls_ctx {
 	SSL_CTX *ssl;
+	BIO_METHOD *socket;
 	bool server, verify;
 	uint8_t alpn[TLS_ALPN_MAX]; /* wire form, in order of preference */
 	unsigned n_alpn;
@@ -25,6 +26,8 @@ struct tls_ctx {
 struct tls_conn {
 	SSL *ssl;
 	struct tls_ctx *ctx;
+	int fd;
+	bool fin;    /* the socket's end was read */
 	char *want;  /* name asked for, for the text of a refusal */
 	char *seen;  /* names in a refused certificate */
 	short wants; /* of the last -EAGAIN */
@@ -33,6 +36,10 @@ struct tls_conn {
 	bool established; /* OpenSSL's own answer is lost once an error occurred */
 	char *why;	  /* TLS_WHY_MAX bytes, only once something went wrong */
 };
+
+/* user/tls_bio.c: for a context; and give @t's SSL the socket. 0 or -ENOMEM. */
+int tls_bio_init(BIO_METHOD **out);
+int tls_bio_attach(struct tls_conn *t, int fd);
 
 /* The SAN names of @cert, comma separated, cut to @n; bytes outside printable ASCII become '?'. */
 const char *tls_cert_names(const X509 *cert, char *buf, size_t n);

@@ -1,5 +1,7 @@
 /* selftests/unit/test_tls.c -- handshakes, refusals with their texts, ends and names, between two ends of a socket pair. */
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -9,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <linux/tcp.h>
 #include <cmocka.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -522,6 +525,67 @@ static void test_tls_names_are_safe(void **state)
 	tls_ctx_free(c);
 }
 
+/* A pair on TCP: the ticket of TLS 1.3 waits for the server's first bytes and goes with them. */
+static void tcp_pair(int fd[2])
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t n = sizeof(a);
+	int l = socket(AF_INET, SOCK_STREAM, 0), i, one = 1;
+
+	assert_int_equal(bind(l, (struct sockaddr *)&a, n), 0);
+	assert_int_equal(listen(l, 1), 0);
+	assert_int_equal(getsockname(l, (struct sockaddr *)&a, &n), 0);
+	fd[1] = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd[1], (struct sockaddr *)&a, n), 0);
+	fd[0] = accept(l, NULL, NULL);
+	close(l);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(fcntl(fd[i], F_SETFL, O_NONBLOCK), 0);
+		setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	}
+}
+
+static unsigned segments(int fd)
+{
+	struct tcp_info t = {};
+	socklen_t n = sizeof(t);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &t, &n), 0);
+	return t.tcpi_data_segs_out;
+}
+
+static void test_tls_ticket_goes_with_the_answer(void **state)
+{
+	struct tls_params s = {.tickets = true}, c = {.ca_pem = cert_pem(&ca)};
+	struct pair p;
+	char b[16];
+	int i;
+
+	(void)state;
+	s.cert_pem = cert_pem(&good);
+	s.key_pem = cert_key(&good);
+	pair_open(&p, &s, &c, "gate.example");
+	tls_conn_free(p.s);
+	tls_conn_free(p.c);
+	close(p.fd[0]);
+	close(p.fd[1]);
+	tcp_pair(p.fd);
+	assert_int_equal(tls_conn_new(p.sctx, p.fd[0], NULL, &p.s), 0);
+	assert_int_equal(tls_conn_new(p.cctx, p.fd[1], "gate.example", &p.c), 0);
+	for (i = 0; i < 10000 && (p.sret == -EAGAIN || p.cret == -EAGAIN); i++) {
+		p.cret = p.cret ? tls_handshake(p.c) : 0;
+		p.sret = p.sret ? tls_handshake(p.s) : 0;
+	}
+	assert_int_equal(p.sret, 0);
+	assert_int_equal(p.cret, 0);
+	assert_int_equal(tls_write(p.s, "answer", 6), 6);
+	assert_int_equal(segments(p.fd[0]), 2); /* one flight of the handshake; ticket and answer */
+	while (tls_read(p.c, b, sizeof(b)) == -EAGAIN)
+		;
+	assert_memory_equal(b, "answer", 6);
+	pair_close(&p);
+}
+
 static int certs_make(void **state)
 {
 	(void)state;
@@ -550,6 +614,7 @@ int main(void)
 		cmocka_unit_test(test_tls_no_renegotiation_no_tickets),
 		cmocka_unit_test(test_tls_bad_pem),
 		cmocka_unit_test(test_tls_names_are_safe),
+		cmocka_unit_test(test_tls_ticket_goes_with_the_answer),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
