@@ -39,7 +39,7 @@ struct call {
 	uint64_t id, binding, stream;
 	unsigned server;
 	struct addr
-		inside_at; /* the target that the dialog came from or went to; port 0: not known (it is not kept) */
+		inside_at; /* the target that the dialog came from or went to; port 0: not known */
 	struct user *user;
 	enum call_state state;
 	bool plain;    /* a dialog without media: SUBSCRIBE, REFER */

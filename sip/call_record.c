@@ -97,6 +97,7 @@ bool call_record(const struct engine *e, const struct record *r, struct record_o
 	record_put(o, c->timer.due, 8);
 	record_put(o, c->session_end, 8);
 	record_put(o, c->refused, 4);
+	record_put_addr(o, &c->inside_at);
 	record_put_text(o, c->call_id);
 	record_put_text(o, c->to_tag);
 	leg_record(o, &c->leg[0]);
@@ -162,6 +163,7 @@ static void call_fields(struct engine *e, struct call *c, struct record_in *in)
 	due = record_get(in, 8);
 	c->session_end = record_get(in, 8);
 	c->refused = (unsigned)record_get(in, 4);
+	record_get_addr(in, &c->inside_at);
 	c->call_id = record_get_text(in, TEXT_MAX);
 	c->to_tag = record_get_text(in, TEXT_MAX);
 	leg_restore(in, &c->leg[0]);
