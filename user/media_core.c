@@ -140,7 +140,9 @@ void mc_medium_free(struct medium *d)
 	struct medium **pp = medium_bucket(m, d->id);
 	unsigned i;
 
-	mc_flush(m); /* packets that wait name this medium */
+	mc_flush(m);	 /* packets that wait name this medium */
+	if (!m->leaving) /* first: whoever follows us must not take it up without its ports */
+		mc_keep_drop(d);
 	mc_join_del(d);
 	loop_timer_cancel(m->p.loop, &d->timer);
 	loop_timer_cancel(m->p.loop, &d->add_timer);
@@ -150,8 +152,6 @@ void mc_medium_free(struct medium *d)
 	}
 	if (d->pair != MC_NO_PAIR && !m->leaving)
 		mc_pair_rest(m, d->pair);
-	if (!m->leaving)
-		mc_keep_drop(d);
 	for (; *pp; pp = &(*pp)->next) {
 		if (*pp == d) {
 			*pp = d->next;
@@ -363,22 +363,27 @@ static int session_renew(struct medium *d, struct srtp_session **s, enum srtp_su
 	return 0;
 }
 
+static bool key_same(enum srtp_suite a, const uint8_t *a_key, enum srtp_suite b,
+		     const uint8_t *b_key)
+{
+	return a == b && (unsigned)a < SRTP_SUITES &&
+	       !CRYPTO_memcmp(a_key, b_key, srtp_suite_key_len(a));
+}
+
 /* A session whose key stays keeps its indices: starting them again would use the key stream twice. */
 static int keys_set(struct medium *d, const struct media_set *s)
 {
 	struct media_set *o = &d->set;
 	int r;
 
-	if (!d->open || o->open_suite != s->open_suite ||
-	    CRYPTO_memcmp(o->open_key, s->open_key, SRTP_KEY_MAX)) {
+	if (!d->open || !key_same(o->open_suite, o->open_key, s->open_suite, s->open_key)) {
 		r = session_renew(d, &d->open, s->open_suite, s->open_key, false);
 		if (r)
 			return r;
 		o->open_suite = s->open_suite;
 		memcpy(o->open_key, s->open_key, SRTP_KEY_MAX);
 	}
-	if (!d->seal || o->seal_suite != s->seal_suite ||
-	    CRYPTO_memcmp(o->seal_key, s->seal_key, SRTP_KEY_MAX)) {
+	if (!d->seal || !key_same(o->seal_suite, o->seal_key, s->seal_suite, s->seal_key)) {
 		r = session_renew(d, &d->seal, s->seal_suite, s->seal_key, true);
 		if (r)
 			return r;

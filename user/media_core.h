@@ -89,8 +89,8 @@ void media_core_free(struct media_core *m);
  * -ENOTCONN (that edge's link is down). */
 int media_core_open(struct media_core *m, uint64_t medium, struct link_peer *edge,
 		    const struct addr *client, bool with_rtcp);
-/* RTCP of a medium that was opened without @with_rtcp gets a flow of its own. 0 and ops.opened() again, or ops.failed(): then the
- * medium goes on as it was. -ENOENT, -EALREADY, -ENOTCONN, -EIO, -ENOMEM. */
+/* RTCP of a medium that was opened without @with_rtcp gets a flow of its own. 0 and ops.opened() again (at once where it has one), or
+ * ops.failed(): then the medium goes on as it was. -ENOENT, -EALREADY (asked for), -ENOTCONN, -EIO, -ENOMEM. */
 int media_core_add_rtcp(struct media_core *m, uint64_t medium);
 /* Sessions are made anew only for a key that changed. 0, -ENOENT, -ENOMEM, -EIO. */
 int media_core_set(struct media_core *m, uint64_t medium, const struct media_set *s);

@@ -82,8 +82,10 @@ static void flush_open(struct media_core *m)
 			continue;
 		}
 		good_packet(d);
-		if (k->rtcp)
+		if (k->rtcp && d->rtcp_on != b->flow[i]->rtcp) {
 			d->rtcp_on = b->flow[i]->rtcp;
+			mc_keep(d);
+		}
 		if (!send_inside(m, b, i)) {
 			d->report.dropped_send++;
 			continue;

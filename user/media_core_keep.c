@@ -44,8 +44,8 @@ struct leg_record {
 struct medium_record {
 	char edge[MC_EDGE_NAME_MAX];
 	struct addr client;
-	uint32_t pair, flows;
-	uint32_t muxed, pad;
+	uint32_t pair;
+	uint8_t flows, muxed, rtcp_on, pad;
 	uint64_t open, seal; /* ids of session records; 0: not keyed */
 	struct flow_record flow[2];
 	struct leg_record leg[2];
@@ -56,19 +56,30 @@ const uint32_t mc_keep_session_max = sizeof(struct session_record);
 
 /* ---- write ---- */
 
+/* Keys without their indices must not come back: under them the key stream would begin again. */
+static bool keys_placed(const struct medium *d)
+{
+	return (!d->open || d->keep_open) && (!d->seal || d->keep_seal);
+}
+
 void mc_keep(struct medium *d)
 {
 	struct media_core *m = d->m;
 	struct medium_record r = {.client = d->client,
 				  .pair = d->pair,
-				  .flows = d->flows,
+				  .flows = d->adding ? 1 : (uint8_t)d->flows, /* asked again */
 				  .muxed = d->muxed,
+				  .rtcp_on = d->adding ? 0 : d->rtcp_on,
 				  .open = d->keep_open,
 				  .seal = d->keep_seal};
 	unsigned i;
 
 	if (!m->p.keep || !d->opened)
 		return;
+	if (!keys_placed(d)) {
+		keep_del(m->p.keep, m->p.keep_medium, d->id);
+		return;
+	}
 	memcpy(r.edge, d->edge, sizeof(r.edge));
 	for (i = 0; i < 2; i++) {
 		struct mc_flow *f = &d->flow[i];
@@ -135,7 +146,7 @@ static int session_restore(struct media_core *m, uint64_t id, bool seal, struct 
 	struct span k;
 	int err;
 
-	if (!r || r->mark == SESSION_NEW || r->suite >= SRTP_SUITES || r->seal != seal)
+	if (!r || r->mark != SESSION_USED || r->suite >= SRTP_SUITES || r->seal != seal)
 		return -EBADMSG;
 	*suite = (enum srtp_suite)r->suite;
 	k = span_of(r->key, srtp_suite_key_len(*suite));
@@ -193,8 +204,9 @@ static int medium_restore(struct media_core *m, uint64_t id, const struct medium
 	unsigned i;
 	int err;
 
-	if (r->flows < 1 || r->flows > 2 || !memchr(r->edge, 0, sizeof(r->edge)) ||
-	    mc_medium_find(m, id) || m->n_media >= m->p.media_max || mc_pair_adopt(m, r->pair))
+	if (r->flows < 1 || r->flows > 2 || r->muxed > 1 || r->rtcp_on >= r->flows ||
+	    !memchr(r->edge, 0, sizeof(r->edge)) || mc_medium_find(m, id) ||
+	    m->n_media >= m->p.media_max || mc_pair_adopt(m, r->pair))
 		return -EBADMSG;
 	d = mc_medium_new(m, id, r->edge);
 	if (!d) {
@@ -204,7 +216,7 @@ static int medium_restore(struct media_core *m, uint64_t id, const struct medium
 	d->client = r->client;
 	d->flows = r->flows;
 	d->muxed = r->muxed;
-	d->rtcp_on = r->flows == 2;
+	d->rtcp_on = r->rtcp_on;
 	d->pair = r->pair;
 	d->opened = true;
 	d->last_ms = loop_now_ms(m->p.loop);
@@ -244,6 +256,18 @@ static void restore_medium(void *arg, uint64_t id, struct span data)
 	}
 }
 
+/* A worker that died while it took them up has left its mark. */
+static void session_untake(void *arg, uint64_t id, struct span data)
+{
+	struct media_core *m = arg;
+	struct session_record *r = (struct session_record *)data.p;
+
+	if (data.n != sizeof(*r))
+		keep_del(m->p.keep, m->p.keep_session, id);
+	else if (r->mark == SESSION_TAKEN)
+		r->mark = SESSION_USED;
+}
+
 static void restore_session(void *arg, uint64_t id, struct span data)
 {
 	struct media_core *m = arg;
@@ -261,6 +285,7 @@ void mc_restore(struct media_core *m)
 
 	if (!m->p.keep)
 		return;
+	keep_each(m->p.keep, m->p.keep_session, session_untake, m);
 	keep_each(m->p.keep, m->p.keep_medium, restore_medium, m);
 	keep_each(m->p.keep, m->p.keep_session, restore_session, m);
 	for (d = m->list; d; d = d->list_next) { /* all are there now */

@@ -20,6 +20,10 @@ int media_core_add_rtcp(struct media_core *m, uint64_t medium)
 
 	if (!d || !d->opened)
 		return -ENOENT;
+	if (d->flows == 2 && !d->adding) { /* added in an offer that came to nothing */
+		mc_medium_opened(d);
+		return 0;
+	}
 	if (d->flows == 2)
 		return -EALREADY;
 	if (!d->peer)

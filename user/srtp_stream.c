@@ -88,16 +88,24 @@ static enum srtp_result window_check(const uint64_t *bits, uint64_t top, uint64_
 	return bit_test(bits, index % SRTP_WINDOW) ? SRTP_REPLAY : SRTP_OK;
 }
 
-/* Ring of bits: what the window moves over is cleared, at most SRTP_WINDOW bits. */
+/* The process may be killed between any two stores, and whoever follows reads the table: the compiler must not swap them. */
+static void in_order(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Ring of bits: what the window moves over is cleared, at most SRTP_WINDOW bits. The top first: a bit that is cleared under the old one
+ * would let in what it stood for again. */
 static void window_add(uint64_t *bits, uint64_t *top, uint64_t index)
 {
 	uint64_t i;
 
 	if (index > *top) {
 		i = index - *top > SRTP_WINDOW ? index - SRTP_WINDOW + 1 : *top + 1;
+		*top = index;
+		in_order();
 		for (; i <= index; i++)
 			bits[i % SRTP_WINDOW / 64] &= ~(1ULL << (i % 64));
-		*top = index;
 	}
 	bits[index % SRTP_WINDOW / 64] |= 1ULL << (index % 64);
 }

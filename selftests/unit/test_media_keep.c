@@ -283,6 +283,80 @@ static void test_keep_media_bad_records(void **state)
 	kept_free(&w);
 }
 
+/* Reports by a flow of their own and by the first one, to where the client's came from last: of a medium that began with one. */
+static void test_keep_media_muxed(void **state)
+{
+	uint8_t want[2048], buf[2048];
+	uint64_t flows[2];
+	struct world w;
+	uint32_t n, sn;
+	unsigned by;
+
+	(void)state;
+	kept_world(&w);
+	open_medium(&w, 1, false, flows);
+	key_medium(&w, 1, SRTP_AES_CM_128_HMAC_SHA1_80);
+	sent_clear();
+	assert_int_equal(media_core_add_rtcp(w.m, 1), 0);
+	allocated(&w, sent_allocate(0)->flow, 1, "");
+	assert_int_equal(w.opened, 2);
+	for (by = 0; by < 2; by++) {
+		next_worker(&w, 5);
+		n = sn = plain(want, true, (uint16_t)(10 + by));
+		memcpy(buf, want, n);
+		assert_int_equal(transform(w.client_seal, buf, &sn, true, true), SRTP_OK);
+		give(w.edge_fd[by], &w.link_addr, buf, sn);
+		run(&w, 30);
+		assert_int_equal(take(w.phone[1], buf, sizeof(buf), NULL), n);
+		assert_memory_equal(buf, want, n);
+		next_worker(&w, 5);
+		while (take(w.edge_fd[by], buf, sizeof(buf), NULL) >= 0)
+			; /* punches */
+		give(w.phone[1], &w.addrs.inside_rtcp, want, n);
+		run(&w, 30);
+		assert_true(take(w.edge_fd[by], buf, sizeof(buf), NULL) > (ssize_t)n);
+	}
+	kept_free(&w);
+}
+
+/* A second flow that was asked for, and no answer yet: asked for again when it is wanted again, and the edge is not told of the first. */
+static void test_keep_media_adding(void **state)
+{
+	uint64_t flows[2], live[4];
+	struct world w;
+
+	(void)state;
+	kept_world(&w);
+	open_medium(&w, 6, false, flows);
+	assert_int_equal(media_core_add_rtcp(w.m, 6), 0);
+	key_medium(&w, 6, SRTP_AES_CM_128_HMAC_SHA1_80); /* kept meanwhile */
+	next_worker(&w, 5);
+	assert_int_equal(media_core_live(w.m, "edge1", live, 4), 1);
+	media_core_link_up(w.m, &w.edge);
+	sent_clear();
+	assert_int_equal(media_core_add_rtcp(w.m, 6), 0);
+	assert_int_equal(n_sent, 1);
+	kept_free(&w);
+}
+
+/* Keys without their indices do not come back: the key stream would begin again. */
+static void test_keep_media_keys_without_place(void **state)
+{
+	uint64_t flows[2], id;
+	struct world w;
+
+	(void)state;
+	kept_world(&w);
+	open_medium(&w, 7, false, flows);
+	for (id = 100; !keep_put(w.keep, 1, id, SPAN("full")); id++)
+		;
+	key_medium(&w, 7, SRTP_AES_CM_128_HMAC_SHA1_80);
+	assert_true(w.m->count.not_kept > 0);
+	next_worker(&w, 5);
+	assert_false(media_core_has(w.m, 7));
+	kept_free(&w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -292,6 +366,9 @@ int main(void)
 		cmocka_unit_test(test_keep_media_was_muxed),
 		cmocka_unit_test(test_keep_media_closed_is_gone),
 		cmocka_unit_test(test_keep_media_bad_records),
+		cmocka_unit_test(test_keep_media_muxed),
+		cmocka_unit_test(test_keep_media_adding),
+		cmocka_unit_test(test_keep_media_keys_without_place),
 	};
 
 	if (srtp_init(SRTP_AUTO))
