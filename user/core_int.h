@@ -43,7 +43,8 @@ struct core {
 	struct link_core *link;
 	struct admin *admin;
 	struct keep *keep;
-	bool keep_fresh; /* no worker was there before us */
+	bool keep_fresh; /* no worker was there before us, or nothing of it is left */
+	struct loop_timer settle;
 	uint64_t not_kept;
 	struct loop_timer timer; /* the engine's next due time */
 	bool pumping;

@@ -11,6 +11,7 @@
 
 #define BINDING_RECORD_MAX 1024
 #define CALL_RECORD_MAX	   4064 /* with its header a page */
+#define SETTLE_MS	   500	/* whoever lives so long was not killed by what it took up */
 #define MEDIA_RATE	   50	/* packets a second of an audio stream */
 #define MEDIA_GAP_MS	   300	/* a worker may be away so long */
 #define PACKET_BYTES	   1280 /* what a datagram of a call takes of a buffer, with the kernel's own */
@@ -103,6 +104,11 @@ int core_keep_plan(struct keeper_plan *p, const struct config_core *cfg, char *w
 
 /* ---- worker ---- */
 
+static void core_settled(void *arg)
+{
+	keep_settled(arg);
+}
+
 int core_keep_open(struct core *c, char *why, size_t why_n)
 {
 	struct keep_kind kinds[CORE_RECORDS];
@@ -112,7 +118,14 @@ int core_keep_open(struct core *c, char *why, size_t why_n)
 	err = keep_open(keeper_fd("state"), kinds, CORE_RECORDS, &c->keep, &c->keep_fresh);
 	if (err)
 		snprintf(why, why_n, "state file: %s", strerror(-err));
-	return err;
+	if (err)
+		return err;
+	if (c->keep_fresh && keep_deaths(c->keep) >= KEEP_DEATHS)
+		log_event(LOG_L_ERROR, "state-dropped",
+			  "reason=\"%u workers died with it\" calls=ended bindings=gone",
+			  keep_deaths(c->keep));
+	c->settle = (struct loop_timer){.fn = core_settled, .arg = c->keep};
+	return loop_timer_set(c->loop, &c->settle, SETTLE_MS);
 }
 
 struct restore {

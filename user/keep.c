@@ -2,6 +2,7 @@
 #include "user/keep.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #define KEEP_HEAD  4096
 #define KEEP_SPARE 1 /* where a record goes that replaces one */
 #define NO_SLOT	   UINT32_MAX
+#define FREE_SLOT  (UINT32_MAX - 1) /* in .next, while the file is scanned */
 
 static const char keep_magic[8] = "SPSTATE";
 
@@ -18,6 +20,7 @@ struct keep_head {
 	char magic[8];
 	uint32_t version, kinds;
 	uint64_t size;
+	uint32_t deaths, pad;
 	struct {
 		uint32_t slots, data_max;
 	} kind[KEEP_KINDS_MAX];
@@ -46,7 +49,8 @@ struct keep_table {
 struct keep {
 	uint8_t *map;
 	uint64_t size, seq;
-	unsigned kinds;
+	unsigned kinds, deaths;
+	bool opened;
 	struct keep_table t[KEEP_KINDS_MAX];
 };
 
@@ -94,13 +98,20 @@ static void slot_link(struct keep_table *t, uint32_t i)
 	t->used++;
 }
 
-/* Nobody finds it any more; its bytes are wiped, since they may hold keys. */
+/* Its length goes last: a slot that is not valid and has one still holds bytes, maybe keys. */
+static void slot_wipe(const struct keep_table *t, struct slot *s)
+{
+	__atomic_store_n(&s->valid, 0, __ATOMIC_RELEASE);
+	explicit_bzero(s->data, s->len <= t->kind.data_max ? s->len : t->kind.data_max);
+	__atomic_store_n(&s->len, 0, __ATOMIC_RELEASE);
+}
+
+/* Nobody finds it any more. */
 static void slot_free(struct keep_table *t, uint32_t i)
 {
 	struct slot *s = slot_at(t, i);
 
-	__atomic_store_n(&s->valid, 0, __ATOMIC_RELEASE);
-	explicit_bzero(s->data, s->len <= t->kind.data_max ? s->len : t->kind.data_max);
+	slot_wipe(t, s);
 	t->next[i] = t->free;
 	t->free = i;
 }
@@ -137,38 +148,71 @@ static int table_init(struct keep_table *t, const struct keep_kind *kind, uint8_
 	return 0;
 }
 
-/* Take in what the file holds. From the last slot to the first, so that the low ones are used first. */
-static void table_scan(struct keep *k, struct keep_table *t, bool fresh)
+/* Where the file has bytes: what no worker ever wrote is not read, since reading would give it memory. */
+struct extent {
+	int fd;
+	uint64_t begin, end;
+};
+
+static bool extent_has(struct extent *x, uint64_t at)
 {
-	uint32_t i, other;
+	off_t begin, end;
 
-	for (i = t->slots; i-- > 0;) {
-		struct slot *s;
+	if (at < x->end)
+		return at >= x->begin;
+	begin = lseek(x->fd, (off_t)at, SEEK_DATA);
+	end = begin < 0 ? -1 : lseek(x->fd, begin, SEEK_HOLE);
+	if (end < 0) { /* no bytes from here on, or no such call: then all is read */
+		x->begin = begin < 0 && errno == ENXIO ? UINT64_MAX : at;
+		x->end = UINT64_MAX;
+	} else {
+		x->begin = (uint64_t)begin;
+		x->end = (uint64_t)end;
+	}
+	return at >= x->begin;
+}
 
-		if (fresh) { /* untouched pages stay untouched */
-			t->next[i] = t->free;
-			t->free = i;
+static void slot_take_in(struct keep *k, struct keep_table *t, uint32_t i)
+{
+	struct slot *s = slot_at(t, i);
+	uint32_t other;
+
+	t->next[i] = FREE_SLOT;
+	if (!s->valid || !s->id || s->len > t->kind.data_max) {
+		if (s->valid || s->len) /* its worker was killed when it wrote or wiped it */
+			slot_wipe(t, s);
+		return;
+	}
+	if (s->seq > k->seq)
+		k->seq = s->seq;
+	other = slot_find(t, s->id);
+	if (other != NO_SLOT && slot_at(t, other)->seq > s->seq) {
+		slot_wipe(t, s);
+		return;
+	}
+	if (other != NO_SLOT) {
+		slot_unlink(t, other);
+		slot_wipe(t, slot_at(t, other));
+		t->next[other] = FREE_SLOT;
+	}
+	slot_link(t, i);
+}
+
+static void table_scan(struct keep *k, struct keep_table *t, struct extent *x)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->slots; i++) {
+		if (extent_has(x, (uint64_t)(t->base - k->map) + (uint64_t)i * t->stride))
+			slot_take_in(k, t, i);
+		else
+			t->next[i] = FREE_SLOT;
+	}
+	for (i = t->slots; i-- > 0;) { /* the low ones are used first */
+		if (t->next[i] != FREE_SLOT)
 			continue;
-		}
-		s = slot_at(t, i);
-		if (!s->valid || !s->id || s->len > t->kind.data_max) {
-			s->valid = 0;
-			t->next[i] = t->free;
-			t->free = i;
-			continue;
-		}
-		if (s->seq > k->seq)
-			k->seq = s->seq;
-		other = slot_find(t, s->id);
-		if (other != NO_SLOT && slot_at(t, other)->seq > s->seq) {
-			slot_free(t, i);
-			continue;
-		}
-		if (other != NO_SLOT) {
-			slot_unlink(t, other);
-			slot_free(t, other);
-		}
-		slot_link(t, i);
+		t->next[i] = t->free;
+		t->free = i;
 	}
 }
 
@@ -195,6 +239,7 @@ static void head_write(struct keep_head *h, const struct keep *k, const struct k
 	h->kinds = n;
 	h->size = k->size;
 	h->version = KEEP_VERSION;
+	h->deaths = k->deaths + 1; /* until we settle */
 	for (i = 0; i < n; i++) {
 		h->kind[i].slots = kinds[i].slots;
 		h->kind[i].data_max = kinds[i].data_max;
@@ -219,9 +264,26 @@ static int keep_map(struct keep *k, int fd, uint64_t want)
 	return 0;
 }
 
+static void keep_empty(struct keep *k, int fd)
+{
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)k->size))
+		explicit_bzero(k->map, k->size);
+}
+
+unsigned keep_deaths(const struct keep *k)
+{
+	return k->deaths;
+}
+
+void keep_settled(struct keep *k)
+{
+	((struct keep_head *)k->map)->deaths = 0;
+}
+
 int keep_open(int fd, const struct keep_kind *kinds, unsigned n, struct keep **out, bool *out_fresh)
 {
 	struct keep *k = n <= KEEP_KINDS_MAX ? calloc(1, sizeof(*k)) : NULL;
+	struct extent x = {.fd = fd};
 	uint64_t at = KEEP_HEAD;
 	bool fresh;
 	unsigned i;
@@ -233,19 +295,25 @@ int keep_open(int fd, const struct keep_kind *kinds, unsigned n, struct keep **o
 	if (err)
 		goto fail;
 	fresh = !head_fits((struct keep_head *)k->map, k, kinds, n);
-	if (fresh && ((struct keep_head *)k->map)
-			     ->version) /* another layout: nothing of it may be read later */
-		memset(k->map, 0, k->size);
+	if (!fresh)
+		k->deaths = ((struct keep_head *)k->map)->deaths;
+	if (((struct keep_head *)k->map)->version && (fresh || k->deaths >= KEEP_DEATHS)) {
+		keep_empty(k, fd); /* nothing of it may be read later */
+		fresh = true;
+	}
 	for (i = 0; i < n && !err; i++) {
 		err = table_init(&k->t[i], &kinds[i], k->map + at);
 		k->kinds = i + 1;
 		if (!err)
-			table_scan(k, &k->t[i], fresh);
+			table_scan(k, &k->t[i], &x);
 		at += (uint64_t)k->t[i].stride * k->t[i].slots;
 	}
 	if (err)
 		goto fail;
 	head_write((struct keep_head *)k->map, k, kinds, n);
+	if (k->deaths >= KEEP_DEATHS)
+		((struct keep_head *)k->map)->deaths = 1;
+	k->opened = true;
 	*out_fresh = fresh;
 	*out = k;
 	return 0;
@@ -260,6 +328,8 @@ void keep_close(struct keep *k)
 
 	if (!k)
 		return;
+	if (k->opened)
+		keep_settled(k);
 	for (i = 0; i < k->kinds; i++) {
 		free(k->t[i].next);
 		free(k->t[i].bucket);

@@ -7,6 +7,7 @@
  * the old slot freed: a worker may be killed between any two instructions, and the next finds the old record or the new one, whole.
  * Owner rules: the keeper owns the file and never looks into it; struct keep owns the mapping and the list of free slots, which is made
  * anew at start. One writer: the worker's thread. Pages of slots that were never used take no memory.
+ * A record that kills whoever takes it up does so a few times only: see KEEP_DEATHS.
  * Limits: as many records of a kind as its layout says, and one more in flight; a record that is too large or has no slot is refused and counted. */
 #ifndef SALLYPORT_KEEP_H
 #define SALLYPORT_KEEP_H
@@ -16,8 +17,9 @@
 
 #include "user/span.h"
 
-#define KEEP_VERSION   2 /* of the file and of all records in it; another one is not read */
+#define KEEP_VERSION   3 /* of the file and of all records in it; another one is not read */
 #define KEEP_KINDS_MAX 8
+#define KEEP_DEATHS    5 /* so many workers that died before keep_settled(): the next begins empty */
 
 struct keep;
 
@@ -29,10 +31,14 @@ struct keep_kind {
 
 /* Bytes of a file for @kinds: what the keeper makes it of. */
 uint64_t keep_size(const struct keep_kind *kinds, unsigned n);
-/* Map @fd (not taken over). A file that is all zero, or of another version or layout, begins empty: *out_fresh. 0, -EINVAL (size), -ENOMEM, ... */
+/* Map @fd (not taken over). A file that is all zero, of another version or layout, or that KEEP_DEATHS workers died with, begins empty:
+ * *out_fresh. 0, -EINVAL (size), -ENOMEM, ... */
 int keep_open(int fd, const struct keep_kind *kinds, unsigned n, struct keep **out,
 	      bool *out_fresh);
-void keep_close(struct keep *k); /* records stay */
+/* Workers before us that opened the file, and neither settled nor closed it; the last count before it was emptied. */
+unsigned keep_deaths(const struct keep *k);
+void keep_settled(struct keep *k); /* what was in the file did us no harm */
+void keep_close(struct keep *k);   /* records stay */
 
 /* Put record @id (not 0) of @kind, in place of the one it has. 0, -E2BIG, -ENOBUFS. Both refusals leave the old record where it is. */
 int keep_put(struct keep *k, unsigned kind, uint64_t id, struct span data);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -212,6 +213,92 @@ static void test_keep_killed_writer(void **state)
 	close(fd);
 }
 
+/* A worker that is killed, and takes nothing back. */
+static void dies(int fd, bool settles)
+{
+	pid_t pid = fork();
+	bool fresh;
+	int st;
+
+	if (pid == 0) {
+		struct keep *k;
+
+		if (keep_open(fd, kinds, 2, &k, &fresh))
+			_exit(1);
+		if (settles)
+			keep_settled(k);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &st, 0), pid);
+	assert_true(WIFSIGNALED(st));
+}
+
+static void test_keep_deaths(void **state)
+{
+	int fd = file_new(), i;
+	struct keep *k = keep_of(fd, true);
+
+	(void)state;
+	assert_int_equal(keep_put(k, 0, 7, SPAN("poison")), 0);
+	keep_close(k);
+	for (i = 0; i < 20; i++)
+		dies(fd, true); /* later, each: no fault of the file's */
+	for (i = 0; i < KEEP_DEATHS - 1; i++)
+		dies(fd, false);
+	k = keep_of(fd, false); /* in good order: the count begins again */
+	has(k, 0, 7, "poison");
+	keep_close(k);
+	for (i = 0; i < KEEP_DEATHS; i++)
+		dies(fd, false);
+	k = keep_of(fd, true);
+	assert_int_equal(keep_deaths(k), KEEP_DEATHS);
+	has(k, 0, 7, NULL);
+	assert_int_equal(keep_put(k, 0, 8, SPAN("new")), 0);
+	keep_close(k);
+	k = keep_of(fd, false);
+	has(k, 0, 8, "new");
+	keep_close(k);
+	close(fd);
+}
+
+/* What was written into a slot that did not become valid, or was not wiped to its end. */
+static void test_keep_wipes_remains(void **state)
+{
+	int fd = file_new();
+	struct keep *k = keep_of(fd, true);
+	uint8_t buf[4096], key[] = "a key that must go";
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(keep_put(k, 1, 7, span_of(key, sizeof(key))), 0);
+	((uint32_t *)keep_live(k, 1, 7))[-4] = 0; /* valid: four words before the bytes */
+	keep_close(k);
+	keep_close(keep_of(fd, false));
+	for (off_t at = 0; (n = pread(fd, buf, sizeof(buf), at)) > 0; at += n)
+		assert_null(memmem(buf, (size_t)n, key, sizeof(key)));
+	close(fd);
+}
+
+/* Slots that were never used take no memory, whoever looks. */
+static void test_keep_memory(void **state)
+{
+	int fd = file_new(), i;
+	struct keep *k = keep_of(fd, true);
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(keep_put(k, 1, 7, SPAN("one")), 0);
+	for (i = 0; i < 3; i++) {
+		keep_close(k);
+		k = keep_of(fd, false);
+		has(k, 1, 7, "one");
+	}
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(st.st_blocks * 512 <= 4 * 4096);
+	keep_close(k);
+	close(fd);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -221,6 +308,9 @@ int main(void)
 		cmocka_unit_test(test_keep_deleted_bytes_are_gone),
 		cmocka_unit_test(test_keep_other_layout_begins_empty),
 		cmocka_unit_test(test_keep_killed_writer),
+		cmocka_unit_test(test_keep_deaths),
+		cmocka_unit_test(test_keep_wipes_remains),
+		cmocka_unit_test(test_keep_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
