@@ -111,6 +111,15 @@ void txn_stream_gone(struct engine *e, struct stream *s);
 void txn_target_gone(struct engine *e, unsigned server, const struct addr *to, enum txn_gone how);
 void txn_free_all(struct engine *e);
 
+/* ---- between txn.c and txn_move.c ---- */
+bool txn_unanswered(const struct txn *t);
+void txn_client_start(struct engine *e, struct txn *t);
+void txn_send_hop(struct engine *e, struct txn *t, const char *method, struct span to,
+		  struct txn *with);
+void txn_down_gone(struct engine *e, struct txn *t, unsigned status, const char *reason);
+/* Answer @m is a 503 and the request of @t goes on elsewhere. */
+bool txn_busy(struct engine *e, struct txn *t, const struct sip_msg *m);
+
 /* The source to write into Via as received; NULL for none. */
 const struct addr *txn_source(const struct engine *e, const struct peer *up);
 /* Answer a request that has no transaction (stateless: RFC 3261 8.2.7). */

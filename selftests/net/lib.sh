@@ -272,24 +272,32 @@ need_prog() { # need_prog NAME...: built programs
 udp_bound() { ns "$1" ss -Hlun "src $2" | grep -q .; }
 tcp_bound() { ns "$1" ss -Hltn "src $2" | grep -q .; }
 
-kamailio_up() { # kamailio_up [DEFINE...]: TRUST_HEADER, OPEN_REGISTER; see kamailio.cfg.in
-	local d args=()
+kamailio_up() { kamailio_at kamailio "$KAM" "$@"; }
+# kamailio_at NAME IP [DEFINE...]: TRUST_HEADER, OPEN_REGISTER ...; see kamailio.cfg.in. Environment: KAM_DOMAIN, KAM_CERT (base name
+# in $RUN/pki).
+kamailio_at() {
+	local d name=$1 ip=$2 cert=${KAM_CERT:-kamailio} args=()
 
+	shift 2
 	for d; do args+=(-A "$d"); done
-	[ -s "$RUN/pki/kamailio.pem" ] || { pki_ca web-ca; pki_issue web-ca kamailio "kamailio.$DOMAIN" "$KAM"; }
-	sed "s#@RUN@#$RUN#g;s#@IP@#$KAM#g;s#@DOMAIN@#$DOMAIN#g;s#@MODULES@#$(kamailio_modules)#g" "$NET/kamailio.cfg.in" \
-		>"$RUN/kamailio.cfg"
+	ip -n "$P-lan" addr replace "$ip/24" dev l0
+	[ -s "$RUN/pki/web-ca.pem" ] || pki_ca web-ca
+	[ -s "$RUN/pki/kamailio.pem" ] || pki_issue web-ca kamailio "kamailio.$DOMAIN" "$KAM"
+	sed -e "s#@RUN@#$RUN#g;s#@IP@#$ip#g;s#@DOMAIN@#${KAM_DOMAIN:-$DOMAIN}#g;s#@MODULES@#$(kamailio_modules)#g" \
+		-e "s#@NAME@#$name#g" "$NET/kamailio.cfg.in" >"$RUN/$name.cfg"
 	printf '[server:default]\nmethod = TLSv1.2+\nprivate_key = %s\ncertificate = %s\n[client:default]\nmethod = TLSv1.2+\n' \
-		"$RUN/pki/kamailio.key" "$RUN/pki/kamailio.pem" >"$RUN/kamailio-tls.cfg"
-	start kamailio lan kamailio -f "$RUN/kamailio.cfg" -DD -E -m 64 -M 8 -Y "$RUN" "${args[@]}"
-	wait_for 10 "Kamailio listening" udp_bound lan "$KAM:5060"
-	wait_for 10 "Kamailio listening" tcp_bound lan "$KAM:5061"
+		"$RUN/pki/$cert.key" "$RUN/pki/$cert.pem" >"$RUN/$name-tls.cfg"
+	mkdir -p "$RUN/$name.run"
+	start "$name" lan kamailio -f "$RUN/$name.cfg" -DD -E -m 64 -M 8 -Y "$RUN/$name.run" "${args[@]}"
+	wait_for 10 "$name listening" udp_bound lan "$ip:5060"
+	wait_for 10 "$name listening" tcp_bound lan "$ip:5061"
 }
+signal_all() { kill -"$2" -- "-$(pid_of "$1")"; } # signal_all NAME SIGNAL: to it and all that it started
 kamailio_modules() {
 	dirname "$(ls /usr/lib/*/kamailio/modules/tm.so /usr/lib/kamailio/modules/tm.so 2>/dev/null | head -1)"
 }
-kamailio_regs() { # contacts of USER in the registrar
-	ns lan kamcmd -s "unix:$RUN/kamailio.ctl" ul.lookup location "$1" 2>/dev/null
+kamailio_regs() { # kamailio_regs USER [NAME]: contacts in the registrar
+	ns lan kamcmd -s "unix:$RUN/${2:-kamailio}.ctl" ul.lookup location "$1" 2>/dev/null
 }
 
 dns_up() { # names of the edge, as the internet sees them
@@ -342,7 +350,8 @@ capture_end() { stop "cap-$1" INT; }
 # ---- the daemons ------------------------------------------------------------------------------------------------------
 
 # Settings that a test may change before the daemons start (environment): EDGE_LIMITS and CORE_LIMITS (YAML lines, two
-# spaces in), RUNG, SILENCE (s), CORE_MEDIA (terminate, passthrough), CORE_RUNG, LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE.
+# spaces in), RUNG, SILENCE (s), CORE_MEDIA (terminate, passthrough), CORE_RUNG, LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE,
+# MORE_DOMAINS (of the edge), MORE_SERVERS (YAML of the core).
 edge_config() {
 	local listen6='' pair6=''
 
@@ -361,7 +370,7 @@ edge_config() {
 	  tls: {certificate: "$RUN/pki/${EDGE_CERT:-edge}.pem", key: "$RUN/pki/${EDGE_CERT:-edge}.key", ca: "$RUN/pki/${EDGE_CA:-link-ca}.pem"}
 	  cores:
 	    - name: $CORE_NAME
-	      domains: [$DOMAIN]
+	      domains: [$DOMAIN${MORE_DOMAINS:+, $MORE_DOMAINS}]
 	sip:
 	  listen: ["$EDGE_OUT:5061"$listen6]
 	  host: $EDGE_NAME
@@ -407,6 +416,7 @@ core_config() {
 	    trusted_headers: [X-Trusted-Edge]
 	    mode: ${KAM_MODE:-path}
 	    media: ${CORE_MEDIA:-terminate}
+	${MORE_SERVERS:-}
 	media:
 	  link: "$CORE_OUT:2776"
 	  inside: $CORE_LAN

@@ -267,11 +267,12 @@ def ns_of(ip):
 
 
 class Ua:
-    def __init__(self, user, ns=None, ip=None, server=EDGE, transport="tls", password=None):
+    def __init__(self, user, ns=None, ip=None, server=EDGE, transport="tls", password=None, domain=None):
         self.ip = ip or E.get("BOB" if ns == "lan" else "ALICE")
         self.user, self.ns, self.server, self.transport = user, ns or ns_of(self.ip), server, transport
         self.password = password or "pw-" + user
-        self.aor = f"sip:{user}@{DOMAIN}"
+        self.domain = domain or DOMAIN
+        self.aor = f"sip:{user}@{self.domain}"
         self.instance = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_DNS, user)}"
         self.inbox, self.answered, self.challenge, self.nc, self.cseq = [], {}, None, 0, 100
         self.reg_id, self.contact_params, self.flow = uuid.uuid4().hex, "", 1  # Call-ID of registrations; reg-id
@@ -343,9 +344,9 @@ class Ua:
 
     # -- registration
 
-    def register(self, expires=300, cached=False, password=None, headers=(), instance=True):
+    def register(self, expires=300, cached=False, password=None, headers=(), instance=True, timeout=5):
         """Returns the final response. cached: with credentials for the last challenge from the start."""
-        uri, extra = f"sip:{DOMAIN}", list(headers) + ["Supported: path, outbound, gruu", f"Expires: {expires}"]
+        uri, extra = f"sip:{self.domain}", list(headers) + ["Supported: path, outbound, gruu", f"Expires: {expires}"]
         contact = self.contact + (f';+sip.instance="<{self.instance}>";reg-id={self.flow}' if instance else "")
         for attempt in range(2):
             auth = []
@@ -353,7 +354,7 @@ class Ua:
                 self.nc += 1
                 auth = ["Authorization: " + digest(self.challenge, self.user, password or self.password, "REGISTER", uri, self.nc)]
             b = self.request("REGISTER", uri, to=f"<{self.aor}>", headers=extra + auth, call_id=self.reg_id, contact=contact)
-            r = self.response(b, "REGISTER")
+            r = self.response(b, "REGISTER", timeout)
             if r.status != 401 or attempt or (cached and auth):
                 return r
             self.challenge, self.nc = challenge_parse(r.get("www-authenticate")), 0
