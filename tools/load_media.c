@@ -231,7 +231,9 @@ int load_end_open(struct load_mill *m, struct load_end *e, const struct addr *ip
 		err = loop_recv(m->loop, e->fd, end_dgram, e, &e->recv);
 	if (!err && getrandom(&e->ssrc, sizeof(e->ssrc), 0) != sizeof(e->ssrc))
 		err = -EIO;
-	e->seq = (uint16_t)(e->ssrc >> 7);
+	e->seq =
+		(e->ssrc >> 7) &
+		0x7fff; /* RFC 3711 3.3.1: far from the wrap, or a first packet lost before the latch loses the ROC */
 	e->stamp = e->ssrc * 2654435761u;
 out:
 	if (err)
