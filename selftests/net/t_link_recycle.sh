@@ -27,7 +27,7 @@ import struct
 seed = int(E.get("SEED") or random.randrange(1 << 30))
 rnd = random.Random(seed)
 step(f"seed {seed}")
-N, AT_ONCE = 160, 5
+N, AT_ONCE = 100, 5
 marks = [f"<{k}>" for k in range(N)]
 
 
@@ -149,7 +149,7 @@ cut() { # cut in|dmz SIDE
 	ns "$1" nft "add table inet rst; add chain inet rst out { type filter hook output priority 0; }; add rule inet rst out tcp $2 7001 reject with tcp reset"
 }
 link_is_down() { ctl core status | py 'd["links"][0]["state"] == "down"'; }
-churn 12 32 16 -r 100 &
+churn 9 32 16 -r 100 &
 load=$!
 for _ in 1 2 3; do
 	before=$(count edge opens)
