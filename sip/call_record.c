@@ -203,12 +203,18 @@ bool engine_medium_known(const struct engine *e, uint64_t medium)
 	return table_find(&e->media, medium) != NULL;
 }
 
+/* @fn may end the call, and its other media with it. The call itself stays for its late messages. */
 void engine_each_medium(struct engine *e, void (*fn)(void *arg, uint64_t medium), void *arg)
 {
 	struct tnode *n, *next;
+	unsigned i;
 
-	for (n = table_walk(&e->media, NULL); n; n = next) {
-		next = table_walk(&e->media, n);
-		fn(arg, table_entry(n, struct medium, node)->id);
+	for (n = table_walk(&e->calls, NULL); n; n = next) {
+		struct call *c = table_entry(n, struct call, node);
+
+		next = table_walk(&e->calls, n);
+		for (i = 0; i < SDP_MEDIA_MAX; i++)
+			if (c->media[i])
+				fn(arg, c->media[i]->id);
 	}
 }

@@ -146,6 +146,7 @@ void engine_free(struct engine *e);
 int engine_restore(struct engine *e, enum engine_record kind, uint64_t id, struct span data,
 		   uint64_t now_ms);
 bool engine_medium_known(const struct engine *e, uint64_t medium);
+/* The media of calls that stand. */
 void engine_each_medium(struct engine *e, void (*fn)(void *arg, uint64_t medium), void *arg);
 
 int engine_stream_open(struct engine *e, const struct engine_stream *s);

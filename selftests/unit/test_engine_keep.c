@@ -243,6 +243,46 @@ static void test_keep_cut_records(void **state)
 	up_end(&u);
 }
 
+static void medium_lost(void *arg, uint64_t medium)
+{
+	struct kit *k = arg;
+
+	engine_medium_failed(k->e, medium, "lost-with-worker", k->now);
+}
+
+/* Audio and video, both lost with the worker: the first ends the call, and the second goes with it. */
+static void test_keep_both_media_lost(void **state)
+{
+	struct kit *k = kit_alice();
+	struct up u = {.k = k, .out = true};
+	struct kit_msg *m;
+
+	(void)state;
+	kit_client(k, 1,
+		   INVITE_OUT CT_SDP OFFER_CLIENT
+		   "m=video 4002 RTP/SAVP 96\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" KEY_CLIENT
+		   "\n");
+	(void)kit_client_answer(k, 1, 100);
+	m = kit_inside_request(k, "INVITE");
+	up_routes(&u, m);
+	kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_INSIDE "m=video 5002 RTP/AVP 96\n",
+		   kit_answer(k, m, "200 OK", "b1"));
+	(void)kit_client_answer(k, 1, 200);
+	up_client(&u, 1, "ACK", 1, "");
+	(void)kit_inside_request(k, "ACK");
+	assert_int_equal(kit_media_live(k), 2);
+	kit_crash(k);
+	assert_int_equal(kit_media_live(k), 2);
+	engine_each_medium(k->e, medium_lost, k);
+	kit_drain(k);
+	assert_int_equal(kit_media_live(k), 0);
+	m = kit_inside_request(k, "BYE");
+	kit_inside(k, "%s", kit_answer(k, m, "200 OK", NULL));
+	assert_int_equal(engine_stats(k->e)->calls, 0);
+	kit_settled(k);
+	kit_free(k);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -257,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_keep_session_expires),
 		cmocka_unit_test(test_keep_binding_expires),
 		cmocka_unit_test(test_keep_cut_records),
+		cmocka_unit_test(test_keep_both_media_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
