@@ -172,10 +172,12 @@ static void gate_forward(struct stream *s, struct gate_out *out)
 }
 
 /* A message that needs admission, after a REGISTER that may have just brought it: Admit travels on another connection than
- * the 200, so it may come a little later. Wait for it once, then refuse. */
+ * the 200, so it may come a little later. So may the core's own requests be answered before it is here. Wait for it once, then
+ * refuse. */
 static bool gate_hold(struct stream *s, const struct gate_out *out)
 {
-	if (out->reason != GATE_NOT_ADMITTED || !s->registered || s->held)
+	if ((out->reason != GATE_NOT_ADMITTED && out->reason != GATE_RESPONSE) || !s->registered ||
+	    s->held)
 		return false;
 	wait_begin(s, STREAM_HOLD, STREAM_HOLD_MS);
 	return true;
@@ -202,6 +204,8 @@ static void gate_run(struct stream *s)
 			answer(s, span_of(out->reply, out->reply_n));
 			break;
 		case GATE_CLOSE:
+			if (gate_hold(s, out))
+				return;
 			stream_refused(s, out->reason, out->why);
 			answer(s, span_of(out->reply, out->reply_n));
 			stream_end(s, true, gate_reason_name(out->reason));
