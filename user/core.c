@@ -153,8 +153,7 @@ static void core_action(struct core *c, const struct engine_action *a, uint64_t 
 		core_media_act(c, a, now);
 		break;
 	case ENGINE_KEEP:
-		if (keep_put(c->keep, a->record, a->id, a->data))
-			c->not_kept++;
+		keep_put(c->keep, a->record, a->id, a->data); /* counts what it refuses */
 		break;
 	case ENGINE_FORGET:
 		keep_del(c->keep, a->record, a->id);

@@ -130,13 +130,14 @@ static json_t *core_cmd_status(void *arg, const json_t *req)
 	struct core *c = arg;
 
 	(void)req;
-	return json_pack(
-		"{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "role", "core",
-		"name", c->cfg->name, "version", SALLYPORT_VERSION, "pid", (int)getpid(),
-		"uptime_s", (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
-		srtp_backend_text(), "counters", core_counts(c), "media",
-		media_core_counters(c->media), "relay", media_pass_status(c->pass), "links",
-		core_links(c), "link", core_link_counts(c), "call_servers", core_call_servers(c));
+	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "role", "core", "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid",
+			 (int)getpid(), "uptime_s",
+			 (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
+			 srtp_backend_text(), "counters", core_counts(c), "media",
+			 media_core_counters(c->media), "relay", media_pass_status(c->pass),
+			 "links", core_links(c), "link", core_link_counts(c), "call_servers",
+			 core_call_servers(c), "kept", core_keep_show(c));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)

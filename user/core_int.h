@@ -45,7 +45,6 @@ struct core {
 	struct keep *keep;
 	bool keep_fresh; /* no worker was there before us, or nothing of it is left */
 	struct loop_timer settle;
-	uint64_t not_kept;
 	struct loop_timer timer; /* the engine's next due time */
 	bool pumping;
 	struct core_failed { /* not reached while actions were carried out */

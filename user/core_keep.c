@@ -168,6 +168,27 @@ static void medium_lost(void *arg, uint64_t medium)
 				     loop_now_ms(x->c->loop));
 }
 
+json_t *core_keep_show(const struct core *c)
+{
+	struct keep_kind kinds[CORE_RECORDS];
+	json_t *o = json_object();
+	unsigned i;
+
+	core_keep_kinds(c->cfg, kinds);
+	for (i = 0; i < CORE_RECORDS; i++) {
+		struct keep_stats s = keep_stats(c->keep, i);
+
+		if (i == CORE_RECORD_CALL) /* beyond what any file would hold */
+			s.too_large += engine_stats(c->engine)->not_kept;
+		json_object_set_new(
+			o, kinds[i].name,
+			json_pack("{s:I, s:I, s:I, s:I}", "records", (json_int_t)s.records, "of",
+				  (json_int_t)kinds[i].slots, "too_large", (json_int_t)s.too_large,
+				  "no_slot", (json_int_t)s.no_slot));
+	}
+	return o;
+}
+
 void core_keep_restore(struct core *c)
 {
 	struct restore x = {.c = c};

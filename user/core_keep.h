@@ -6,6 +6,8 @@
 #ifndef SALLYPORT_CORE_KEEP_H
 #define SALLYPORT_CORE_KEEP_H
 
+#include <jansson.h>
+
 #include "user/config.h"
 #include "user/keep.h"
 #include "user/keeper.h"
@@ -26,5 +28,8 @@ int core_keep_plan(struct keeper_plan *p, const struct config_core *cfg, char *w
 /* Worker. */
 int core_keep_open(struct core *c, char *why, size_t why_n);
 void core_keep_restore(struct core *c);
+/* For sallyctl: of each kind the records now, and what was refused; media taken up and lost at start. A refused record leaves the one before it
+ * in place, and what has none will not outlive this worker. */
+json_t *core_keep_show(const struct core *c);
 
 #endif

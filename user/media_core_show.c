@@ -155,5 +155,8 @@ json_t *media_core_counters(const struct media_core *m)
 	set_count(o, "punch_failed", m->count.punch_failed);
 	set_count(o, "joined_self", m->count.joined_self);
 	set_count(o, "no_ports", m->count.no_ports);
+	set_count(o, "not_kept", m->count.not_kept); /* will not outlive this worker */
+	set_count(o, "taken_up", m->count.restored); /* of the worker before */
+	set_count(o, "not_taken_up", m->count.lost);
 	return o;
 }

@@ -43,6 +43,10 @@ log_wait("core", "event=resumed calls=2 bindings=1 refused=0 media_ended=0", 5)
 step("resumed: " + [l for l in log_text("core").splitlines() if "event=resumed" in l][-1].split("event=")[1])
 check(a.conn.closed_within(5), "the client's connection ended")
 after = wait_until(5, "the calls", lambda: core_calls())
+kept, media = admin("core", "status")["kept"], admin("core", "status")["media"]
+check(kept["call"]["records"] == 2 and kept["medium"]["records"] == 2 and kept["session"]["records"] == 4, f"kept: {kept}")
+check(not [k for k, n in kept.items() if n["too_large"] or n["no_slot"]], f"all is kept: {kept}")
+check(media["taken_up"] == 2 and media["not_taken_up"] == media["not_kept"] == 0, f"taken up: {media}")
 check({c["call"] for c in after} == {c["call"] for c in before}, f"the same calls: {before} {after}")
 wait_until(10, "the link up again", lambda: admin("core", "status")["links"][0]["state"] == "up"
            and admin("core", "status")["links"][0]["pool_idle"] > 0)
