@@ -6,7 +6,9 @@ ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 ENGINE += sip/contact sip/credentials sip/target sip/txn_move
 
-BASE := user/account user/addr user/admin user/config user/config_lines user/conn user/conn_bytes user/keep user/keeper user/keeper_open user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool user/tls user/tls_bio user/tls_cert
+TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_bio user/tls_cert user/tls_climb
+CONN := user/conn user/conn_bytes user/conn_splice
+BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/keep user/keeper user/keeper_open user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool $(TLS)
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF := bench tc_relay xdp_probe xdp_relay
@@ -31,7 +33,7 @@ PARSE := $(SIP) tools/parse_main user/addr
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
-	test_engine_random test_engine_register test_gate test_inside test_keep test_keeper test_link \
+	test_engine_random test_engine_register test_gate test_inside test_keep test_keeper test_ktls test_link \
 	test_link_recycle test_load_msg test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
 	test_media_join test_media_keep test_media_rtcp test_media_user test_parse_main test_punch test_sdp \
 	test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool \
@@ -47,16 +49,18 @@ test_slots_OBJS := user/slots
 test_sockpool_OBJS := user/addr user/keeper_open user/sockpool
 test_gate_OBJS := $(SIP) user/addr user/gate
 test_log_OBJS := user/log
-test_conn_OBJS := selftests/unit/certs user/addr user/conn user/conn_bytes user/loop user/loop_dgram user/loop_timer user/tls user/tls_bio user/tls_cert
+test_conn_OBJS := selftests/unit/certs user/addr $(CONN) user/loop user/loop_dgram user/loop_timer $(TLS)
 test_conn_LIBS := -lssl -lcrypto -luring
-LINK_TEST := selftests/unit/certs selftests/unit/link_kit user/addr user/conn user/conn_bytes $(LINK_CORE) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/tls user/tls_bio user/tls_cert
+LINK_TEST := selftests/unit/certs selftests/unit/link_kit user/addr $(CONN) $(LINK_CORE) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer $(TLS)
 test_link_OBJS := $(LINK_TEST)
 test_link_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 test_link_recycle_OBJS := $(LINK_TEST)
 test_link_recycle_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 test_loop_OBJS := user/addr user/loop user/loop_dgram user/loop_timer
 test_loop_LIBS := -luring
-test_tls_OBJS := selftests/unit/certs user/addr user/tls user/tls_bio user/tls_cert
+test_ktls_OBJS := selftests/unit/certs user/addr user/ktls_policy user/log $(TLS)
+test_ktls_LIBS := -lssl -lcrypto -ljansson
+test_tls_OBJS := selftests/unit/certs user/addr $(TLS)
 test_tls_LIBS := -lssl -lcrypto
 test_config_OBJS := user/addr user/config user/config_core user/config_edge user/config_lines
 test_config_LIBS := -lcyaml -lyaml
@@ -76,7 +80,7 @@ selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_
 selftests_bpf_load_LIBS := -lbpf
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/rig_bpf selftests/bpf/stories selftests/bpf/tables user/addr user/maps user/maps_bpf
 selftests_bpf_relay_LIBS := -lbpf
-selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr user/conn user/conn_bytes $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch user/tls user/tls_bio user/tls_cert user/link_core
+selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr $(CONN) $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch $(TLS) user/link_core
 selftests_bpf_user_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/rig selftests/bpf/rig_user selftests/bpf/rig_wire selftests/bpf/stories selftests/bpf/tables selftests/bpf/user user/addr user/keeper_open user/loop user/loop_dgram user/loop_timer user/maps user/maps_memory user/media_user user/media_user_socket user/prefix user/sockpool
 selftests_bpf_user_LIBS := -luring
 selftests_net_fakecore_LIBS := -lssl -lcrypto -luring -lprotobuf-c
@@ -99,10 +103,10 @@ fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_uri_SRCS := $(SIP_SRCS)
 
-LINK_EDGE_OBJS := user/addr user/conn user/conn_bytes $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_bio user/tls_cert
+LINK_EDGE_OBJS := user/addr $(CONN) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer $(TLS)
 bench-core_OBJS := $(LINK_EDGE_OBJS) $(SIP) tools/bench_bridge tools/bench_core tools/bench_lab tools/bench_rtpengine tools/bench_stat $(SRTP)
 bench-core_LIBS := -lssl -luring -lprotobuf-c -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
-bench-flows_OBJS := tools/bench_flows user/addr user/conn user/conn_bytes user/keep user/keeper_open user/sockpool $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_bio user/tls_cert $(MEDIA_CORE)
+bench-flows_OBJS := tools/bench_flows user/addr $(CONN) user/keep user/keeper_open user/sockpool $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer $(TLS) $(MEDIA_CORE)
 bench-flows_LIBS := -lssl -luring -lprotobuf-c -ljansson $(SRTP_LIBS)
 bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_relay tools/bench_rtpengine tools/bench_stat user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps user/maps_bpf $(SRTP)
 bench-media_LIBS := -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
@@ -161,11 +165,11 @@ test_srtp_equal_OBJS := $(SRTP)
 test_srtp_equal_LIBS := $(SRTP_LIBS)
 test_srtp_resume_OBJS := $(SRTP)
 test_srtp_resume_LIBS := $(SRTP_LIBS)
-test_inside_OBJS := $(SIP) $(INSIDE) user/addr user/conn user/dns user/log user/loop user/loop_dgram user/loop_timer user/tls user/tls_cert user/conn_bytes user/inside user/tls_bio
+test_inside_OBJS := $(SIP) $(INSIDE) user/addr $(CONN) user/dns user/log user/loop user/loop_dgram user/loop_timer $(TLS)
 test_inside_LIBS := -ljansson -lssl -lcrypto -luring -lcares
 test_dns_OBJS := user/addr user/dns user/loop user/loop_dgram user/loop_timer
 test_dns_LIBS := -luring -lcares
-load_OBJS := $(SIP) $(SRTP) tools/load tools/load_call tools/load_call_msg tools/load_calls tools/load_calls_main tools/load_client tools/load_content tools/load_media tools/load_msg tools/load_udp user/addr user/conn user/conn_bytes user/loop user/loop_dgram user/loop_timer user/tls user/tls_bio user/tls_cert
+load_OBJS := $(SIP) $(SRTP) tools/load tools/load_call tools/load_call_msg tools/load_calls tools/load_calls_main tools/load_client tools/load_content tools/load_media tools/load_msg tools/load_udp user/addr $(CONN) user/loop user/loop_dgram user/loop_timer $(TLS)
 load_LIBS := -lssl -luring -ljansson $(SRTP_LIBS)
 test_load_msg_OBJS := $(SIP) tools/load_msg user/addr
 test_load_msg_LIBS := -lcrypto

@@ -43,6 +43,7 @@ struct config_edge {
 		const char **listen; /* address:port, default port 7001 */
 		unsigned listen_count;
 		struct config_tls_files tls;
+		const char *ktls; /* kernel TLS: auto|on|tx|off; default auto */
 		struct config_edge_core *cores;
 		unsigned cores_count;
 	} link;
@@ -52,6 +53,9 @@ struct config_edge {
 		const char *host; /* advertised name; clients and certificates know it */
 		uint16_t port;	  /* advertised port; default 5061 */
 		struct config_tls_files tls;
+		const char *ktls; /* kernel TLS of admitted streams: auto|on|tx|off; default auto */
+		uint32_t ktls_after_seconds; /* of admission; default 2 */
+		uint32_t ktls_after_bytes;   /* both ways; default 0 */
 	} sip;
 	struct {
 		struct config_pair *pairs; /* 1..8 */
@@ -119,6 +123,7 @@ struct config_core {
 	const char *dns;       /* server address[:port] for SRV; default: the system's */
 	struct {
 		struct config_tls_files tls;
+		const char *ktls; /* kernel TLS: auto|on|tx|off; default auto */
 		struct config_core_edge *edges;
 		unsigned edges_count;
 	} link;

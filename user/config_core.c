@@ -1,5 +1,6 @@
 /* user/config_core.c -- the core's file: schema, defaults, and what must hold between its fields. See config.h. */
 #include "user/config_int.h"
+#include "user/ktls_policy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -40,6 +41,7 @@ static const cyaml_schema_value_t server_schema = {
 
 static const cyaml_schema_field_t link_fields[] = {
 	CONFIG_MAP(link_t, tls, "tls", CYAML_FLAG_DEFAULT, config_tls_fields),
+	CONFIG_STR(link_t, ktls, "ktls", CYAML_FLAG_OPTIONAL),
 	CONFIG_LIST(link_t, edges, "edges", 0, &edge_schema),
 	CYAML_FIELD_END,
 };
@@ -116,6 +118,8 @@ static const struct config_rule core_rules[] = {
 	 .words = "error|warn|info|debug"},
 	{CONFIG_AT(struct config_core, token_key), .kind = CONFIG_FILE},
 	{CONFIG_AT(struct config_core, dns), .kind = CONFIG_ADDRPORT, .optional = true, .def = 53},
+	{CONFIG_AT(struct config_core, link.ktls), .kind = CONFIG_WORD, .text = "auto",
+	 .words = KTLS_WORDS},
 	{CONFIG_AT(struct config_core, link.tls.certificate), .kind = CONFIG_FILE},
 	{CONFIG_AT(struct config_core, link.tls.key), .kind = CONFIG_FILE},
 	{CONFIG_AT(struct config_core, link.tls.ca), .kind = CONFIG_FILE},

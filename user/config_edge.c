@@ -1,5 +1,6 @@
 /* user/config_edge.c -- the edge's file: schema, defaults, and what must hold between its fields. See config.h. */
 #include "user/config_int.h"
+#include "user/ktls_policy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@ static const cyaml_schema_value_t pair_schema = {
 static const cyaml_schema_field_t link_fields[] = {
 	CONFIG_LIST(link_t, listen, "listen", 0, &config_string),
 	CONFIG_MAP(link_t, tls, "tls", CYAML_FLAG_DEFAULT, config_tls_fields),
+	CONFIG_STR(link_t, ktls, "ktls", CYAML_FLAG_OPTIONAL),
 	CONFIG_LIST(link_t, cores, "cores", 0, &core_schema),
 	CYAML_FIELD_END,
 };
@@ -44,6 +46,9 @@ static const cyaml_schema_field_t sip_fields[] = {
 	CONFIG_STR(sip_t, host, "host", 0),
 	CONFIG_UINT(sip_t, port, "port"),
 	CONFIG_MAP(sip_t, tls, "tls", CYAML_FLAG_DEFAULT, config_tls_fields),
+	CONFIG_STR(sip_t, ktls, "ktls", CYAML_FLAG_OPTIONAL),
+	CONFIG_UINT(sip_t, ktls_after_seconds, "ktls_after_seconds"),
+	CONFIG_UINT(sip_t, ktls_after_bytes, "ktls_after_bytes"),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t media_fields[] = {
@@ -92,6 +97,14 @@ static const struct config_rule edge_rules[] = {
 	{CONFIG_AT(struct config_edge, link.tls.certificate), .kind = CONFIG_FILE},
 	{CONFIG_AT(struct config_edge, link.tls.key), .kind = CONFIG_FILE},
 	{CONFIG_AT(struct config_edge, link.tls.ca), .kind = CONFIG_FILE},
+	{CONFIG_AT(struct config_edge, link.ktls), .kind = CONFIG_WORD, .text = "auto",
+	 .words = KTLS_WORDS},
+	{CONFIG_AT(struct config_edge, sip.ktls), .kind = CONFIG_WORD, .text = "auto",
+	 .words = KTLS_WORDS},
+	{CONFIG_AT(struct config_edge, sip.ktls_after_seconds), .kind = CONFIG_NUM32, .def = 2,
+	 .min = 0, .max = 86400},
+	{CONFIG_AT(struct config_edge, sip.ktls_after_bytes), .kind = CONFIG_NUM32, .def = 0,
+	 .min = 0, .max = 1073741824},
 	{CONFIG_AT(struct config_edge, sip.host), .kind = CONFIG_HOST},
 	{CONFIG_AT(struct config_edge, sip.port), .kind = CONFIG_NUM16, .def = 5061, .min = 1,
 	 .max = 65535},

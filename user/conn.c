@@ -77,6 +77,8 @@ void conn_fail(struct conn *c, int err, const char *why)
 	c->deadline_ms = c->later_ms = 0;
 	c->err = err;
 	c->why = why && *why ? why : strerrordesc_np(-err);
+	c->refused |= err ==
+		      -EKEYEXPIRED; /* all that came before was good: the alert goes out, and FIN */
 	c->down_pending = true;
 	loop_cancel(c->loop, &c->poll);
 	conn_kick(c);
@@ -172,12 +174,19 @@ static bool step_connect(struct conn *c, int revents)
 /* Discard what still comes, so that our FIN is not overtaken by a RST that takes the last bytes with it. */
 static bool discard_done(struct conn *c)
 {
-	uint8_t junk[16384];
+	uint8_t junk[16384], control[64];
+	struct iovec iov = {.iov_base = junk, .iov_len = sizeof(junk)};
 	ssize_t ret;
 	int i;
 
 	for (i = 0; i < DISCARD_ROUNDS; i++) {
-		ret = recv(c->fd, junk, sizeof(junk), MSG_DONTWAIT);
+		/* With room for a type: kernel TLS gives nothing out behind a control record else. */
+		struct msghdr m = {.msg_iov = &iov,
+				   .msg_iovlen = 1,
+				   .msg_control = control,
+				   .msg_controllen = sizeof(control)};
+
+		ret = recvmsg(c->fd, &m, MSG_DONTWAIT);
 		if (ret < 0 && errno == EINTR)
 			continue;
 		if (ret <= 0)
@@ -227,10 +236,12 @@ static void step_up(struct conn *c)
 				return;
 		}
 	}
-	if (!c->rd_ready || c->paused || c->eof || !op_call(c, c->ops->readable))
+	if (c->rd_ready && !c->paused && !c->eof && !op_call(c, c->ops->readable))
 		return;
 	if (c->rd_ready && !c->paused && c->progress)
 		conn_kick(c);
+	if (c->climb)
+		conn_climb_try(c);
 }
 
 static void conn_turn(struct conn *c, int revents)
@@ -417,8 +428,9 @@ void conn_abort(struct conn *c)
 
 	if (!c)
 		return;
-	/* The alert that says why must reach the other end of the link, where an operator looks for it. */
-	if (c->refused && c->link) {
+	/* The alert that says why must reach the other end of the link, where an operator looks for it; or a peer that has done nothing
+	 * wrong, but whose new keys this kernel cannot take. */
+	if (c->refused && (c->link || c->err == -EKEYEXPIRED)) {
 		conn_close(c);
 		return;
 	}

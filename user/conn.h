@@ -66,6 +66,12 @@ size_t conn_room(const struct conn *c); /* bytes that conn_write() would take no
 /* Stop and go on asking for readable(): back-pressure. A paused connection still gets down() when the peer resets it. */
 void conn_pause(struct conn *c, bool paused);
 
+/* Leave OpenSSL for kernel TLS as soon as nothing is in the way; @tx_only: only its sending half. Once is enough: it is tried again
+ * with every turn of the connection, and given up for good when the kernel refuses. Of plain TCP and of a second call nothing comes. */
+void conn_climb(struct conn *c, bool tx_only);
+/* The rung, and what keeps it from the best one ("" on A; static). Plain TCP counts as A. */
+enum tls_rung conn_rung(const struct conn *c, const char **why);
+
 /* Bytes that conn_read() gave and conn_write() took so far. */
 uint64_t conn_received(const struct conn *c);
 uint64_t conn_sent(const struct conn *c);
@@ -77,6 +83,28 @@ void conn_break(struct conn *c, int err, const char *why);
 /* Flush, close_notify, FIN, wait for the peer's FIN, free: at most 2 s. The module must not use @c any more. NULL is fine in both. */
 void conn_close(struct conn *c);
 void conn_abort(struct conn *c);
+
+/* Move bytes from @src to @dst inside the kernel, by way of @pipe (struct conn_pipe, below). > 0 bytes; -EAGAIN: @src has none now;
+ * -ENOBUFS: @dst has no room, its drained() follows; -EOPNOTSUPP: read and write this time (a rung other than A, something queued, a
+ * control record, the end or an error is next). Counts as read and written. Call it from readable(), as conn_read(). */
+struct conn_pipe;
+ssize_t conn_splice(struct conn *src, struct conn *dst, struct conn_pipe *pipe);
+
+/* Pipes of this process, kept for use again: CONN_PIPES_IDLE at most. A pipe belongs to one direction of one stream while it holds
+ * bytes; an empty one goes back. */
+#define CONN_PIPES_IDLE 64
+struct conn_pipe {
+	int in, out; /* -1: none */
+	size_t n;    /* bytes in it */
+};
+struct conn_pipes {
+	int idle[CONN_PIPES_IDLE][2];
+	unsigned n_idle, n_used;
+};
+int conn_pipe_get(struct conn_pipes *pool, struct conn_pipe *pipe); /* 0 or negative errno */
+void conn_pipe_put(struct conn_pipes *pool,
+		   struct conn_pipe *pipe); /* one with bytes in it is closed */
+void conn_pipes_fini(struct conn_pipes *pool);
 
 const struct addr *conn_peer(const struct conn *c);
 const struct addr *conn_local(const struct conn *c); /* known from up() on */

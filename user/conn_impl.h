@@ -1,4 +1,5 @@
-/* user/conn_impl.h -- what the files of user/conn* share: conn.c (life and events), conn_bytes.c (reading and writing). Nobody else
+/* user/conn_impl.h -- what the files of user/conn* share: conn.c (life and events), conn_bytes.c (reading and writing),
+ * conn_splice.c (kernel TLS). Nobody else
  * includes this.
  *
  * In: nothing. Out: struct conn and the calls between those files. Owner: see user/conn.h. */
@@ -24,17 +25,19 @@ struct conn {
 	int fd;
 	uint8_t state;
 	bool link, paused;
-	bool rd_ready;	   /* there may be something to read */
-	bool progress;	   /* the running readable() got bytes */
-	bool eof;	   /* clean end seen */
-	bool was_queued;   /* drained() is owed */
-	bool kicked;	   /* run conn_turn() from the timer */
-	bool in_op, gone;  /* destroyed from within an op: freed when it returns */
-	bool down_pending; /* ops.down() is owed */
-	bool shut;	   /* FIN sent */
+	bool rd_ready;	      /* there may be something to read */
+	bool progress;	      /* the running readable() got bytes */
+	bool eof;	      /* clean end seen */
+	bool was_queued;      /* drained() is owed */
+	bool kicked;	      /* run conn_turn() from the timer */
+	bool in_op, gone;     /* destroyed from within an op: freed when it returns */
+	bool down_pending;    /* ops.down() is owed */
+	bool shut;	      /* FIN sent */
+	bool climb, climb_tx; /* wanted */
 	bool refused; /* the handshake failed: an alert may be on its way, do not overtake it by RST */
 	int err;
 	const char *why;
+	const char *climb_why; /* static */
 	size_t budget, queue_max;
 	uint64_t received, sent;
 	struct queue queue;
@@ -47,5 +50,7 @@ void conn_fail(struct conn *c, int err, const char *why);
 const char *conn_why(const struct conn *c);
 /* conn_bytes.c: write from the queue until it is empty or the socket is full. 0, -EAGAIN or the failure. */
 int conn_flush(struct conn *c);
+/* conn_splice.c: climb if it is wanted and nothing is in the way. */
+void conn_climb_try(struct conn *c);
 
 #endif

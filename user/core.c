@@ -343,8 +343,15 @@ static const struct link_ops core_link_callbacks = {core_on_link_up, core_on_lin
 static int core_make_tls(struct core *c, char *why, size_t why_n)
 {
 	struct tls_params p = {.tls13_only = true};
-	int err = core_tls_ctx(&p, "link", &c->tls_link, why, why_n);
+	int err;
 
+	ktls_probe(&c->ktls);
+	ktls_log(&c->ktls);
+	err = ktls_policy("link.ktls", c->cfg->link.ktls, &c->ktls, &c->ktls_link, why, why_n);
+	if (err)
+		return err;
+	p.kernel = c->ktls_link != KTLS_MODE_OFF ? &c->ktls : NULL;
+	err = core_tls_ctx(&p, "link", &c->tls_link, why, why_n);
 	if (err || !c->cfg->sip.tls.certificate)
 		return err;
 	p = (struct tls_params){0};
@@ -419,6 +426,7 @@ static int core_make_link(struct core *c, char *why, size_t why_n)
 		.n_domains = c->n_domains,
 		.edges = c->link_edges,
 		.n_edges = c->n_edges,
+		.ktls = c->ktls_link,
 		.live_flows = core_live_flows,
 		.ops = &core_link_callbacks,
 		.arg = c,

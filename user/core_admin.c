@@ -130,14 +130,14 @@ static json_t *core_cmd_status(void *arg, const json_t *req)
 	struct core *c = arg;
 
 	(void)req;
-	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "role", "core", "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid",
-			 (int)getpid(), "uptime_s",
-			 (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
-			 srtp_backend_text(), "counters", core_counts(c), "media",
-			 media_core_counters(c->media), "relay", media_pass_status(c->pass),
-			 "links", core_links(c), "link", core_link_counts(c), "call_servers",
-			 core_call_servers(c), "kept", core_keep_show(c));
+	return json_pack(
+		"{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "role",
+		"core", "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid", (int)getpid(),
+		"uptime_s", (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
+		srtp_backend_text(), "counters", core_counts(c), "media",
+		media_core_counters(c->media), "relay", media_pass_status(c->pass), "links",
+		core_links(c), "link", core_link_counts(c), "call_servers", core_call_servers(c),
+		"kept", core_keep_show(c), "kernel_tls", ktls_show(&c->ktls));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)
@@ -160,6 +160,8 @@ static void core_stream_row(void *arg, struct core_stream *s)
 	struct core_list *l = arg;
 	char client[ADDR_TEXT_MAX];
 	uint64_t now = loop_now_ms(l->c->loop);
+	const char *why;
+	enum tls_rung rung = conn_rung(s->conn, &why);
 
 	json_array_append_new(
 		l->list,
@@ -170,7 +172,10 @@ static void core_stream_row(void *arg, struct core_stream *s)
 			  (json_int_t)s->messages_in, "messages_out", (json_int_t)s->messages_out,
 			  "keepalives", (json_int_t)s->keepalives, "age_s",
 			  (json_int_t)((now - s->since_ms) / 1000), "client_tls", s->tls, "rung",
-			  "user TLS", "reason", "this version has no kernel TLS rung"));
+			  rung == TLS_RUNG_A   ? "kernel TLS"
+			  : rung == TLS_RUNG_B ? "kernel TLS send"
+					       : "user TLS",
+			  "reason", why));
 }
 
 static json_t *core_cmd_streams(void *arg, const json_t *req)

@@ -32,6 +32,8 @@ struct core {
 	const struct config_core *cfg;
 	struct loop *loop;
 	struct tls_ctx *tls_link, *tls_inside_client, *tls_inside_server;
+	struct ktls_probe ktls;
+	enum ktls_mode ktls_link;
 	struct core_streams *streams;
 	struct engine *engine;
 	struct media_core *media;

@@ -15,6 +15,7 @@
 #include "user/core_pass.h"
 #include "user/core_keep.h"
 #include "user/keeper.h"
+#include "user/ktls.h"
 #include "user/log.h"
 
 #define CORE_FILES_BASE 24000	/* streams, link, call servers */
@@ -220,8 +221,10 @@ static int core_keeper(const char *path, struct config_core *cfg)
 	char *worker_argv[] = {(char *)"sallyport-core", (char *)"--worker", (char *)"-c",
 			       (char *)path, NULL};
 	char why[CONFIG_WHY_MAX] = "";
+	struct ktls_probe probe;
 	int status;
 
+	ktls_probe(&probe); /* the kernel loads its module for us, not for the worker */
 	core_files(cfg);
 	plan.user = cfg->user;
 	plan.worker_argv = worker_argv;

@@ -175,8 +175,14 @@ static int tls_both(struct edge *e, char *why, size_t why_n)
 {
 	struct tls_params link = {.server = true, .tls13_only = true, .require_peer = true};
 	struct tls_params sip = {.server = true, .tickets = true};
-	int err = tls_start(&link, "link", true, &e->link_tls, why, why_n);
+	int err = ktls_policy("link.ktls", e->cfg->link.ktls, &e->ktls, &e->ktls_link, why, why_n);
 
+	if (!err)
+		err = ktls_policy("sip.ktls", e->cfg->sip.ktls, &e->ktls, &e->ktls_sip, why, why_n);
+	link.kernel = e->ktls_link != KTLS_MODE_OFF ? &e->ktls : NULL;
+	sip.kernel = e->ktls_sip != KTLS_MODE_OFF ? &e->ktls : NULL;
+	if (!err)
+		err = tls_start(&link, "link", true, &e->link_tls, why, why_n);
 	return err ? err : tls_start(&sip, "sip", false, &e->sip_tls, why, why_n);
 }
 
@@ -273,13 +279,21 @@ static int link_start(struct edge *e, char *why, size_t why_n)
 		.n_cores = e->cfg->link.cores_count,
 		.ops = &link_ops,
 		.arg = e,
+		.ktls = e->ktls_link,
 		.banned = link_banned,
 	};
-	struct streams_params sp = {
-		.loop = e->loop, .tls = e->sip_tls, .cfg = e->cfg, .ban = e->ban, .seed = e->seed};
+	char no_kernel[KTLS_WHY_MAX];
+	struct streams_params sp = {.loop = e->loop,
+				    .tls = e->sip_tls,
+				    .cfg = e->cfg,
+				    .ban = e->ban,
+				    .ktls = e->ktls_sip,
+				    .seed = e->seed};
 	unsigned i;
 	int err = -ENOMEM;
 
+	ktls_why(&e->ktls, KTLS_1_3, KTLS_AES_128_GCM, KTLS_TX, no_kernel);
+	sp.ktls_off = strcmp(e->cfg->sip.ktls, "off") ? no_kernel : "sip.ktls: off";
 	e->cores = calloc(e->cfg->link.cores_count, sizeof(*e->cores));
 	for (i = 0; e->cores && i < e->cfg->link.cores_count; i++) {
 		const struct config_edge_core *c = &e->cfg->link.cores[i];
@@ -379,6 +393,8 @@ static int edge_start(struct edge *e, char *why, size_t why_n)
 		return err;
 	e->start_ms = e->second_ms = loop_now_ms(e->loop);
 	e->tick = (struct loop_timer){.fn = tick, .arg = e};
+	ktls_probe(&e->ktls);
+	ktls_log(&e->ktls);
 	err = tls_both(e, why, why_n);
 	if (!err)
 		err = media_start(e, why, why_n);
@@ -432,9 +448,12 @@ int edge_run(const struct config_edge *cfg)
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
 	} else {
 		log_event(LOG_L_INFO, "start",
-			  "version=%s name=%s pid=%d media=%s streams=\"user TLS\" "
+			  "version=%s name=%s pid=%d media=%s streams=\"%s\" "
 			  "slots=%u flows_adopted=%u",
 			  SALLYPORT_VERSION, cfg->name, (int)getpid(), media_edge_rung(e.media),
+			  e.ktls_sip == KTLS_MODE_OFF  ? "user TLS"
+			  : e.ktls_sip == KTLS_MODE_TX ? "kernel TLS send"
+						       : "kernel TLS",
 			  maps_slots(e.maps), media_edge_count(e.media));
 		err = loop_run(e.loop);
 		if (err)

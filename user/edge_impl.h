@@ -19,6 +19,8 @@ struct edge {
 	uint64_t seed, start_ms, second_ms, seconds;
 	struct loop *loop;
 	struct tls_ctx *link_tls, *sip_tls;
+	struct ktls_probe ktls;
+	enum ktls_mode ktls_link, ktls_sip;
 	struct maps *maps;
 	struct nexthop *nexthop;
 	struct ban *ban;

@@ -13,6 +13,7 @@
 #include "user/edge_media.h"
 #include "user/keep.h"
 #include "user/keeper.h"
+#include "user/ktls.h"
 #include "user/log.h"
 #include "user/media_edge.h"
 #include "user/tls.h"
@@ -287,8 +288,10 @@ int edge_keeper(const char *path, struct config_edge *cfg)
 	char *worker_argv[] = {(char *)"sallyport-edge", (char *)"--worker", (char *)"-c",
 			       (char *)path, NULL};
 	char why[CONFIG_WHY_MAX] = "";
+	struct ktls_probe probe;
 	int status = 1;
 
+	ktls_probe(&probe); /* the kernel loads its module for us, not for the worker */
 	plan.user = cfg->user;
 	plan.worker_argv = worker_argv;
 	plan.reload = reload;

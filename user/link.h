@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "user/conn.h"
+#include "user/ktls_policy.h"
 #include "user/link.pb-c.h"
 #include "user/loop.h"
 #include "user/span.h"
@@ -98,6 +99,7 @@ struct link_edge_params {
 	unsigned n_cores;
 	const struct link_ops *ops;
 	void *arg;
+	enum ktls_mode ktls; /* of all connections, once their Hello is through */
 	/* Whether @peer may not even begin its handshake: told once a connection. NULL: the kernel has refused it before. */
 	bool (*banned)(void *arg, const struct addr *peer);
 };
@@ -127,6 +129,7 @@ struct link_core_params {
 	unsigned n_domains;
 	const struct link_core_edge *edges;
 	unsigned n_edges;
+	enum ktls_mode ktls; /* of all connections, once their Hello is out */
 	/* Called when a Hello is made: the ids of all live flows on @edge. Returns their number, at most @max. */
 	unsigned (*live_flows)(void *arg, const char *edge, uint64_t *ids, unsigned max);
 	const struct link_ops *ops;

@@ -127,6 +127,7 @@ static void peer_up(struct core_edge *e, const Sallyport__Link *m)
 	e->tokens_ms = loop_now_ms(l->p.loop);
 	log_event(LOG_L_INFO, "link-up", "edge=%s peer=%s pool=%u", p->name, addr_text(&p->addr, a),
 		  e->cfg.pool);
+	link_climb(p->control, l->p.ktls);
 	p->ops->up(p->arg, p, m);
 	link_core_fill(e);
 }

@@ -115,6 +115,7 @@ static void data_up(void *arg)
 		data_lost(d, "hello could not be written");
 		return;
 	}
+	link_climb(d->conn, e->core->p.ktls);
 	e->n_dialing--;
 	data_idle(d);
 	link_core_fill(e);

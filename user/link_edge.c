@@ -123,6 +123,7 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 	p->lost = peer_lost;
 	p->end = link_edge_data_idle;
 	p->pool = hello->hello->pool;
+	p->ktls = l->p.ktls;
 	p->seq = ++l->seq;
 	p->accepts = LINK_BIT(ADMIT) | LINK_BIT(REVOKE) | LINK_BIT(CLOSE_STREAM) |
 		     LINK_BIT(ALLOCATE) | LINK_BIT(FREE) | LINK_BIT(BAN) | LINK_BIT(DRAIN) |
@@ -135,6 +136,7 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 		  addr_text(&p->addr, a), p->n_domains, hello->hello->n_live_flow,
 		  hello->hello->pool);
 	p->send_err = peer_ack(l, p); /* told by the timer, as any failed send */
+	link_climb(c, p->ktls);
 	p->ops->up(p->arg, p, hello);
 	return 0;
 }

@@ -84,6 +84,7 @@ int link_edge_data_add(struct link_peer *p, struct conn *c)
 	d->owner = p;
 	idle_link(d);
 	conn_set_queue_max(c, LINK_DATA_QUEUE);
+	link_climb(c, p->ktls);
 	conn_set_ops(c, &idle_ops, d);
 	return 0;
 }

@@ -84,6 +84,9 @@ void link_data_orphan(struct link_peer *p, void (*ending)(struct link_data *d));
 uint64_t link_data_in(const struct link_data *d);
 uint64_t link_data_out(const struct link_data *d);
 
+/* Kernel TLS as configured, as soon as nothing is in the way. */
+void link_climb(struct conn *c, enum ktls_mode mode);
+
 struct link_peer {
 	struct link_peer *prev, *next;
 	struct loop *loop;
@@ -95,6 +98,7 @@ struct link_peer {
 	struct loop_timer timer;
 	const struct link_times *times;
 	struct link_stats *stats;
+	enum ktls_mode ktls;
 	uint64_t accepts;	/* bit a message case that this side takes */
 	int send_err;		/* a send failed: ended from the timer */
 	struct link_data *data; /* edge: the pool, newest first */

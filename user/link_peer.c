@@ -85,6 +85,12 @@ void link_log_refused(const char *event, const struct addr *peer, const char *re
 		log_event(LOG_L_WARN, event, "peer=%s reason=%s own_names=%s", a, r, n);
 }
 
+void link_climb(struct conn *c, enum ktls_mode mode)
+{
+	if (mode != KTLS_MODE_OFF)
+		conn_climb(c, mode == KTLS_MODE_TX);
+}
+
 /* ---- sending ---- */
 
 static int sent(struct link_peer *p, int ret)

@@ -41,6 +41,8 @@ static const int allowed[] = {
 	SCMP_SYS(recvfrom),
 	SCMP_SYS(recvmsg),
 	SCMP_SYS(recvmmsg),
+	SCMP_SYS(splice),
+	SCMP_SYS(pipe2),
 	SCMP_SYS(io_uring_enter),
 	SCMP_SYS(poll),
 	SCMP_SYS(ppoll),

@@ -90,6 +90,8 @@ void stream_end(struct stream *s, bool clean, const char *reason)
 	loop_timer_cancel(t->p.loop, &s->step);
 	(clean ? conn_close : conn_abort)(s->client);
 	link_edge_end(s->data, clean ? NULL : reason);
+	conn_pipe_put(&t->pipes, &s->pipe_in);
+	conn_pipe_put(&t->pipes, &s->pipe_out);
 	s->client = s->core = NULL;
 	s->data = NULL;
 	s->state = STREAM_ENDED;
@@ -259,6 +261,7 @@ static void accepted(void *arg, int fd)
 	s->all = t;
 	s->id = t->next_id++;
 	s->core_index = -1;
+	s->pipe_in = s->pipe_out = (struct conn_pipe){.in = -1, .out = -1};
 	s->since_ms = loop_now_ms(t->p.loop);
 	s->cap_bytes = t->p.cfg->limits.unadmitted_bytes;
 	s->gate.client = s->peer;
@@ -335,6 +338,7 @@ int streams_new(const struct streams_params *p, struct streams **out)
 		.served = stream_served,
 		.arg = t,
 	};
+	snprintf(t->ktls_off, sizeof(t->ktls_off), "%s", p->ktls_off ? p->ktls_off : "");
 	ret = prefix_counts_new(p->seed, &t->prefixes);
 	if (!ret)
 		ret = loop_on_round(p->loop, reap, t);
@@ -376,6 +380,7 @@ void streams_free(struct streams *t)
 		while (t->buckets[i])
 			stream_end(t->buckets[i], true, "shutdown");
 	reap(t);
+	conn_pipes_fini(&t->pipes);
 	prefix_counts_free(t->prefixes);
 	free(t);
 }

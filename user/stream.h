@@ -1,7 +1,8 @@
 /* user/stream.h -- clients' streams on the edge: accept, TLS, gate, a warm link connection, forwarding.
  *
  * Data flow: listener -> TLS -> gate.c until the core admits -> a data connection of the link -> the core. From Admit on the edge moves bytes and
- * looks at none. What the core writes goes back untouched at all times.
+ * looks at none: when nothing is in the way the client's connection climbs to kernel TLS (the link's climbed while it was idle), and large
+ * chunks go through a pipe. What the core writes goes back untouched at all times.
  * Owner rules: struct streams owns every stream; a stream owns its client connection and, once opened, borrows a data connection. Ended
  * streams are freed at the end of the loop's round, so that no connection's op outlives its stream.
  * Limits: streams that are not admitted in total and a source prefix (/24, /56), their bytes and seconds (configuration);
@@ -16,6 +17,7 @@
 
 #include "user/ban.h"
 #include "user/config.h"
+#include "user/ktls_policy.h"
 #include "user/link.h"
 #include "user/loop.h"
 #include "user/tls.h"
@@ -30,7 +32,9 @@ struct streams_params {
 	struct link_edge *link; /* where domains lead */
 	const struct config_edge *cfg;
 	struct ban *ban;
-	uint64_t seed; /* random: ids begin there */
+	enum ktls_mode ktls;
+	const char *ktls_off; /* with KTLS_MODE_OFF: why; copied */
+	uint64_t seed;	      /* random: ids begin there */
 };
 
 int streams_new(const struct streams_params *p, struct streams **out); /* 0 or negative errno */

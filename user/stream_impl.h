@@ -47,6 +47,9 @@ struct stream {
 	uint64_t bytes_in, bytes_out; /* client -> core, core -> client */
 	uint64_t cap_bytes;	      /* of bytes_in; 0: none */
 	struct loop_timer deadline, step;
+	struct conn_pipe pipe_in,
+		pipe_out;	   /* client -> core, core -> client; while they hold bytes */
+	uint8_t bulk_in, bulk_out; /* how often in a row a turn was worth a pipe */
 	char tls_version[12], tls_cipher[40], sni[64];
 	char close_reason[64]; /* the core's */
 };
@@ -62,6 +65,9 @@ struct streams {
 	size_t in_max;
 	struct stream *buckets[STREAM_BUCKETS];
 	struct stream *ended;
+	struct conn_pipes pipes;
+	char ktls_off[KTLS_WHY_MAX + 32]; /* why no stream climbs */
+	uint64_t spliced;		  /* bytes that never were in user space */
 	struct gate_out out;
 	uint8_t buf[STREAM_QUEUE];
 };
@@ -82,6 +88,7 @@ bool stream_served(void *arg, struct span domain);
 
 /* stream_relay.c */
 extern const struct conn_ops stream_core_ops;
+void stream_climb_start(struct stream *s);
 void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds);
 void stream_relay_in(struct stream *s);	 /* client -> core, after admission */
 void stream_relay_out(struct stream *s); /* core -> client, always */

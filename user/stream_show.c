@@ -3,9 +3,46 @@
 
 #include "user/stream_impl.h"
 
-#define RUNG	  "user TLS"
-#define RUNG_WHY  "this version has no kernel TLS rung"
 #define SHOWN_MAX 4096 /* rows of one answer; the status has the true counts */
+
+static const char *const rung_names[] = {
+	[TLS_RUNG_A] = "kernel TLS",
+	[TLS_RUNG_B] = "kernel TLS send",
+	[TLS_RUNG_C] = "user TLS",
+};
+
+/* Admitted streams by the rung of their client's side. */
+static json_t *rungs_json(const struct streams *t)
+{
+	unsigned n[TLS_RUNG_C + 1] = {}, i;
+	json_t *j = json_object();
+	const struct stream *s;
+	const char *why;
+
+	for (i = 0; i < STREAM_BUCKETS; i++)
+		for (s = t->buckets[i]; s; s = s->hash_next)
+			if (s->state == STREAM_ADMITTED)
+				n[conn_rung(s->client, &why)]++;
+	for (i = 0; i <= TLS_RUNG_C; i++)
+		json_object_set_new(j, rung_names[i], json_integer(n[i]));
+	return j;
+}
+
+/* The rung of the worse side, and what keeps it there. */
+static const char *stream_rung(const struct stream *s, const char **why)
+{
+	const char *why_core = "";
+	enum tls_rung client = conn_rung(s->client, why),
+		      core = s->core ? conn_rung(s->core, &why_core) : TLS_RUNG_C;
+
+	if (s->state != STREAM_ADMITTED)
+		*why = "it is not admitted yet";
+	else if (s->all->p.ktls == KTLS_MODE_OFF)
+		*why = s->all->ktls_off;
+	else if (client == TLS_RUNG_A && core != TLS_RUNG_A)
+		*why = why_core;
+	return rung_names[client];
+}
 
 json_t *streams_status(const struct streams *t)
 {
@@ -21,11 +58,12 @@ json_t *streams_status(const struct streams *t)
 	for (i = GATE_OK + 1; i < GATE_REASONS; i++)
 		json_object_set_new(reasons, gate_reason_name(i),
 				    json_integer((json_int_t)t->n_by_reason[i]));
-	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:o,s:o}", "streams", (int)t->n, "unadmitted",
-			 (int)t->n_unadmitted, "opened", (json_int_t)t->opened, "admitted_total",
-			 (json_int_t)t->admitted, "truncated", (json_int_t)t->truncated,
-			 "unknown_orders", (json_int_t)t->unknown_orders, "states", states,
-			 "refused", reasons);
+	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:I}", "streams", (int)t->n,
+			 "unadmitted", (int)t->n_unadmitted, "opened", (json_int_t)t->opened,
+			 "admitted_total", (json_int_t)t->admitted, "truncated",
+			 (json_int_t)t->truncated, "unknown_orders", (json_int_t)t->unknown_orders,
+			 "states", states, "refused", reasons, "rungs", rungs_json(t),
+			 "spliced_bytes", (json_int_t)t->spliced);
 }
 
 static const char *waits_for(const struct stream *s)
@@ -46,17 +84,19 @@ static json_t *stream_json(const struct stream *s)
 {
 	const struct streams *t = s->all;
 	char id[20], peer[ADDR_TEXT_MAX];
+	const char *why, *core_why, *rung = stream_rung(s, &why);
 
 	snprintf(id, sizeof(id), "%llx", (unsigned long long)s->id);
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "stream",
-			 id, "peer", addr_text(&s->peer, peer), "service", "sip", "core",
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s}",
+			 "stream", id, "peer", addr_text(&s->peer, peer), "service", "sip", "core",
 			 s->core_index < 0 ? "" : t->p.cfg->link.cores[s->core_index].name, "state",
 			 stream_state_name(s->state), "admitted", s->state == STREAM_ADMITTED,
 			 "waits_for", waits_for(s), "bytes_in", (json_int_t)s->bytes_in,
 			 "bytes_out", (json_int_t)s->bytes_out, "age_s",
 			 (json_int_t)((loop_now_ms(t->p.loop) - s->since_ms) / 1000), "tls_version",
-			 s->tls_version, "tls_cipher", s->tls_cipher, "sni", s->sni, "rung", RUNG,
-			 "reason", RUNG_WHY);
+			 s->tls_version, "tls_cipher", s->tls_cipher, "sni", s->sni, "rung", rung,
+			 "link_rung", s->core ? rung_names[conn_rung(s->core, &core_why)] : "",
+			 "reason", why);
 }
 
 json_t *streams_show(const struct streams *t)

@@ -30,7 +30,12 @@ static int ex_index(void)
 	return index;
 }
 
-__attribute__((format(printf, 2, 3))) static void why_set(struct tls_conn *t, const char *fmt, ...)
+struct tls_conn *tls_conn_of(const SSL *ssl)
+{
+	return SSL_get_ex_data(ssl, ex_index());
+}
+
+void tls_why_set(struct tls_conn *t, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -49,7 +54,7 @@ __attribute__((format(printf, 2, 3))) static void why_set(struct tls_conn *t, co
 static int verify_cb(int ok, X509_STORE_CTX *store)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct tls_conn *t = SSL_get_ex_data(ssl, ex_index());
+	struct tls_conn *t = tls_conn_of(ssl);
 	int err = X509_STORE_CTX_get_error(store);
 	char names[160] = "";
 
@@ -59,12 +64,12 @@ static int verify_cb(int ok, X509_STORE_CTX *store)
 	tls_cert_names(X509_STORE_CTX_get0_cert(store), names, sizeof(names));
 	t->seen = strdup(names);
 	if (err == X509_V_ERR_HOSTNAME_MISMATCH || err == X509_V_ERR_IP_ADDRESS_MISMATCH)
-		why_set(t, "certificate refused: wanted %s, got names %s", t->want ? t->want : "?",
-			*names ? names : "(none)");
+		tls_why_set(t, "certificate refused: wanted %s, got names %s",
+			    t->want ? t->want : "?", *names ? names : "(none)");
 	else
-		why_set(t, "certificate refused: %s (at depth %d, names %s)",
-			X509_verify_cert_error_string(err), X509_STORE_CTX_get_error_depth(store),
-			*names ? names : "(none)");
+		tls_why_set(t, "certificate refused: %s (at depth %d, names %s)",
+			    X509_verify_cert_error_string(err),
+			    X509_STORE_CTX_get_error_depth(store), *names ? names : "(none)");
 	return 0;
 }
 
@@ -164,6 +169,8 @@ static int ctx_setup(struct tls_ctx *c, const struct tls_params *p, char *why)
 		}
 	}
 	ctx_options(c, p);
+	if (c->kernel)
+		tls_track_ctx(c);
 	return tls_pem_load(c, p, why);
 }
 
@@ -179,6 +186,7 @@ int tls_ctx_new(const struct tls_params *p, struct tls_ctx **out, char why[TLS_W
 	ERR_clear_error();
 	c->server = p->server;
 	c->verify = p->server ? p->require_peer : p->ca_pem.n > 0;
+	c->kernel = p->kernel && ktls_usable(p->kernel) ? p->kernel : NULL;
 	ret = ctx_setup(c, p, why);
 	if (ret) {
 		tls_ctx_free(c);
@@ -232,6 +240,8 @@ int tls_conn_new(struct tls_ctx *c, int fd, const char *peer_name, struct tls_co
 	if (!t->ssl || tls_bio_attach(t, fd) || SSL_set_ex_data(t->ssl, ex_index(), t) != 1)
 		goto out;
 	ret = peer_name && !c->server ? peer_name_set(t, peer_name) : 0;
+	if (!ret && c->kernel)
+		ret = tls_track_new(t);
 	if (ret)
 		goto out;
 	if (c->server)
@@ -250,11 +260,37 @@ void tls_conn_free(struct tls_conn *t)
 {
 	if (!t)
 		return;
+	tls_track_free(t);
 	SSL_free(t->ssl);
+	if (t->kernel)
+		ktls_wipe(t->kernel);
+	free(t->kernel);
 	free(t->want);
 	free(t->why);
 	free(t->seen);
 	free(t);
+}
+
+int tls_conn_adopt(struct tls_ctx *c, int fd, const struct ktls *k, struct tls_conn **out)
+{
+	struct tls_conn *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->kernel = malloc(sizeof(*k));
+	if (!t->kernel) {
+		free(t);
+		return -ENOMEM;
+	}
+	*t->kernel = *k;
+	t->ctx = c;
+	t->fd = fd;
+	t->established = true;
+	t->version_name = ktls_version_name(k->version);
+	t->cipher_name = ktls_cipher_name(k->cipher);
+	t->alpn_name = "";
+	*out = t;
+	return 0;
 }
 
 static int over(struct tls_conn *t, int err)
@@ -289,32 +325,32 @@ static int ssl_fail(struct tls_conn *t)
 
 	if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
 		if (!t->established) {
-			why_set(t, "connection closed during the handshake");
+			tls_why_set(t, "connection closed during the handshake");
 			return over(t, -ECONNRESET);
 		}
-		why_set(t, "truncated: connection closed without close_notify");
+		tls_why_set(t, "truncated: connection closed without close_notify");
 		return over(t, -EPIPE);
 	}
 	if (t->refused)
 		return over(t, -EKEYREJECTED);
 	if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
-		why_set(t, "certificate refused: the peer sent none");
+		tls_why_set(t, "certificate refused: the peer sent none");
 		return over(t, -EKEYREJECTED);
 	}
 	if (reason >= ALERT_REASON_MIN && reason <= ALERT_REASON_MAX)
-		why_set(t, "alert received: %s", alert_name(reason - ALERT_REASON_MIN));
+		tls_why_set(t, "alert received: %s", alert_name(reason - ALERT_REASON_MIN));
 	else
-		why_set(t, "protocol error: %s", text ? text : "unknown");
+		tls_why_set(t, "protocol error: %s", text ? text : "unknown");
 	return over(t, -EPROTO);
 }
 
 static int sys_fail(struct tls_conn *t, int err)
 {
 	if (err == 0) {
-		why_set(t, "connection closed");
+		tls_why_set(t, "connection closed");
 		return over(t, -ECONNRESET);
 	}
-	why_set(t, "connection lost: %s", strerror(err));
+	tls_why_set(t, "connection lost: %s", strerror(err));
 	return over(t, err == ENOMEM || err == ENOBUFS ? -ENOMEM : -ECONNRESET);
 }
 
@@ -353,7 +389,7 @@ int tls_handshake(struct tls_conn *t)
 	}
 	ret = conn_result(t, ret, err);
 	if (ret == 0) {
-		why_set(t, "closed by the peer during the handshake");
+		tls_why_set(t, "closed by the peer during the handshake");
 		ret = over(t, -ECONNRESET);
 	}
 	return ret;
@@ -364,17 +400,40 @@ short tls_wants(const struct tls_conn *t)
 	return t->wants;
 }
 
+/* The same for what the kernel said. */
+static ssize_t kernel_result(struct tls_conn *t, ssize_t ret, short wants, const char *why)
+{
+	if (ret >= 0)
+		return ret;
+	t->wants = wants;
+	if (ret == -EAGAIN)
+		return ret;
+	if (why)
+		tls_why_set(t, "%s", why);
+	else
+		return sys_fail(t, (int)-ret);
+	return over(t, (int)ret);
+}
+
 ssize_t tls_read(struct tls_conn *t, void *buf, size_t n)
 {
+	const char *why = NULL;
 	size_t got = 0;
+	ssize_t done;
 	int ret, err;
 
 	if (t->over)
 		return t->over;
+	if (!t->ssl) {
+		done = ktls_read(t->kernel, t->fd, buf, n, &why);
+		return kernel_result(t, done, POLLIN, why);
+	}
 	ERR_clear_error();
 	errno = 0;
 	ret = SSL_read_ex(t->ssl, buf, n, &got);
 	err = errno;
+	if (t->kernel && tls_climbed_read(t))
+		return over(t, -EKEYEXPIRED);
 	return ret == 1 ? (ssize_t)got : conn_result(t, ret, err);
 }
 
@@ -394,13 +453,19 @@ static bool alert_waits(struct tls_conn *t)
 
 ssize_t tls_write(struct tls_conn *t, const void *buf, size_t n)
 {
+	const char *why = NULL;
 	size_t put = 0;
+	ssize_t done;
 	int ret, err;
 
 	if (t->over)
 		return t->over;
 	if (n == 0)
 		return 0;
+	if (t->kernel) {
+		done = ktls_write(t->kernel, t->fd, buf, n, &why);
+		return kernel_result(t, done, POLLOUT, why);
+	}
 	ERR_clear_error();
 	errno = 0;
 	ret = SSL_write_ex(t->ssl, buf, n, &put);
@@ -412,13 +477,13 @@ ssize_t tls_write(struct tls_conn *t, const void *buf, size_t n)
 	ret = conn_result(t, ret, err);
 	if (ret)
 		return ret;
-	why_set(t, "write after close_notify");
+	tls_why_set(t, "write after close_notify");
 	return over(t, -EPROTO);
 }
 
 bool tls_pending(const struct tls_conn *t)
 {
-	return !t->over && SSL_pending(t->ssl) > 0;
+	return !t->over && t->ssl && SSL_pending(t->ssl) > 0;
 }
 
 int tls_close_notify(struct tls_conn *t)
@@ -429,6 +494,8 @@ int tls_close_notify(struct tls_conn *t)
 		return t->over;
 	if (!t->established)
 		return -EPROTO;
+	if (t->kernel)
+		return ktls_close_notify(t->kernel, t->fd);
 	ERR_clear_error();
 	errno = 0;
 	ret = SSL_shutdown(t->ssl);
@@ -437,6 +504,16 @@ int tls_close_notify(struct tls_conn *t)
 }
 
 /* ---- what is known of it ---- */
+
+enum tls_rung tls_rung(const struct tls_conn *t)
+{
+	return !t->kernel ? TLS_RUNG_C : t->ssl ? TLS_RUNG_B : TLS_RUNG_A;
+}
+
+struct ktls *tls_kernel(struct tls_conn *t)
+{
+	return t->kernel;
+}
 
 const char *tls_why(const struct tls_conn *t)
 {
@@ -450,17 +527,17 @@ const char *tls_refused_names(const struct tls_conn *t)
 
 const char *tls_version(const struct tls_conn *t)
 {
-	return SSL_get_version(t->ssl);
+	return t->kernel ? t->version_name : SSL_get_version(t->ssl);
 }
 
 const char *tls_cipher(const struct tls_conn *t)
 {
-	return SSL_get_cipher_name(t->ssl);
+	return t->kernel ? t->cipher_name : SSL_get_cipher_name(t->ssl);
 }
 
 const char *tls_sni(const struct tls_conn *t)
 {
-	const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+	const char *name = t->ssl ? SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
 
 	return name ? name : "";
 }
@@ -470,6 +547,8 @@ const char *tls_alpn(const struct tls_conn *t)
 	const unsigned char *p;
 	unsigned n, off;
 
+	if (t->kernel)
+		return t->alpn_name;
 	SSL_get0_alpn_selected(t->ssl, &p, &n);
 	/* Both sides agree only on a name of our list, and that has a string form that lives as long as the context. */
 	for (off = 0; n && off < t->ctx->n_alpn; off += 1u + t->ctx->alpn[off])
@@ -480,14 +559,12 @@ const char *tls_alpn(const struct tls_conn *t)
 
 bool tls_peer_has_name(const struct tls_conn *t, const char *name)
 {
-	X509 *cert = SSL_get0_peer_certificate(t->ssl);
-
-	return tls_cert_has_name(cert, name);
+	return t->ssl && tls_cert_has_name(SSL_get0_peer_certificate(t->ssl), name);
 }
 
 const char *tls_peer_names(const struct tls_conn *t, char *buf, size_t n)
 {
-	return tls_cert_names(SSL_get0_peer_certificate(t->ssl), buf, n);
+	return tls_cert_names(t->ssl ? SSL_get0_peer_certificate(t->ssl) : NULL, buf, n);
 }
 
 const char *tls_own_names(const struct tls_ctx *c, char *buf, size_t n)

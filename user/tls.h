@@ -1,9 +1,9 @@
-/* user/tls.h -- TLS by OpenSSL on the nonblocking socket itself (rung C of the streams).
+/* user/tls.h -- TLS on the nonblocking socket itself: by OpenSSL (rung C of the streams), then by the kernel (rungs A and B).
  *
  * Data flow: socket -> SSL on a socket BIO (read-ahead off, so the TCP queue always starts at a record boundary, which is
- * what a later climb to kernel TLS needs) -> plaintext by tls_read/tls_write.
- * Owner rules: a context is made from PEM texts or files at start and shared by its connections; a connection owns its SSL,
- * never the descriptor. No early data, no renegotiation, no compression; TLS 1.2 and 1.3.
+ * what the climb to kernel TLS needs) -> plaintext by tls_read/tls_write. After tls_climb() the same calls go to the kernel.
+ * Owner rules: a context is made from PEM texts or files at start and shared by its connections; a connection owns its SSL or
+ * its struct ktls, never the descriptor. No early data, no renegotiation, no compression; TLS 1.2 and 1.3.
  * The only header besides ktls that knows OpenSSL, and it does not show it. */
 #ifndef SALLYPORT_TLS_H
 #define SALLYPORT_TLS_H
@@ -17,8 +17,12 @@
 
 #define TLS_WHY_MAX 256
 
+struct ktls;
+struct ktls_probe;
 struct tls_ctx;
 struct tls_conn;
+
+enum tls_rung { TLS_RUNG_A, TLS_RUNG_B, TLS_RUNG_C }; /* kernel both ways, kernel sends, OpenSSL */
 
 struct tls_params {
 	bool server;
@@ -29,6 +33,8 @@ struct tls_params {
 	bool require_peer;	       /* a server asks for and insists on a client certificate */
 	const char *
 		alpn; /* comma separated, offered (client) or accepted in this order (server); NULL: none */
+	/* Connections may climb to it; it lives as long as the context. NULL: none does. */
+	const struct ktls_probe *kernel;
 };
 
 /* Returns 0 or -EINVAL with @why telling which PEM is wrong and OpenSSL's reason. */
@@ -51,6 +57,14 @@ ssize_t tls_read(struct tls_conn *t, void *buf, size_t n);
 ssize_t tls_write(struct tls_conn *t, const void *buf, size_t n);
 /* Plaintext decrypted but not yet read: poll(2) does not show it. */
 bool tls_pending(const struct tls_conn *t);
+/* Leave OpenSSL for the kernel; @tx_only: its sending half. 0; -EAGAIN: not now, *why tells what is in the way; -ENOTRECOVERABLE:
+ * the connection is lost; another negative errno: never, it goes on as it was. *why is static. */
+int tls_climb(struct tls_conn *t, bool tx_only, const char **why);
+enum tls_rung tls_rung(const struct tls_conn *t);
+/* Of a connection on rung A or B; NULL on C. What splice(2) moves is counted there (ktls_sending()). */
+struct ktls *tls_kernel(struct tls_conn *t);
+/* A connection on rung A that another process set up: @k is copied. 0 or -ENOMEM. */
+int tls_conn_adopt(struct tls_ctx *c, int fd, const struct ktls *k, struct tls_conn **out);
 /* Send close_notify. 0 or -EAGAIN or another negative errno. */
 int tls_close_notify(struct tls_conn *t);
 
@@ -59,6 +73,7 @@ const char *tls_why(const struct tls_conn *t);
 const char *tls_refused_names(const struct tls_conn *t);
 const char *tls_version(const struct tls_conn *t); /* "TLSv1.3" */
 const char *tls_cipher(const struct tls_conn *t);
+/* These three, and the peer's names, are forgotten (""; NULL-free) by a connection on rung A. */
 const char *tls_sni(const struct tls_conn *t);	/* what the client sent, or "" */
 const char *tls_alpn(const struct tls_conn *t); /* what was agreed, or "" */
 bool tls_peer_has_name(const struct tls_conn *t, const char *name); /* SAN DNS or IP */

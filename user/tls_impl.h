@@ -1,5 +1,4 @@
-/* user/tls_impl.h -- what the files of user/tls* share. The only place outside them that may include it is a climb to
- * kernel TLS (user/ktls*).
+/* user/tls_impl.h -- what the files of user/tls* share. Nobody else includes this.
  *
  * In: OpenSSL's types. Out: the two structs. Owner: see user/tls.h. */
 #ifndef SALLYPORT_TLS_IMPL_H
@@ -8,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "user/ktls.h"
 #include "user/tls.h"
 
 #define TLS_ALPN_MAX 256 /* wire form */
@@ -15,6 +15,7 @@
 struct tls_ctx {
 	SSL_CTX *ssl;
 	BIO_METHOD *socket;
+	const struct ktls_probe *kernel; /* NULL: connections stay with OpenSSL */
 	bool server, verify;
 	uint8_t alpn[TLS_ALPN_MAX]; /* wire form, in order of preference */
 	unsigned n_alpn;
@@ -24,7 +25,10 @@ struct tls_ctx {
 };
 
 struct tls_conn {
-	SSL *ssl;
+	SSL *ssl;		 /* NULL on rung A */
+	struct ktls *kernel;	 /* rungs A and B */
+	struct tls_track *track; /* while the connection may climb, and on rung B */
+	const char *version_name, *cipher_name, *alpn_name; /* once it climbed */
 	struct tls_ctx *ctx;
 	int fd;
 	bool fin;    /* the socket's end was read */
@@ -36,6 +40,17 @@ struct tls_conn {
 	bool established; /* OpenSSL's own answer is lost once an error occurred */
 	char *why;	  /* TLS_WHY_MAX bytes, only once something went wrong */
 };
+
+/* user/tls.c */
+struct tls_conn *tls_conn_of(const SSL *ssl);
+__attribute__((format(printf, 2, 3))) void tls_why_set(struct tls_conn *t, const char *fmt, ...);
+
+/* user/tls_climb.c: note secrets and record numbers of a context's connections; of one, and forget them. */
+void tls_track_ctx(struct tls_ctx *c);
+int tls_track_new(struct tls_conn *t);
+void tls_track_free(struct tls_conn *t);
+/* Rung B: to be asked after each read of OpenSSL. 0 or -EKEYEXPIRED. */
+int tls_climbed_read(struct tls_conn *t);
 
 /* user/tls_bio.c: for a context; and give @t's SSL the socket. 0 or -ENOMEM. */
 int tls_bio_init(BIO_METHOD **out);
