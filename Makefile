@@ -70,6 +70,8 @@ UNIT_BINS := $(UNIT:%=$(B)/selftests/unit/%)
 unit: $(UNIT_BINS)
 check-unit: unit
 	$(Q)selftests/run-unit $(B) $(UNIT)
+check-vm: all unit helpers
+	$(Q)B=$(B) selftests/vm/run
 define unit_rule
 $(B)/selftests/unit/$(1): $(call obj,selftests/unit/$(1) $($(1)_OBJS))
 	$$(call say,LD)
@@ -106,7 +108,7 @@ format-check:
 clean:
 	rm -rf build build-san
 
-.PHONY: all unit check-unit helpers fuzz headers-check format-check clean
+.PHONY: all unit check-unit check-vm helpers fuzz headers-check format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
