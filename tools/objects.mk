@@ -8,7 +8,7 @@ ENGINE += sip/contact sip/credentials sip/target sip/txn_move
 
 TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_bio user/tls_cert user/tls_climb
 CONN := user/conn user/conn_bytes user/conn_splice
-BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/keep user/keeper user/keeper_open user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool $(TLS)
+BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/keep user/keeper user/keeper_child user/keeper_open user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool $(TLS)
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF := bench tc_relay xdp_probe xdp_relay
@@ -34,7 +34,7 @@ PARSE := $(SIP) tools/parse_main user/addr
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
 	test_engine_random test_engine_register test_gate test_inside test_keep test_keeper test_ktls test_link \
-	test_link_recycle test_load_msg test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
+	test_link_recycle test_load_msg test_lodge test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
 	test_media_join test_media_keep test_media_rtcp test_media_user test_parse_main test_punch test_sdp \
 	test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool \
 	test_srtp test_srtp_equal test_srtp_resume test_tls test_token test_txn
@@ -65,8 +65,11 @@ test_tls_LIBS := -lssl -lcrypto
 test_config_OBJS := user/addr user/config user/config_core user/config_edge user/config_lines
 test_config_LIBS := -lcyaml -lyaml
 test_keep_OBJS := user/keep
-test_keeper_OBJS := user/addr user/keeper user/keeper_open user/log user/sandbox user/sockpool
-test_keeper_LIBS := -lseccomp -lcap-ng
+LODGE := user/lodge user/lodge_hold user/lodge_start user/lodge_wire
+test_keeper_OBJS := $(LODGE) user/addr user/keeper user/keeper_child user/keeper_open user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool
+test_keeper_LIBS := -lseccomp -lcap-ng -luring
+test_lodge_OBJS := $(LODGE) user/addr user/keeper_open user/log user/loop user/loop_dgram user/loop_timer
+test_lodge_LIBS := -luring
 
 test_bpf_ports_OBJS := user/bpf_ports
 test_maps_OBJS := user/addr user/maps user/maps_bpf

@@ -1,22 +1,14 @@
 /* user/keeper.c -- run the worker, replace it when it dies, stop it when asked. See keeper.h.
  *
- * In: a plan of descriptors, signals. Out: one worker process at a time. No thread, no peer's byte; one signalfd and poll(2). To signal
- * a worker of another uid without CAP_KILL, a short-lived child takes that uid first and sends the signal as its equal. */
-#include "user/keeper.h"
-
-#include <cap-ng.h>
+ * In: a plan of descriptors, signals, the worker's channel. Out: one worker process at a time. No thread, no peer's
+ * byte; one signalfd and poll(2). */
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <linux/securebits.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,30 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/keeper_impl.h"
 #include "user/log.h"
 
-#define KEEPER_DEATHS	 5     /* so many deaths ... */
+/* KEEPER_DEATHS deaths ... */
 #define KEEPER_DEATHS_MS 10000 /* ... within this time ... */
 #define KEEPER_DELAY_MS	 1000  /* ... and the next start waits this long */
 #define KEEPER_STOP_MS	 5000  /* SIGTERM to SIGKILL */
+#define KEEPER_STALL_MS	 10    /* the kernel has too many descriptors in flight */
 #define KEEPER_EARLY_MS	 1000  /* a first worker that gives up before: its start-up failed */
-#define KEEPER_ENV_MAX	 (KEEPER_FDS_MAX * 64)
-
-struct keeper {
-	struct keeper_plan *p;
-	uid_t uid; /* of the worker */
-	gid_t gid;
-	bool change_user;
-	sigset_t old_mask;
-	int signals;
-	pid_t worker;
-	int life; /* writing end of the worker's pipe, while there is a worker */
-	bool ending, replacing, survived;
-	int status;
-	uint64_t started_ms, start_due_ms, kill_due_ms; /* due: 0 = none */
-	uint64_t deaths[KEEPER_DEATHS];
-	unsigned n_deaths;
-};
 
 static uint64_t now_ms(void)
 {
@@ -79,153 +56,27 @@ static void notify(const char *text)
 	close(fd);
 }
 
-static int find_user(struct keeper *k)
-{
-	const struct passwd *pw;
-
-	if (!k->p->user)
-		return 0;
-	pw = getpwnam(k->p->user);
-	if (!pw) {
-		log_event(LOG_L_ERROR, "start-failed", "reason=\"no account named %s\"",
-			  k->p->user);
-		return -ENOENT;
-	}
-	k->uid = pw->pw_uid;
-	k->gid = pw->pw_gid;
-	k->change_user =
-		k->uid !=
-		geteuid(); /* started as the service's user: nothing to change, nothing to signal as another */
-	return 0;
-}
-
-/* Only what it takes to start a child as the service's user is kept. NOROOT: uid 0 alone gives an executed program nothing. */
-static int drop_capabilities(struct keeper *k)
-{
-	if (geteuid() != 0) {
-		capng_clear(CAPNG_SELECT_CAPS);
-		return k->change_user || capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
-	}
-	if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0))
-		return -errno;
-	capng_clear(CAPNG_SELECT_ALL);
-	if (capng_updatev(CAPNG_ADD, (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED), CAP_SETUID,
-			  CAP_SETGID, -1))
-		return -EINVAL;
-	if (capng_apply(CAPNG_SELECT_ALL))
-		return -EPERM;
-	return 0;
-}
-
-static int fds_text(const struct keeper_plan *p, char *buf, size_t max)
-{
-	size_t at = 0;
-	unsigned i;
-	int n;
-
-	buf[0] = 0;
-	for (i = 0; i < p->n_fds; i++) {
-		n = snprintf(buf + at, max - at, "%s%s=%d+%u", i ? "," : "", p->fds[i].name,
-			     p->fds[i].fd, p->fds[i].count ? p->fds[i].count : 1);
-		if (n < 0 || (size_t)n >= max - at)
-			return -ENOSPC;
-		at += (size_t)n;
-	}
-	return 0;
-}
-
-static int child_credentials(const struct keeper *k)
-{
-	if (k->change_user && (setgroups(0, NULL) || setresgid(k->gid, k->gid, k->gid) ||
-			       setresuid(k->uid, k->uid, k->uid)))
-		return -errno;
-	capng_clear(CAPNG_SELECT_CAPS);
-	if (capng_apply(CAPNG_SELECT_CAPS))
-		return -EPERM;
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
-}
-
-/* The worker dies with its keeper. PR_SET_PDEATHSIG does not do it: the kernel checks that signal against the dying keeper, which has
- * neither the worker's uid nor CAP_KILL. So the worker owns the reading end of a pipe that raises SIGKILL when the keeper's end closes. */
-static int child_life(int fd, pid_t parent)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0 || fcntl(fd, F_SETFD, 0) || fcntl(fd, F_SETOWN, getpid()) ||
-	    fcntl(fd, F_SETSIG, SIGKILL) || fcntl(fd, F_SETFL, flags | O_ASYNC))
-		return -errno;
-	return getppid() == parent ? 0 : -ESRCH;
-}
-
-static _Noreturn void child(const struct keeper *k, int life, pid_t parent)
-{
-	static char text[KEEPER_ENV_MAX];
-	int err = fds_text(k->p, text, sizeof(text));
-	unsigned i;
-
-	if (!err)
-		err = child_credentials(k);
-	if (!err)
-		err = child_life(life, parent);
-	for (i = 0; !err && i < k->p->n_fds; i++)
-		if (fcntl(k->p->fds[i].fd, F_SETFD, 0))
-			err = -errno;
-	if (!err && setenv("SALLYPORT_FDS", text, 1))
-		err = -errno;
-	if (!err) {
-		sigprocmask(SIG_SETMASK, &k->old_mask, NULL);
-		execv("/proc/self/exe", k->p->worker_argv);
-		err = -errno;
-	}
-	log_event(LOG_L_ERROR, "worker-start-failed", "error=\"%s\"", strerror(-err));
-	_exit(1);
-}
-
 static void start_worker(struct keeper *k)
 {
-	pid_t self = getpid(), pid = -1;
-	int life[2];
+	int err;
 
 	k->start_due_ms = 0;
-	k->started_ms = now_ms();
-	if (pipe2(life, O_CLOEXEC) == 0) {
-		pid = fork();
-		if (pid == 0)
-			child(k, life[0], self);
-		close(life[0]);
-		if (pid < 0)
-			close(life[1]);
-	}
-	if (pid < 0) {
-		log_event(LOG_L_ERROR, "worker-start-failed", "error=\"%s\"", strerror(errno));
-		k->start_due_ms = k->started_ms + KEEPER_DELAY_MS;
+	k->now.started_ms = now_ms();
+	err = keeper_child_start(k, &k->now);
+	if (err) {
+		log_event(LOG_L_ERROR, "worker-start-failed", "error=\"%s\"", strerror(-err));
+		k->start_due_ms = k->now.started_ms + KEEPER_DELAY_MS;
 		return;
 	}
-	k->worker = pid;
-	k->life = life[1];
-	log_event(LOG_L_INFO, "worker-started", "pid=%d", pid);
-}
-
-/* Signal the worker as its own user. Its pid cannot be another's: it is our child and not reaped yet. */
-static void signal_worker(struct keeper *k, int sig)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (k->change_user && setresuid(k->uid, k->uid, k->uid))
-			_exit(1);
-		_exit(kill(k->worker, sig) ? 1 : 0);
-	}
-	/* Waited for: it holds our listeners, and one that outlived us for a moment would keep the next start off its addresses. */
-	if (pid < 0 || waitpid(pid, NULL, 0) < 0)
-		log_event(LOG_L_ERROR, "signal-failed", "error=\"%s\"", strerror(errno));
+	log_event(LOG_L_INFO, "worker-started", "pid=%d", k->now.pid);
+	lodge_channel_give(k->hold, &k->now.ch);
 }
 
 static void stop_worker(struct keeper *k)
 {
-	if (k->worker <= 0 || k->kill_due_ms)
+	if (k->now.pid <= 0 || k->kill_due_ms)
 		return;
-	signal_worker(k, SIGTERM);
+	keeper_child_signal(k, k->now.pid, SIGTERM);
 	k->kill_due_ms = now_ms() + KEEPER_STOP_MS;
 }
 
@@ -244,11 +95,12 @@ static uint64_t next_start(struct keeper *k, uint64_t now)
 
 static void worker_died(struct keeper *k, int status)
 {
-	uint64_t now = now_ms(), lived = now - k->started_ms;
+	uint64_t now = now_ms(), lived = now - k->now.started_ms;
 	bool gave_up = WIFEXITED(status) && WEXITSTATUS(status) != 0;
 
-	k->worker = 0;
-	close(k->life);
+	k->now.pid = 0;
+	close(k->now.life);
+	lodge_channel_drain(k->hold, &k->now.ch);
 	k->kill_due_ms = 0;
 	if (k->ending || k->replacing) {
 		k->replacing = false;
@@ -277,7 +129,7 @@ static void reap(struct keeper *k)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == k->worker)
+		if (pid == k->now.pid)
 			worker_died(k, status);
 }
 
@@ -292,7 +144,7 @@ static void reload(struct keeper *k)
 	log_event(LOG_L_INFO, "reload", "worker=replaced");
 	/* From here on there is a service to keep: a new worker that gives up at once is tried again, not taken for a bad start. */
 	k->survived = true;
-	if (k->worker > 0) {
+	if (k->now.pid > 0) {
 		k->replacing = true;
 		stop_worker(k);
 	}
@@ -322,10 +174,10 @@ static int do_due(struct keeper *k)
 
 	if (k->start_due_ms && k->start_due_ms <= now)
 		start_worker(k);
-	if (k->kill_due_ms && k->kill_due_ms <= now && k->worker > 0) {
+	if (k->kill_due_ms && k->kill_due_ms <= now && k->now.pid > 0) {
 		log_event(LOG_L_WARN, "worker-killed", "reason=\"did not stop within %d ms\"",
 			  KEEPER_STOP_MS);
-		signal_worker(k, SIGKILL);
+		keeper_child_signal(k, k->now.pid, SIGKILL);
 		k->kill_due_ms = now + KEEPER_STOP_MS;
 	}
 	due = k->start_due_ms ? k->start_due_ms : k->kill_due_ms;
@@ -348,14 +200,36 @@ static int keeper_setup(struct keeper *k)
 	k->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (k->signals < 0)
 		return -errno;
-	err = find_user(k);
-	return err ? err : drop_capabilities(k);
+	err = keeper_find_user(k);
+	if (!err)
+		err = lodge_hold_new(k->p->lodge_slots, &k->hold);
+	return err ? err : keeper_drop_capabilities(k);
+}
+
+/* Signals and the worker's channel, until something is due. */
+static void hear(struct keeper *k)
+{
+	int ms = do_due(k);
+	const struct lodge_channel *ch = &k->now.ch;
+	struct pollfd pfd[2] = {
+		{.fd = k->signals, .events = POLLIN},
+		{.fd = ch->fd, .events = ch->giving && !ch->stalled ? POLLIN | POLLOUT : POLLIN}};
+
+	if (ch->stalled && (ms < 0 || ms > KEEPER_STALL_MS))
+		ms = KEEPER_STALL_MS;
+	if (poll(pfd, 2, ms) < 0)
+		return;
+	if (pfd[1].revents & ~POLLOUT)
+		lodge_channel_read(k->hold, &k->now.ch, NULL, NULL);
+	if (k->now.ch.giving)
+		lodge_channel_write(k->hold, &k->now.ch);
+	if (pfd[0].revents)
+		on_signal(k);
 }
 
 int keeper_run(struct keeper_plan *p)
 {
-	struct keeper k = {.p = p, .signals = -1};
-	struct pollfd pfd;
+	struct keeper k = {.p = p, .signals = -1, .now.ch.fd = -1};
 	int err = keeper_setup(&k);
 
 	if (err) {
@@ -363,14 +237,12 @@ int keeper_run(struct keeper_plan *p)
 		return 1;
 	}
 	k.start_due_ms = now_ms();
-	pfd = (struct pollfd){.fd = k.signals, .events = POLLIN};
 	do_due(&k);
 	notify("READY=1");
-	while (!k.ending || k.worker > 0) {
-		if (poll(&pfd, 1, do_due(&k)) > 0)
-			on_signal(&k);
-	}
+	while (!k.ending || k.now.pid > 0)
+		hear(&k);
 	notify("STOPPING=1");
+	lodge_hold_free(k.hold);
 	close(k.signals);
 	sigprocmask(SIG_SETMASK, &k.old_mask, NULL);
 	return k.status;

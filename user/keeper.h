@@ -32,6 +32,7 @@ struct keeper_plan {
 	char *const *worker_argv;
 	struct keeper_fd_entry fds[KEEPER_FDS_MAX];
 	unsigned n_fds;
+	uint32_t lodge_slots; /* connections that outlive the worker: lodge_plan() */
 	/* Check the configuration file again on SIGHUP: 0 = good; the plan's "config" descriptor is then replaced. */
 	int (*reload)(void *arg, struct keeper_plan *plan);
 	void *arg;
