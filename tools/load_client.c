@@ -188,7 +188,10 @@ static void client_down(void *arg, int err, const char *why)
 	client_fail(arg, 0, why);
 }
 
-static const struct conn_ops client_ops = {client_up, client_readable, client_drained, client_down};
+static const struct conn_ops client_ops = {.up = client_up,
+					   .readable = client_readable,
+					   .drained = client_drained,
+					   .down = client_down};
 
 int load_client_connect(struct load_client *c)
 {

@@ -7,7 +7,7 @@ ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog
 ENGINE += sip/contact sip/credentials sip/target sip/txn_move
 
 TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_bio user/tls_cert user/tls_climb
-CONN := user/conn user/conn_bytes user/conn_splice
+CONN := user/conn user/conn_bytes user/conn_keep user/conn_splice
 BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/keep user/keeper user/keeper_child user/keeper_open user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool $(TLS)
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
@@ -16,7 +16,7 @@ BPF := bench tc_relay xdp_probe xdp_relay
 INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
-EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket
+EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -31,7 +31,7 @@ CTL_LIBS := -ljansson -lcrypto
 PARSE := $(SIP) tools/parse_main user/addr
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_engine_call \
+UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_conn_keep test_dns test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
 	test_engine_random test_engine_register test_gate test_inside test_keep test_keeper test_ktls test_link \
 	test_link_recycle test_load_msg test_lodge test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
@@ -51,6 +51,8 @@ test_gate_OBJS := $(SIP) user/addr user/gate
 test_log_OBJS := user/log
 test_conn_OBJS := selftests/unit/certs user/addr $(CONN) user/loop user/loop_dgram user/loop_timer $(TLS)
 test_conn_LIBS := -lssl -lcrypto -luring
+test_conn_keep_OBJS := $(test_conn_OBJS)
+test_conn_keep_LIBS := $(test_conn_LIBS)
 LINK_TEST := selftests/unit/certs selftests/unit/link_kit user/addr $(CONN) $(LINK_CORE) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer $(TLS)
 test_link_OBJS := $(LINK_TEST)
 test_link_LIBS := -lssl -lcrypto -luring -lprotobuf-c

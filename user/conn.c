@@ -57,6 +57,7 @@ static void conn_destroy(void *arg)
 	loop_at_free_del(&c->at_free);
 	tls_conn_free(c->tls);
 	c->tls = NULL;
+	c->keep = NULL;
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;
@@ -94,6 +95,8 @@ const char *conn_why(const struct conn *c)
 static bool op_done(struct conn *c)
 {
 	c->in_op = false;
+	if (c->keep && !c->gone)
+		conn_busy_set(&c->keep->rx_busy, c->held);
 	if (c->gone) {
 		free(c);
 		return false;
@@ -101,7 +104,7 @@ static bool op_done(struct conn *c)
 	return c->state == CONN_UP;
 }
 
-static bool op_call(struct conn *c, void (*fn)(void *arg))
+bool conn_op(struct conn *c, void (*fn)(void *arg))
 {
 	c->in_op = true;
 	c->progress = false;
@@ -122,7 +125,7 @@ static void op_down(struct conn *c)
 
 /* ---- what happens on an event, by state ---- */
 
-static void set_up(struct conn *c)
+void conn_set_up(struct conn *c)
 {
 	c->state = CONN_UP;
 	c->deadline_ms = 0;
@@ -142,7 +145,7 @@ static bool step_handshake(struct conn *c)
 		conn_fail(c, ret, conn_why(c));
 		return false;
 	}
-	set_up(c);
+	conn_set_up(c);
 	return true;
 }
 
@@ -232,11 +235,11 @@ static void step_up(struct conn *c)
 		}
 		if (!ret) {
 			c->was_queued = false;
-			if (!op_call(c, c->ops->drained))
+			if (!conn_op(c, c->ops->drained))
 				return;
 		}
 	}
-	if (c->rd_ready && !c->paused && !c->eof && !op_call(c, c->ops->readable))
+	if (c->rd_ready && !c->paused && !c->eof && !conn_op(c, c->ops->readable))
 		return;
 	if (c->rd_ready && !c->paused && c->progress)
 		conn_kick(c);
@@ -248,7 +251,7 @@ static void conn_turn(struct conn *c, int revents)
 {
 	if (c->state == CONN_CONNECTING && !step_connect(c, revents))
 		return;
-	if (c->state == CONN_HANDSHAKE && (!step_handshake(c) || !op_call(c, c->ops->up)))
+	if (c->state == CONN_HANDSHAKE && (!step_handshake(c) || !conn_op(c, c->ops->up)))
 		return;
 	if (c->state == CONN_UP)
 		step_up(c);
@@ -325,7 +328,7 @@ static void socket_options(int fd, bool link)
 		setsockopt(fd, o[i].level, o[i].name, &o[i].value, sizeof(o[i].value));
 }
 
-static int conn_new(const struct conn_params *p, int fd, const struct addr *peer, struct conn **out)
+int conn_new(const struct conn_params *p, int fd, const struct addr *peer, struct conn **out)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	int ret = -ENOMEM;
@@ -411,6 +414,7 @@ void conn_close(struct conn *c)
 		conn_destroy(c);
 		return;
 	}
+	conn_unkeep(c);
 	c->state = CONN_CLOSING;
 	c->later_ms = 0;
 	if (c->refused)
@@ -420,6 +424,11 @@ void conn_close(struct conn *c)
 	c->at_free = (struct loop_at_free){.fn = conn_destroy, .arg = c};
 	loop_at_free_add(c->loop, &c->at_free);
 	conn_kick(c);
+}
+
+void conn_gone(struct conn *c)
+{
+	conn_destroy(c);
 }
 
 void conn_abort(struct conn *c)

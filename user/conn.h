@@ -28,6 +28,7 @@ struct conn_ops {
 	void (*drained)(void *arg);  /* the write queue became empty */
 	/* Over: err 0 = clean end (close_notify or plain FIN) seen with everything read; else a negative errno and its text. */
 	void (*down)(void *arg, int err, const char *why);
+	void (*climbed)(void *arg); /* it is on rung A now; may be NULL */
 };
 
 struct conn_params {

@@ -22,12 +22,16 @@ int conn_flush(struct conn *c)
 {
 	ssize_t ret;
 
+	if (!c->queue.len)
+		return 0; /* what is busy then is a pipe */
 	while (c->queue.len) {
 		ret = write_some(c, queue_bytes(&c->queue).p, c->queue.len);
 		if (ret < 0)
 			return (int)ret;
 		queue_take(&c->queue, (size_t)ret);
 	}
+	if (c->keep)
+		conn_busy_set(&c->keep->tx_busy, false);
 	return 0;
 }
 
@@ -43,6 +47,8 @@ static int write_check(const struct conn *c, size_t n)
 static int write_queue(struct conn *c, struct span data)
 {
 	c->was_queued |= data.n > 0;
+	if (c->keep && data.n)
+		conn_busy_set(&c->keep->tx_busy, true);
 	if (queue_add(&c->queue, data)) {
 		conn_fail(c, -ENOMEM, NULL);
 		return -EPIPE;
@@ -62,6 +68,8 @@ int conn_write_later(struct conn *c, struct span data, unsigned ms)
 	if (ret)
 		return ret;
 	c->sent += data.n;
+	if (c->keep)
+		c->keep->sent = c->sent;
 	if (c->state == CONN_UP && !stuck && (!c->later_ms || due < c->later_ms)) {
 		c->later_ms = due;
 		conn_timer_update(c);
@@ -90,6 +98,9 @@ static int write_now(struct conn *c, struct span data)
 {
 	ssize_t ret = 0;
 
+	/* A message that is half on the wire when we die cannot be gone on with. */
+	if (c->keep && data.n)
+		conn_busy_set(&c->keep->tx_busy, true);
 	while (c->state == CONN_UP && !c->queue.len && data.n) {
 		ret = write_some(c, data.p, data.n);
 		if (ret < 0)
@@ -111,6 +122,10 @@ int conn_write(struct conn *c, struct span data)
 		ret = c->later_ms ? write_together(c, data) : write_now(c, data);
 	if (!ret)
 		c->sent += data.n;
+	if (c->keep) {
+		c->keep->sent = c->sent;
+		conn_busy_set(&c->keep->tx_busy, c->queue.len > 0);
+	}
 	return ret;
 }
 
@@ -138,10 +153,16 @@ ssize_t conn_read(struct conn *c, void *buf, size_t n)
 		return 0;
 	if (c->in_op && c->budget == 0)
 		return -EAGAIN; /* rd_ready stays: readable() comes again */
+	if (c->keep)
+		conn_busy_set(&c->keep->rx_busy, true);
 	ret = read_some(c, buf, n);
+	if (c->keep && ret <= 0 && !c->in_op)
+		conn_busy_set(&c->keep->rx_busy, c->held);
 	if (ret > 0) {
 		c->progress = true;
 		c->received += (uint64_t)ret;
+		if (c->keep)
+			c->keep->received = c->received;
 		c->budget -= (size_t)ret < c->budget ? (size_t)ret : c->budget;
 		return ret;
 	}

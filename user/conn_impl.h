@@ -1,5 +1,5 @@
 /* user/conn_impl.h -- what the files of user/conn* share: conn.c (life and events), conn_bytes.c (reading and writing),
- * conn_splice.c (kernel TLS). Nobody else
+ * conn_splice.c (kernel TLS), conn_keep.c (from one process to the next). Nobody else
  * includes this.
  *
  * In: nothing. Out: struct conn and the calls between those files. Owner: see user/conn.h. */
@@ -7,6 +7,7 @@
 #define SALLYPORT_CONN_IMPL_H
 
 #include "user/conn.h"
+#include "user/conn_keep.h"
 #include "user/queue.h"
 
 enum conn_state { CONN_CONNECTING, CONN_HANDSHAKE, CONN_UP, CONN_CLOSING, CONN_DOWN };
@@ -37,7 +38,9 @@ struct conn {
 	bool refused; /* the handshake failed: an alert may be on its way, do not overtake it by RST */
 	int err;
 	const char *why;
-	const char *climb_why; /* static */
+	const char *climb_why;	/* static */
+	struct conn_keep *keep; /* NULL: it ends with us */
+	bool held;		/* the module has bytes of a readable() before */
 	size_t budget, queue_max;
 	uint64_t received, sent;
 	struct queue queue;
@@ -45,9 +48,20 @@ struct conn {
 
 /* conn.c: run conn's turn from the timer; set the timer anew; it is over, and down() is owed. */
 void conn_kick(struct conn *c);
+/* Call one of the module's functions (NULL: none). False: the connection is gone, or not up any more. */
+bool conn_op(struct conn *c, void (*fn)(void *arg));
 void conn_timer_update(struct conn *c);
 void conn_fail(struct conn *c, int err, const char *why);
 const char *conn_why(const struct conn *c);
+/* For conn_keep.c: a connection on @fd (closed on failure); it is up, whatever it took; its end without a trace on the wire. */
+int conn_new(const struct conn_params *p, int fd, const struct addr *peer, struct conn **out);
+void conn_set_up(struct conn *c);
+void conn_gone(struct conn *c);
+/* A word of the record, set before and cleared after what it stands for. */
+static inline void conn_busy_set(uint32_t *word, bool busy)
+{
+	__atomic_store_n(word, busy, __ATOMIC_RELEASE);
+}
 /* conn_bytes.c: write from the queue until it is empty or the socket is full. 0, -EAGAIN or the failure. */
 int conn_flush(struct conn *c);
 /* conn_splice.c: climb if it is wanted and nothing is in the way. */

@@ -39,6 +39,8 @@ void conn_climb_try(struct conn *c)
 	/* What came in between gave its edge to OpenSSL's reader. */
 	c->rd_ready = true;
 	conn_kick(c);
+	if (c->ops->climbed && tls_rung(c->tls) == TLS_RUNG_A)
+		conn_op(c, c->ops->climbed);
 }
 
 void conn_climb(struct conn *c, bool tx_only)
@@ -137,7 +139,11 @@ static int pipe_empty(struct conn *dst, struct conn_pipe *pipe)
 		}
 		pipe->n -= (size_t)ret;
 		dst->sent += (uint64_t)ret;
+		if (dst->keep)
+			dst->keep->sent = dst->sent;
 	}
+	if (dst->keep)
+		conn_busy_set(&dst->keep->tx_busy, false);
 	return 0;
 }
 
@@ -155,6 +161,8 @@ ssize_t conn_splice(struct conn *src, struct conn *dst, struct conn_pipe *pipe)
 		return -EOPNOTSUPP;
 	if (src->in_op && src->budget == 0)
 		return -EAGAIN;
+	if (src->keep)
+		conn_busy_set(&src->keep->rx_busy, true);
 	n = splice(src->fd, NULL, pipe->in, NULL, SPLICE_MAX, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n < 0 && errno == EAGAIN) {
 		src->rd_ready = false;
@@ -163,8 +171,12 @@ ssize_t conn_splice(struct conn *src, struct conn *dst, struct conn_pipe *pipe)
 	if (n <= 0)
 		return -EOPNOTSUPP; /* whatever it is, a read tells it better */
 	pipe->n = (size_t)n;
+	if (dst->keep)
+		conn_busy_set(&dst->keep->tx_busy, true);
 	src->progress = true;
 	src->received += (uint64_t)n;
+	if (src->keep)
+		src->keep->received = src->received;
 	src->budget -= (size_t)n < src->budget ? (size_t)n : src->budget;
 	ret = pipe_empty(dst, pipe);
 	return ret == -EOPNOTSUPP ? ret : n;

@@ -120,16 +120,20 @@ int ktls_start(struct ktls *k, int fd, const struct ktls_keys *rx, const struct 
 static int keys_next(struct ktls *k, int fd, enum ktls_dir d)
 {
 	struct ktls_keys keys = {};
-	int ret = ktls_secret_next(k, d);
+	int ret;
 
+	__atomic_store_n(&k->changing, 1, __ATOMIC_RELEASE);
+	ret = ktls_secret_next(k, d);
 	if (!ret)
 		ret = ktls_keys_from_secret(k, d, &keys);
 	if (!ret)
 		ret = keys_set(k, fd, d, &keys);
 	explicit_bzero(&keys, sizeof(keys));
-	if (!ret)
-		k->rekeys[d]++;
-	return ret;
+	if (ret)
+		return ret; /* the connection is lost */
+	k->rekeys[d]++;
+	__atomic_store_n(&k->changing, 0, __ATOMIC_RELEASE);
+	return 0;
 }
 
 /* ---- sending ---- */

@@ -48,8 +48,9 @@ struct ktls {
 	uint8_t version, cipher; /* enum ktls_version, enum ktls_cipher */
 	uint8_t has[KTLS_DIRS];	 /* the kernel has the keys of this direction */
 	uint8_t rekey;		 /* and takes new ones */
-	uint8_t clean;		 /* the peer's close_notify was read */
-	uint8_t closed;		 /* ours was sent */
+	uint8_t changing; /* it is being given some: a process that dies now leaves nothing to go on with */
+	uint8_t clean;	/* the peer's close_notify was read */
+	uint8_t closed; /* ours was sent */
 	uint8_t secret_n;
 	uint8_t secret[KTLS_DIRS][KTLS_SECRET_MAX]; /* TLS 1.3, while rekey: traffic secrets */
 	uint8_t head[4], head_n;		    /* of a handshake message on its way in */

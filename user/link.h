@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "user/conn.h"
+#include "user/conn_keep.h"
 #include "user/ktls_policy.h"
 #include "user/link.pb-c.h"
 #include "user/loop.h"
@@ -112,6 +113,11 @@ struct link_peer *link_edge_route(struct link_edge *l, struct span domain);
 /* Take an idle data connection of @p, write Open and lend it to the caller. -EAGAIN: the pool is empty. */
 int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct conn_ops *ops,
 		   void *arg, struct link_data **out);
+/* A connection that carried @stream in an earlier worker (conn_adopt()): it goes on alone, with a peer that is not up. On failure both
+ * descriptors are closed. And: it goes to the next worker; its connection is the caller's from here on. */
+int link_edge_adopt(struct link_edge *l, int fd, int pipe, struct conn_keep *k, uint64_t stream,
+		    const struct conn_ops *ops, void *arg, struct link_data **out);
+void link_edge_leave(struct link_data *d);
 /* The stream is over: @abort NULL: cleanly, what was written to it still arrives; else cut off by that. NULL as @d is fine. */
 void link_edge_end(struct link_data *d, const char *abort);
 

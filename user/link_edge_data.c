@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "user/link_impl.h"
 
@@ -292,6 +293,42 @@ static void abort_tell(struct link_data *d)
 	m.m_case = SALLYPORT__LINK__M_CLOSE_STREAM;
 	m.close_stream = &c;
 	link_send(d->peer, &m);
+}
+
+int link_edge_adopt(struct link_edge *l, int fd, int pipe, struct conn_keep *k, uint64_t stream,
+		    const struct conn_ops *ops, void *arg, struct link_data **out)
+{
+	struct link_data *d = calloc(1, sizeof(*d));
+	struct conn_params cp = {.loop = l->p.loop,
+				 .tls = l->p.tls,
+				 .queue_max = LINK_DATA_QUEUE,
+				 .link = true,
+				 .ops = ops,
+				 .arg = arg};
+	int ret = -ENOMEM;
+
+	if (d) {
+		ret = conn_adopt(&cp, fd, pipe, k, &d->conn);
+	} else {
+		close(fd);
+		if (pipe >= 0)
+			close(pipe);
+	}
+	if (ret) {
+		free(d);
+		return ret;
+	}
+	d->loop = l->p.loop;
+	d->state = LINK_USED;
+	d->stream = stream;
+	*out = d;
+	return 0;
+}
+
+void link_edge_leave(struct link_data *d)
+{
+	link_data_unuse(d);
+	free(d);
 }
 
 void link_edge_end(struct link_data *d, const char *abort)

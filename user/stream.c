@@ -69,12 +69,30 @@ void stream_refused(struct stream *s, enum gate_reason reason, enum sip_why why)
 		loop_now_ms(s->all->p.loop));
 }
 
+struct stream *streams_find(struct streams *t, uint64_t id)
+{
+	return *slot_of(t, id);
+}
+
 /* ---- end ---- */
+
+void stream_forget(struct stream *s)
+{
+	struct streams *t = s->all;
+	struct stream **at = slot_of(t, s->id);
+
+	loop_timer_cancel(t->p.loop, &s->deadline);
+	loop_timer_cancel(t->p.loop, &s->step);
+	s->state = STREAM_ENDED;
+	*at = s->hash_next;
+	s->hash_next = t->ended;
+	t->ended = s;
+	t->n--;
+}
 
 void stream_end(struct stream *s, bool clean, const char *reason)
 {
 	struct streams *t = s->all;
-	struct stream **at = slot_of(t, s->id);
 	char text[ADDR_TEXT_MAX], quoted[80];
 
 	if (s->state == STREAM_ENDED)
@@ -86,19 +104,16 @@ void stream_end(struct stream *s, bool clean, const char *reason)
 		  (unsigned long long)(loop_now_ms(t->p.loop) - s->since_ms) / 1000,
 		  log_esc(span_str(reason), quoted, sizeof(quoted)));
 	stream_uncount(s);
-	loop_timer_cancel(t->p.loop, &s->deadline);
-	loop_timer_cancel(t->p.loop, &s->step);
 	(clean ? conn_close : conn_abort)(s->client);
 	link_edge_end(s->data, clean ? NULL : reason);
 	conn_pipe_put(&t->pipes, &s->pipe_in);
 	conn_pipe_put(&t->pipes, &s->pipe_out);
 	s->client = s->core = NULL;
 	s->data = NULL;
-	s->state = STREAM_ENDED;
-	*at = s->hash_next;
-	s->hash_next = t->ended;
-	t->ended = s;
-	t->n--;
+	if (s->lodged) /* behind our own closing: the keeper's is the last one, and obeys what was set */
+		lodge_drop(t->p.lodge, s->slot);
+	s->lodged = false;
+	stream_forget(s);
 }
 
 static void reap(void *arg)
@@ -190,11 +205,17 @@ static void client_down(void *arg, int err, const char *why)
 	stream_end(s, false, why);
 }
 
-static const struct conn_ops client_ops = {
+static void client_climbed(void *arg)
+{
+	stream_lodge(arg);
+}
+
+const struct conn_ops stream_client_ops = {
 	.up = client_up,
 	.readable = client_readable,
 	.drained = client_drained,
 	.down = client_down,
+	.climbed = client_climbed,
 };
 
 /* ---- accept ---- */
@@ -218,6 +239,21 @@ static int accept_check(struct streams *t, int fd, struct stream *s, enum gate_r
 	return *why == GATE_OK ? 0 : -EUSERS;
 }
 
+void stream_timers(struct stream *s)
+{
+	s->deadline = (struct loop_timer){.fn = deadline_over, .arg = s};
+	s->step = (struct loop_timer){.fn = stream_gate_step, .arg = s};
+}
+
+void streams_insert(struct stream *s)
+{
+	struct stream **at = slot_of(s->all, s->id);
+
+	s->hash_next = NULL;
+	*at = s;
+	s->all->n++;
+}
+
 static int stream_start(struct streams *t, struct stream *s, int fd)
 {
 	struct conn_params cp = {
@@ -226,12 +262,11 @@ static int stream_start(struct streams *t, struct stream *s, int fd)
 		.queue_max = STREAM_QUEUE,
 		.handshake_ms = t->p.cfg->limits.handshake_ms,
 		.peer = &s->peer,
-		.ops = &client_ops,
+		.ops = &stream_client_ops,
 		.arg = s,
 	};
 
-	s->deadline = (struct loop_timer){.fn = deadline_over, .arg = s};
-	s->step = (struct loop_timer){.fn = stream_gate_step, .arg = s};
+	stream_timers(s);
 	if (loop_timer_set(t->p.loop, &s->deadline,
 			   t->p.cfg->limits.unadmitted_seconds * 1000ull)) {
 		close(fd);
@@ -243,7 +278,7 @@ static int stream_start(struct streams *t, struct stream *s, int fd)
 static void accepted(void *arg, int fd)
 {
 	struct streams *t = arg;
-	struct stream *s, **at;
+	struct stream *s;
 	enum gate_reason why;
 
 	if (fd < 0) {
@@ -273,10 +308,7 @@ static void accepted(void *arg, int fd)
 		free(s);
 		return;
 	}
-	at = slot_of(t, s->id);
-	s->hash_next = NULL;
-	*at = s;
-	t->n++;
+	streams_insert(s);
 	t->opened++;
 }
 
@@ -368,14 +400,35 @@ int streams_listen(struct streams *t, int fd)
 	return ret;
 }
 
+void streams_stop(struct streams *t)
+{
+	unsigned i;
+
+	for (i = 0; i < t->n_listeners; i++)
+		loop_cancel(t->p.loop, &t->listeners[i]);
+}
+
+unsigned streams_unadmitted(const struct streams *t)
+{
+	return t->n_unadmitted;
+}
+
+void streams_leave(struct streams *t)
+{
+	unsigned i;
+
+	for (i = 0; i < STREAM_BUCKETS; i++)
+		while (t->buckets[i])
+			stream_leave(t->buckets[i]);
+}
+
 void streams_free(struct streams *t)
 {
 	unsigned i;
 
 	if (!t)
 		return;
-	for (i = 0; i < t->n_listeners; i++)
-		loop_cancel(t->p.loop, &t->listeners[i]);
+	streams_stop(t);
 	for (i = 0; i < STREAM_BUCKETS; i++)
 		while (t->buckets[i])
 			stream_end(t->buckets[i], true, "shutdown");

@@ -19,6 +19,7 @@
 #include "user/config.h"
 #include "user/ktls_policy.h"
 #include "user/link.h"
+#include "user/lodge.h"
 #include "user/loop.h"
 #include "user/tls.h"
 
@@ -30,6 +31,7 @@ struct streams_params {
 	struct loop *loop;
 	struct tls_ctx *tls;	/* server, no client certificates */
 	struct link_edge *link; /* where domains lead */
+	struct lodge *lodge;	/* NULL: streams end with the worker */
 	const struct config_edge *cfg;
 	struct ban *ban;
 	enum ktls_mode ktls;
@@ -43,6 +45,14 @@ void streams_free(struct streams *t);
 int streams_listen(struct streams *t, int fd);
 /* Admit, Revoke, CloseStream and Drain of core @p; others are ignored. True: it was one of them. */
 bool streams_message(struct streams *t, struct link_peer *p, const Sallyport__Link *m);
+
+/* A slot of kind STREAMS_LODGE_KIND that an earlier worker left: true, it is ours now. */
+#define STREAMS_LODGE_KIND 1
+bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], void *record);
+/* Take in no more; and all streams go over to the next worker, as far as they are with the keeper, or end. */
+void streams_stop(struct streams *t);
+unsigned streams_unadmitted(const struct streams *t);
+void streams_leave(struct streams *t);
 
 /* For the admin socket. */
 json_t *streams_status(const struct streams *t);	   /* counts by state, refusals by reason */

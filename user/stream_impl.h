@@ -1,5 +1,5 @@
 /* user/stream_impl.h -- what the files of the streams share: stream.c (life), stream_gate.c (before admission), stream_relay.c
- * (moving bytes), stream_show.c (admin). Nobody else includes this. */
+ * (moving bytes), stream_lodge.c (from one worker to the next), stream_show.c (admin). Nobody else includes this. */
 #ifndef SALLYPORT_STREAM_IMPL_H
 #define SALLYPORT_STREAM_IMPL_H
 
@@ -38,7 +38,9 @@ struct stream {
 	bool counted;			 /* as not admitted */
 	bool registered;		 /* a REGISTER went to the core: an Admit may follow */
 	bool held, no_core;		 /* the wait is over: answer now */
-	int core_index;			 /* in the configuration; -1: none yet */
+	bool lodged;			 /* it outlives the worker, in .slot */
+	uint32_t slot;
+	int core_index; /* in the configuration; -1: none yet */
 	struct addr peer, prefix;
 	struct gate gate;
 	uint8_t *in; /* what the gate has not passed; NULL once admitted */
@@ -61,6 +63,8 @@ struct streams {
 	struct loop_handle listeners[STREAM_LISTENERS];
 	unsigned n_listeners, n, n_unadmitted;
 	uint32_t draining; /* bit by core index */
+	uint64_t adopted, lost, left,
+		not_lodged; /* from an earlier worker; to the next; no slot was to be had */
 	uint64_t next_id, opened, admitted, truncated, unknown_orders, n_by_reason[GATE_REASONS];
 	size_t in_max;
 	struct stream *buckets[STREAM_BUCKETS];
@@ -80,6 +84,20 @@ void stream_refused(struct stream *s, enum gate_reason reason,
 		    enum sip_why why); /* count, score, log */
 void stream_uncount(struct stream *s);
 int stream_core_index(const struct streams *t, const char *name);
+extern const struct conn_ops stream_client_ops;
+struct stream *streams_find(struct streams *t, uint64_t id);
+void stream_timers(struct stream *s); /* made, not set */
+void streams_insert(struct stream *s);
+void stream_forget(
+	struct stream
+		*s); /* its connections are another's: out of the table, freed after the round */
+
+/* stream_lodge.c */
+/* With the keeper, if it is worth it and not there yet; as the core's words change it; and out again, before its connections end. */
+void stream_lodge(struct stream *s);
+void stream_lodge_update(struct stream *s);
+void stream_unlodge(struct stream *s);
+void stream_leave(struct stream *s); /* to the next worker; one that cannot ends */
 
 /* stream_gate.c */
 void stream_gate_readable(struct stream *s);
@@ -89,6 +107,8 @@ bool stream_served(void *arg, struct span domain);
 /* stream_relay.c */
 extern const struct conn_ops stream_core_ops;
 void stream_climb_start(struct stream *s);
+/* Admitted until then, in the loop's milliseconds. */
+void stream_deadline(struct stream *s, uint64_t due_ms);
 void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds);
 void stream_relay_in(struct stream *s);	 /* client -> core, after admission */
 void stream_relay_out(struct stream *s); /* core -> client, always */

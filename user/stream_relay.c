@@ -175,10 +175,16 @@ static void core_down(void *arg, int err, const char *why)
 		stream_over(s, err, "core");
 }
 
+static void core_climbed(void *arg)
+{
+	stream_lodge(arg);
+}
+
 const struct conn_ops stream_core_ops = {
 	.readable = core_readable,
 	.drained = core_drained,
 	.down = core_down,
+	.climbed = core_climbed,
 };
 
 /* ---- the core's words ---- */
@@ -206,6 +212,7 @@ void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds)
 		stream_end(s, false, "out of memory");
 		return;
 	}
+	stream_lodge_update(s);
 	if (!first)
 		return;
 	stream_uncount(s);
@@ -250,6 +257,15 @@ void stream_climb_start(struct stream *s)
 	loop_timer_set(t->p.loop, &s->step, t->p.cfg->sip.ktls_after_seconds * 1000ull);
 }
 
+void stream_deadline(struct stream *s, uint64_t due_ms)
+{
+	uint64_t now = loop_now_ms(s->all->p.loop);
+
+	s->deadline.fn = cap_over;
+	if (loop_timer_set(s->all->p.loop, &s->deadline, due_ms > now ? due_ms - now : 0))
+		stream_end(s, false, "out of memory");
+}
+
 static void linger_over(void *arg)
 {
 	struct stream *s = arg;
@@ -265,6 +281,7 @@ void stream_core_close(struct stream *s, const char *reason)
 		return;
 	snprintf(s->close_reason, sizeof(s->close_reason), "%.63s",
 		 reason && *reason ? reason : none);
+	stream_unlodge(s);
 	loop_timer_cancel(s->all->p.loop, &s->deadline);
 	s->deadline.fn = linger_over;
 	if (loop_timer_set(s->all->p.loop, &s->deadline, CLOSE_LINGER_MS))

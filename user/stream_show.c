@@ -58,12 +58,14 @@ json_t *streams_status(const struct streams *t)
 	for (i = GATE_OK + 1; i < GATE_REASONS; i++)
 		json_object_set_new(reasons, gate_reason_name(i),
 				    json_integer((json_int_t)t->n_by_reason[i]));
-	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:I}", "streams", (int)t->n,
-			 "unadmitted", (int)t->n_unadmitted, "opened", (json_int_t)t->opened,
-			 "admitted_total", (json_int_t)t->admitted, "truncated",
-			 (json_int_t)t->truncated, "unknown_orders", (json_int_t)t->unknown_orders,
-			 "states", states, "refused", reasons, "rungs", rungs_json(t),
-			 "spliced_bytes", (json_int_t)t->spliced);
+	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:I}", "streams",
+			 (int)t->n, "unadmitted", (int)t->n_unadmitted, "opened",
+			 (json_int_t)t->opened, "admitted_total", (json_int_t)t->admitted,
+			 "truncated", (json_int_t)t->truncated, "unknown_orders",
+			 (json_int_t)t->unknown_orders, "states", states, "refused", reasons,
+			 "rungs", rungs_json(t), "spliced_bytes", (json_int_t)t->spliced,
+			 "taken_over", (json_int_t)t->adopted, "lost_with_worker",
+			 (json_int_t)t->lost, "not_lodged", (json_int_t)t->not_lodged);
 }
 
 static const char *waits_for(const struct stream *s)

@@ -262,9 +262,7 @@ void tls_conn_free(struct tls_conn *t)
 		return;
 	tls_track_free(t);
 	SSL_free(t->ssl);
-	if (t->kernel)
-		ktls_wipe(t->kernel);
-	free(t->kernel);
+	ktls_wipe(&t->own);
 	free(t->want);
 	free(t->why);
 	free(t->seen);
@@ -277,12 +275,8 @@ int tls_conn_adopt(struct tls_ctx *c, int fd, const struct ktls *k, struct tls_c
 
 	if (!t)
 		return -ENOMEM;
-	t->kernel = malloc(sizeof(*k));
-	if (!t->kernel) {
-		free(t);
-		return -ENOMEM;
-	}
-	*t->kernel = *k;
+	t->own = *k;
+	t->kernel = &t->own;
 	t->ctx = c;
 	t->fd = fd;
 	t->established = true;
@@ -513,6 +507,23 @@ enum tls_rung tls_rung(const struct tls_conn *t)
 struct ktls *tls_kernel(struct tls_conn *t)
 {
 	return t->kernel;
+}
+
+void tls_kernel_place(struct tls_conn *t, struct ktls *where)
+{
+	struct ktls *to = where ? where : &t->own;
+
+	if (to == t->kernel)
+		return;
+	*to = *t->kernel;
+	if (t->kernel == &t->own)
+		ktls_wipe(&t->own);
+	t->kernel = to;
+}
+
+void tls_kernel_leave(struct tls_conn *t)
+{
+	t->kernel = NULL;
 }
 
 const char *tls_why(const struct tls_conn *t)

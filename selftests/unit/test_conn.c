@@ -121,7 +121,8 @@ static void end_down(void *arg, int err, const char *why)
 	e->c = NULL;
 }
 
-static const struct conn_ops end_ops = {end_up, end_readable, end_drained, end_down};
+static const struct conn_ops end_ops = {
+	.up = end_up, .readable = end_readable, .drained = end_drained, .down = end_down};
 
 static void on_accept(void *arg, int fd)
 {

@@ -1,0 +1,194 @@
+/* user/conn_keep.c -- connections from one worker to the next. See conn_keep.h.
+ *
+ * In: a connection and a record; or a descriptor and a record of an earlier process. Out: the same connection. Owner: conn.h's rules. */
+#include "user/conn_keep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "user/conn_impl.h"
+
+bool conn_keepable(const struct conn *c)
+{
+	return conn_fit(c) && (!c->tls || tls_rung(c->tls) == TLS_RUNG_A);
+}
+
+void conn_keep(struct conn *c, struct conn_keep *k)
+{
+	c->keep = k;
+	k->received = c->received;
+	k->sent = c->sent;
+	k->peer = c->peer;
+	k->local = c->local;
+	k->link = c->link;
+	if (c->tls)
+		tls_kernel_place(c->tls, &k->tls);
+	/* In the middle of readable() more may be read than was dealt with. */
+	conn_busy_set(&k->tx_busy, c->queue.len > 0);
+	conn_busy_set(&k->rx_busy, c->in_op || c->held);
+}
+
+void conn_unkeep(struct conn *c)
+{
+	if (!c->keep)
+		return;
+	c->keep = NULL;
+	if (c->tls)
+		tls_kernel_place(c->tls, NULL);
+}
+
+int conn_fd(const struct conn *c)
+{
+	return c->fd;
+}
+
+void conn_hold(struct conn *c, bool holds)
+{
+	c->held = holds;
+	if (c->keep && !c->in_op)
+		conn_busy_set(&c->keep->rx_busy, holds);
+}
+
+bool conn_keep_idle(const struct conn_keep *k)
+{
+	return !__atomic_load_n(&k->rx_busy, __ATOMIC_ACQUIRE) &&
+	       !__atomic_load_n(&k->tx_busy, __ATOMIC_ACQUIRE) && !k->tls.changing;
+}
+
+/* ---- bytes in a pipe ---- */
+
+int conn_carry(struct span bytes)
+{
+	size_t done = 0;
+	ssize_t n = 0;
+	int fd[2], err;
+
+	if (bytes.n > CONN_CARRY_MAX)
+		return -ENOBUFS;
+	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	/* Pages: as many as the bytes touch, one more where they begin within one. */
+	if (bytes.n > 32768 && fcntl(fd[1], F_SETPIPE_SZ, (int)bytes.n + 8192) < 0) {
+		err = -errno;
+		goto failed;
+	}
+	while (done < bytes.n) {
+		n = write(fd[1], bytes.p + done, bytes.n - done);
+		if (n < 0 && errno != EINTR)
+			break;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	err = done < bytes.n ? -errno : 0;
+failed:
+	close(fd[1]);
+	if (!err)
+		return fd[0];
+	close(fd[0]);
+	return err;
+}
+
+ssize_t conn_carried(int pipe, void *buf, size_t max)
+{
+	size_t done = 0;
+	uint8_t more;
+	ssize_t n;
+
+	/* Its writing end is closed: it is read to its end. */
+	while ((n = done < max ? read(pipe, (uint8_t *)buf + done, max - done)
+			       : read(pipe, &more, 1)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || done == max) {
+			close(pipe);
+			return n < 0 ? -errno : -ENOBUFS;
+		}
+		done += (size_t)n;
+	}
+	close(pipe);
+	return (ssize_t)done;
+}
+
+/* ---- from one process to the next ---- */
+
+static int queue_carried(struct conn *c, int pipe)
+{
+	uint8_t *buf;
+	ssize_t n;
+	int ret;
+
+	if (pipe < 0)
+		return 0;
+	buf = malloc(CONN_CARRY_MAX);
+	if (!buf) {
+		close(pipe);
+		return -ENOMEM;
+	}
+	n = conn_carried(pipe, buf, CONN_CARRY_MAX);
+	ret = n < 0 ? (int)n : queue_add(&c->queue, span_of(buf, (size_t)n)) ? -ENOMEM : 0;
+	c->was_queued |= n > 0;
+	free(buf);
+	return ret;
+}
+
+int conn_adopt(const struct conn_params *p, int fd, int pipe, struct conn_keep *k,
+	       struct conn **out)
+{
+	static const struct linger rst = {.l_onoff = 1};
+	struct conn_params plain = *p;
+	struct conn *c = NULL;
+	int ret = conn_keep_idle(k) ? 0 : -ECANCELED;
+
+	plain.tls = NULL;
+	plain.link = k->link;
+	if (ret) {
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
+		close(fd);
+	} else {
+		ret = conn_new(&plain, fd, &k->peer, &c);
+	}
+	if (ret) {
+		if (pipe >= 0)
+			close(pipe);
+		return ret;
+	}
+	c->local = k->local;
+	c->received = k->received;
+	c->sent = k->sent;
+	conn_set_up(c);
+	if (k->tls.has[KTLS_TX])
+		ret = tls_conn_adopt(p->tls, fd, &k->tls, &c->tls);
+	if (!ret)
+		ret = queue_carried(c, pipe);
+	else if (pipe >= 0)
+		close(pipe);
+	if (ret) {
+		conn_abort(c);
+		return ret;
+	}
+	conn_keep(c, k);
+	conn_kick(c);
+	*out = c;
+	return 0;
+}
+
+int conn_leave(struct conn *c, int *out_pipe)
+{
+	*out_pipe = c->queue.len ? conn_carry(queue_bytes(&c->queue)) : -1;
+	if (c->queue.len && *out_pipe < 0) {
+		int ret = *out_pipe;
+
+		*out_pipe = -1;
+		conn_abort(c);
+		return ret;
+	}
+	conn_busy_set(&c->keep->tx_busy, false);
+	conn_busy_set(&c->keep->rx_busy, false);
+	c->keep = NULL;
+	if (c->tls)
+		tls_kernel_leave(c->tls);
+	conn_gone(c);
+	return 0;
+}

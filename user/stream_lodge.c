@@ -1,0 +1,256 @@
+/* user/stream_lodge.c -- admitted streams that outlive the worker. See stream_impl.h, user/lodge.h and user/conn_keep.h.
+ *
+ * In: a stream both of whose connections are in the kernel; or what the keeper held of an earlier worker's. Out: a slot with both
+ * descriptors and a record, and the same stream in the next worker. Owner: the stream has the slot until it ends.
+ *
+ * The next worker's link to the core is a new one, so the stream goes on alone, as one does whose control connection is over: the core's
+ * Admit, Revoke and CloseStream find it by id. Slot roles: 0 the client's connection, 1 the core's; at a hand-over 2 bytes towards the
+ * core, 3 bytes towards the client. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "user/log.h"
+#include "user/stream_impl.h"
+
+enum { ROLE_CLIENT, ROLE_CORE, ROLE_TO_CORE, ROLE_TO_CLIENT };
+
+/* Changes of this count in LODGE_VERSION. */
+struct stream_keep {
+	struct conn_keep client, core;
+	uint64_t id, core_name;	    /* the name's hash: its place in the configuration may change */
+	uint64_t base_in, base_out; /* received by a connection before the stream's count began */
+	uint64_t cap_bytes, since_ms, deadline_ms;
+	char sni[48];
+	uint8_t registered, reserved[7];
+};
+_Static_assert(sizeof(struct stream_keep) <= LODGE_PAYLOAD, "a record");
+
+/* FNV-1a */
+static uint64_t name_hash(const char *s)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *s; s++)
+		h = (h ^ (uint8_t)*s) * 0x100000001b3u;
+	return h;
+}
+
+static int core_by_hash(const struct streams *t, uint64_t hash)
+{
+	unsigned i;
+
+	for (i = 0; i < t->p.cfg->link.cores_count; i++)
+		if (name_hash(t->p.cfg->link.cores[i].name) == hash)
+			return (int)i;
+	return -1;
+}
+
+void stream_lodge(struct stream *s)
+{
+	struct streams *t = s->all;
+	struct stream_keep *k, r = {};
+	int fds[2], ret;
+
+	if (!t->p.lodge || s->lodged || s->state != STREAM_ADMITTED || s->close_reason[0] ||
+	    !conn_keepable(s->client) || !conn_keepable(s->core))
+		return;
+	r.id = s->id;
+	r.core_name = name_hash(t->p.cfg->link.cores[s->core_index].name);
+	r.base_in = conn_received(s->client) - s->bytes_in;
+	r.base_out = conn_received(s->core) - s->bytes_out;
+	r.cap_bytes = s->cap_bytes;
+	r.since_ms = s->since_ms;
+	r.deadline_ms = s->deadline.pos ? s->deadline.due_ms : 0;
+	memccpy(r.sni, s->sni, 0, sizeof(r.sni) - 1);
+	r.registered = s->registered;
+	/* Not to be gone on with until both connections write their own state. */
+	r.client.rx_busy = r.core.rx_busy = 1;
+	fds[ROLE_CLIENT] = conn_fd(s->client);
+	fds[ROLE_CORE] = conn_fd(s->core);
+	ret = lodge_put(t->p.lodge, STREAMS_LODGE_KIND, fds, 2, &r, sizeof(r), &s->slot);
+	if (ret) {
+		t->not_lodged++;
+		return;
+	}
+	s->lodged = true;
+	k = lodge_record(t->p.lodge, s->slot);
+	conn_keep(s->client, &k->client);
+	conn_keep(s->core, &k->core);
+}
+
+/* What the core said of it since. */
+void stream_lodge_update(struct stream *s)
+{
+	struct stream_keep *k;
+
+	if (!s->lodged)
+		return;
+	k = lodge_record(s->all->p.lodge, s->slot);
+	lodge_word_set(&k->cap_bytes, s->cap_bytes);
+	lodge_word_set(&k->deadline_ms, s->deadline.pos ? s->deadline.due_ms : 0);
+}
+
+void stream_unlodge(struct stream *s)
+{
+	if (!s->lodged)
+		return;
+	s->lodged = false;
+	if (s->client)
+		conn_unkeep(s->client);
+	if (s->core)
+		conn_unkeep(s->core);
+	lodge_drop(s->all->p.lodge, s->slot);
+}
+
+/* ---- the next worker ---- */
+
+static void fd_reset(int fd)
+{
+	static const struct linger rst = {.l_onoff = 1};
+
+	if (fd < 0)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
+	close(fd);
+}
+
+static int connections_adopt(struct stream *s, struct stream_keep *k, const int fds[LODGE_ROLES])
+{
+	struct streams *t = s->all;
+	struct conn_params cp = {
+		.loop = t->p.loop,
+		.tls = t->p.tls,
+		.queue_max = STREAM_QUEUE,
+		.ops = &stream_client_ops,
+		.arg = s,
+	};
+	int ret = conn_adopt(&cp, fds[ROLE_CLIENT], fds[ROLE_TO_CLIENT], &k->client, &s->client);
+
+	if (ret) {
+		fd_reset(fds[ROLE_CORE]);
+		if (fds[ROLE_TO_CORE] >= 0)
+			close(fds[ROLE_TO_CORE]);
+		return ret;
+	}
+	ret = link_edge_adopt(t->p.link, fds[ROLE_CORE], fds[ROLE_TO_CORE], &k->core, s->id,
+			      &stream_core_ops, s, &s->data);
+	if (ret) {
+		conn_abort(s->client);
+		s->client = NULL;
+	}
+	return ret;
+}
+
+bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], void *record)
+{
+	struct stream_keep *k = record;
+	struct stream *s = calloc(1, sizeof(*s));
+	int ret = s ? 0 : -ENOMEM, core = core_by_hash(t, k->core_name);
+	char text[ADDR_TEXT_MAX];
+
+	if (!ret && (t->n >= STREAM_MAX || core < 0 || streams_find(t, k->id)))
+		ret = core < 0 ? -ENOENT : -EEXIST;
+	/* A client and a core that said nothing in the meantime: whatever was in the dead worker's hands is lost, so both must hear of it. */
+	if (!ret && (!conn_keep_idle(&k->client) || !conn_keep_idle(&k->core)))
+		ret = -ECANCELED;
+	if (ret) {
+		for (int i = ROLE_CLIENT; i <= ROLE_CORE; i++)
+			fd_reset(fds[i]);
+		for (int i = ROLE_TO_CORE; i <= ROLE_TO_CLIENT; i++)
+			if (fds[i] >= 0)
+				close(fds[i]);
+		goto lost;
+	}
+	*s = (struct stream){.all = t, .id = k->id, .core_index = core, .state = STREAM_ADMITTED};
+	s->pipe_in = s->pipe_out = (struct conn_pipe){.in = -1, .out = -1};
+	s->peer = k->client.peer;
+	s->since_ms = k->since_ms;
+	s->cap_bytes = k->cap_bytes;
+	s->registered = k->registered;
+	memcpy(s->sni, k->sni, sizeof(k->sni));
+	s->sni[sizeof(k->sni) - 1] = 0;
+	stream_timers(s);
+	ret = connections_adopt(s, k, fds);
+	if (ret)
+		goto lost;
+	s->core = link_data_conn(s->data);
+	s->bytes_in = conn_received(s->client) - k->base_in;
+	s->bytes_out = conn_received(s->core) - k->base_out;
+	snprintf(s->tls_version, sizeof(s->tls_version), "%s", tls_version(conn_tls(s->client)));
+	snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%s", tls_cipher(conn_tls(s->client)));
+	s->lodged = true;
+	s->slot = slot;
+	for (int i = ROLE_TO_CORE; i <= ROLE_TO_CLIENT; i++)
+		if (fds[i] >= 0)
+			lodge_fd_drop(t->p.lodge, slot, (unsigned)i);
+	streams_insert(s);
+	if (k->deadline_ms)
+		stream_deadline(s, k->deadline_ms);
+	t->adopted++;
+	return true;
+lost:
+	t->lost++;
+	log_event(LOG_L_WARN, "stream-lost", "stream=%llx peer=%s reason=%s",
+		  (unsigned long long)k->id, addr_text(&k->client.peer, text),
+		  ret == -ECANCELED ? "\"bytes of it were in the hands of the worker that died\""
+				    : strerrorname_np(-ret));
+	free(s);
+	return false;
+}
+
+/* ---- hand-over ---- */
+
+/* One side leaves; what it had queued goes along. */
+static int leave(struct stream *s, struct conn *c, unsigned role)
+{
+	int pipe, ret = conn_leave(c, &pipe);
+
+	if (ret || pipe < 0)
+		return ret;
+	ret = lodge_fd_add(s->all->p.lodge, s->slot, role, pipe);
+	/* It may be sent later: then it stays open until the process ends. */
+	return ret;
+}
+
+/* Bytes in a pipe on their way to @dst go ahead of everything, into its queue. */
+static int pipe_to_queue(struct conn *dst, struct conn_pipe *pipe)
+{
+	uint8_t buf[16384];
+	ssize_t n;
+
+	conn_set_queue_max(dst, CONN_CARRY_MAX);
+	while (pipe->n) {
+		n = read(pipe->out, buf, sizeof(buf));
+		if (n <= 0 || conn_write(dst, span_of(buf, (size_t)n)))
+			return -EIO;
+		pipe->n -= (size_t)n;
+	}
+	return 0;
+}
+
+void stream_leave(struct stream *s)
+{
+	struct streams *t = s->all;
+	struct conn *core = s->core;
+
+	if (!s->lodged || pipe_to_queue(s->core, &s->pipe_in) ||
+	    pipe_to_queue(s->client, &s->pipe_out)) {
+		stream_end(s, false, "the worker hands over");
+		return;
+	}
+	link_edge_leave(s->data);
+	if (leave(s, s->client, ROLE_TO_CLIENT) | leave(s, core, ROLE_TO_CORE)) {
+		/* One side could not be carried on: neither is. The descriptors' last owner is the keeper. */
+		t->lost++;
+		lodge_drop(t->p.lodge, s->slot);
+	} else {
+		t->left++;
+	}
+	s->lodged = false;
+	s->client = s->core = NULL;
+	s->data = NULL;
+	stream_forget(s);
+}
