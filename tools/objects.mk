@@ -6,6 +6,9 @@ ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 ENGINE += sip/contact sip/credentials sip/target sip/txn_move
 
+XMPP := xmpp/jid
+XMPP_LIBS := -lexpat -lidn2
+
 TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_bio user/tls_cert user/tls_climb
 CONN := user/conn user/conn_bytes user/conn_keep user/conn_splice
 BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/keep user/keeper user/keeper_child user/keeper_open user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool $(TLS)
@@ -185,3 +188,6 @@ test_load_content_OBJS := tools/load_content
 UNIT += test_media_pass
 test_media_pass_OBJS := user/addr user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/maps user/maps_memory user/media_pass user/media_pass_flow user/media_pass_join user/media_pass_link user/media_pass_show user/prefix user/punch user/slots
 test_media_pass_LIBS := -ljansson -lcrypto -luring -lprotobuf-c
+UNIT += test_xmpp_jid
+test_xmpp_jid_OBJS := $(XMPP) user/addr
+test_xmpp_jid_LIBS := $(XMPP_LIBS)
