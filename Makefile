@@ -40,7 +40,7 @@ $(B)/sallyctl: $(call obj,$(CTL))
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
 $(B)/parse: $(call obj,$(PARSE))
 	$(call say,LD)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PARSE_LIBS)
 
 $(B)/%.o: %.c Makefile tools/objects.mk | $(SKELS) $(PROTO)
 	$(call say,CC)

@@ -31,7 +31,8 @@ CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl
 
 CTL := tools/sallyctl tools/pki user/addr
 CTL_LIBS := -ljansson -lcrypto
-PARSE := $(SIP) tools/parse_main user/addr
+PARSE := $(SIP) $(XMPP) tools/parse_main tools/parse_xmpp user/addr
+PARSE_LIBS := $(XMPP_LIBS)
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_conn_keep test_dns test_engine_call \

@@ -1,8 +1,9 @@
 /* tools/parse_main.c -- what do the daemons' parsers say about these files?
  *
- * In: files (or standard input, "-") with one SIP message or session description each. Out: a line a file, "FILE: accept consumed=N" or
- * "FILE: refuse REASON consumed=N"; with -v what was read, peer bytes escaped. Exit 0 whatever the verdicts, 2 for a file that could not
- * be read and for wrong usage. It is the same code as in the edge's gate and the core, so it settles disputes about a message. */
+ * In: files (or standard input, "-") with one SIP message, session description or XMPP stream each. Out: a line a file,
+ * "FILE: accept consumed=N" or "FILE: refuse REASON consumed=N"; with -v what was read, peer bytes escaped. Exit 0
+ * whatever the verdicts, 2 for a file that could not be read and for wrong usage. It is the same code as in the edge's
+ * gate and the core, so it settles disputes about a message. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,22 +11,27 @@
 
 #include "sip/sdp.h"
 #include "sip/sip.h"
+#include "tools/parse_xmpp.h"
 
 #define FILE_MAX (1 << 20)
 
-static bool verbose, datagram;
+static bool verbose, datagram, response, server;
 
 static int usage(void)
 {
-	fputs("usage: parse [-v] [-d] sip|sdp FILE...\n"
+	fputs("usage: parse [-v] [-d] sip FILE... | [-v] sdp FILE... | [-v] [-r] [-s] xmpp "
+	      "FILE...\n"
 	      "  -v  print the fields of what was accepted\n"
 	      "  -d  each SIP file is one datagram, not the start of a stream\n"
+	      "  -r  each XMPP file is what the receiving side answers, not what the initiating "
+	      "side says\n"
+	      "  -s  the XMPP streams are between servers (jabber:server)\n"
 	      "  a FILE of - is standard input\n",
 	      stderr);
 	return 2;
 }
 
-static void put(const char *indent, const char *name, struct span s)
+void parse_put(const char *indent, const char *name, struct span s)
 {
 	size_t i;
 
@@ -47,10 +53,10 @@ static void put(const char *indent, const char *name, struct span s)
 	putchar('\n');
 }
 
-static void put_some(const char *indent, const char *name, struct span s)
+void parse_put_some(const char *indent, const char *name, struct span s)
 {
 	if (s.n)
-		put(indent, name, s);
+		parse_put(indent, name, s);
 }
 
 static void put_uri(const char *name, const struct sip_uri *u)
@@ -58,29 +64,29 @@ static void put_uri(const char *name, const struct sip_uri *u)
 	char aor[1024];
 	ssize_t n = sip_uri_aor(u, aor, sizeof(aor));
 
-	put("  ", name, u->whole);
-	put("    ", "scheme", u->scheme);
-	put_some("    ", "user", u->user);
+	parse_put("  ", name, u->whole);
+	parse_put("    ", "scheme", u->scheme);
+	parse_put_some("    ", "user", u->user);
 	if (u->password.n)
 		printf("    password: (%zu bytes)\n", u->password.n);
-	put_some("    ", u->host_is_v6 ? "host (IPv6)" : "host", u->host);
+	parse_put_some("    ", u->host_is_v6 ? "host (IPv6)" : "host", u->host);
 	if (u->port)
 		printf("    port: %u\n", u->port);
-	put_some("    ", "params", u->params);
-	put_some("    ", "headers", u->headers);
+	parse_put_some("    ", "params", u->params);
+	parse_put_some("    ", "headers", u->headers);
 	if (n > 0)
-		put("    ", "aor", span_of(aor, (size_t)n));
+		parse_put("    ", "aor", span_of(aor, (size_t)n));
 }
 
 static void put_via(const struct sip_via *v)
 {
-	put("  ", "top via", v->whole);
-	put("    ", "transport", v->protocol);
-	put("    ", v->host_is_v6 ? "host (IPv6)" : "host", v->host);
+	parse_put("  ", "top via", v->whole);
+	parse_put("    ", "transport", v->protocol);
+	parse_put("    ", v->host_is_v6 ? "host (IPv6)" : "host", v->host);
 	if (v->port)
 		printf("    port: %u\n", v->port);
-	put_some("    ", "branch", v->branch);
-	put_some("    ", "received", v->received);
+	parse_put_some("    ", "branch", v->branch);
+	parse_put_some("    ", "received", v->received);
 	if (v->has_rport)
 		printf("    rport: %u\n", v->rport);
 }
@@ -89,35 +95,35 @@ static void put_msg(const struct sip_msg *m)
 {
 	unsigned i;
 
-	put("  ", "start line", m->start_line);
+	parse_put("  ", "start line", m->start_line);
 	if (m->request) {
-		put("  ", "method", m->method_text);
+		parse_put("  ", "method", m->method_text);
 		put_uri("request uri", &m->ruri);
 	} else {
 		printf("  status: %u\n", m->status);
-		put("  ", "reason", m->reason);
+		parse_put("  ", "reason", m->reason);
 	}
 	put_via(&m->via);
 	put_uri("from uri", &m->from.uri);
-	put_some("    ", "tag", m->from_tag);
+	parse_put_some("    ", "tag", m->from_tag);
 	put_uri("to uri", &m->to.uri);
-	put_some("    ", "tag", m->to_tag);
-	put("  ", "call-id", m->call_id);
+	parse_put_some("    ", "tag", m->to_tag);
+	parse_put("  ", "call-id", m->call_id);
 	printf("  cseq: %u\n", m->cseq);
-	put("  ", "cseq method", m->cseq_method);
+	parse_put("  ", "cseq method", m->cseq_method);
 	if (m->max_forwards >= 0)
 		printf("  max-forwards: %d\n", m->max_forwards);
 	for (i = 0; i < m->n_headers; i++) {
 		const struct sip_header *h = &m->headers[i];
 
 		printf("  header %u: %s\n", i, h->id ? sip_hdr_name(h->id) : "other");
-		put("    ", "name", h->name);
-		put("    ", "value", h->value);
+		parse_put("    ", "name", h->name);
+		parse_put("    ", "value", h->value);
 	}
 	printf("  body: %zu bytes\n", m->body.n);
 }
 
-static void verdict(const char *file, const char *refused, size_t consumed)
+void parse_verdict(const char *file, const char *refused, size_t consumed)
 {
 	if (refused)
 		printf("%s: refuse %s consumed=%zu\n", file, refused, consumed);
@@ -132,11 +138,11 @@ static void file_sip(const char *file, struct span in)
 	ssize_t n = sip_msg_parse(in, !datagram, SIP_MESSAGE_MAX, &m, &why);
 
 	if (n == -EAGAIN)
-		verdict(file, "incomplete", 0);
+		parse_verdict(file, "incomplete", 0);
 	else if (n < 0)
-		verdict(file, sip_why_text(why), 0);
+		parse_verdict(file, sip_why_text(why), 0);
 	else
-		verdict(file, NULL, (size_t)n);
+		parse_verdict(file, NULL, (size_t)n);
 	if (n > 0 && verbose)
 		put_msg(&m);
 }
@@ -147,10 +153,10 @@ static void put_media(const struct sdp_media *m)
 	char text[ADDR_TEXT_MAX];
 	unsigned i;
 
-	put("  ", "media", m->type);
+	parse_put("  ", "media", m->type);
 	printf("    port: %u/%u\n", m->port, m->ports);
-	put("    ", "proto", m->proto_text);
-	put("    ", "formats", m->formats);
+	parse_put("    ", "proto", m->proto_text);
+	parse_put("    ", "formats", m->formats);
 	printf("    connection: %s%s\n", m->conn_valid ? addr_ip_text(&m->conn, text) : "unusable",
 	       m->has_conn ? "" : " (session)");
 	printf("    rtcp: %u %s%s\n", m->rtcp_port,
@@ -163,8 +169,8 @@ static void put_media(const struct sdp_media *m)
 		/* Keys are not for a terminal. */
 		printf("    crypto %u, key of %zu characters, mki: %d lifetime: %d\n", c->tag,
 		       c->key_b64.n, c->has_mki, c->has_lifetime);
-		put("      ", "suite", c->suite);
-		put_some("      ", "params", c->params);
+		parse_put("      ", "suite", c->suite);
+		parse_put_some("      ", "params", c->params);
 	}
 }
 
@@ -175,12 +181,17 @@ static void file_sdp(const char *file, struct span in)
 	int r = sdp_parse(in, &s, &why);
 	unsigned i;
 
-	verdict(file, r ? sdp_why_text(why) : NULL, r ? 0 : in.n);
+	parse_verdict(file, r ? sdp_why_text(why) : NULL, r ? 0 : in.n);
 	if (r || !verbose)
 		return;
-	put("  ", "origin", s.origin);
+	parse_put("  ", "origin", s.origin);
 	for (i = 0; i < s.n_media; i++)
 		put_media(&s.media[i]);
+}
+
+static void file_xmpp(const char *file, struct span in)
+{
+	parse_xmpp(file, in, response, server, verbose);
 }
 
 /* All of @name into @buf. Bytes read or negative errno. */
@@ -202,35 +213,47 @@ static ssize_t file_read(const char *name, uint8_t *buf, size_t cap)
 	return r;
 }
 
+/* What @name is called on the command line. */
+static void (*kind_find(const char *name))(const char *file, struct span in)
+{
+	if (strcmp(name, "sip") == 0 && !response && !server)
+		return file_sip;
+	if (strcmp(name, "sdp") == 0 && !datagram && !response && !server)
+		return file_sdp;
+	return strcmp(name, "xmpp") == 0 && !datagram ? file_xmpp : NULL;
+}
+
 int main(int argc, char **argv)
 {
 	static uint8_t buf[FILE_MAX];
-	bool sip;
+	void (*kind)(const char *file, struct span in);
 	ssize_t n;
 	int opt, status = 0;
 
-	while ((opt = getopt(argc, argv, "vd")) != -1) {
+	while ((opt = getopt(argc, argv, "vdrs")) != -1) {
 		if (opt == 'v')
 			verbose = true;
 		else if (opt == 'd')
 			datagram = true;
+		else if (opt == 'r')
+			response = true;
+		else if (opt == 's')
+			server = true;
 		else
 			return usage();
 	}
 	if (argc - optind < 2)
 		return usage();
-	sip = strcmp(argv[optind], "sip") == 0;
-	if (!sip && (strcmp(argv[optind], "sdp") != 0 || datagram))
+	kind = kind_find(argv[optind]);
+	if (!kind)
 		return usage();
 	for (optind++; optind < argc; optind++) {
 		n = file_read(argv[optind], buf, sizeof(buf));
 		if (n < 0) {
 			fprintf(stderr, "%s: %s\n", argv[optind], strerror((int)-n));
 			status = 2;
-		} else if (sip) {
-			file_sip(argv[optind], span_of(buf, (size_t)n));
 		} else {
-			file_sdp(argv[optind], span_of(buf, (size_t)n));
+			kind(argv[optind], span_of(buf, (size_t)n));
 		}
 	}
 	return status;

@@ -39,7 +39,34 @@ static void test_parse_verdicts(void **state)
 		 2},
 		{"", "", 2},
 		{"sip", "", 2},
-		{"xmpp -", "", 2},
+		{"xmpp " DATA "xmpp/starttls.xml",
+		 DATA "xmpp/starttls.xml: accept consumed=202\n  open: "
+		      "0 151\n  stanza: 151 51 name: starttls\n",
+		 0},
+		{"-v xmpp " DATA "xmpp/login.xml",
+		 DATA "xmpp/login.xml: accept consumed=796\n  open: 0 "
+		      "151\n    to: example.com\n    domain: example.com\n",
+		 0},
+		{"-r xmpp - <" DATA "xmpp/answer.xml", "-: accept consumed=", 0},
+		{"-s xmpp - <" DATA "xmpp/server.xml", "-: accept consumed=", 0},
+		{"xmpp " DATA "xmpp/server.xml",
+		 DATA "xmpp/server.xml: refuse namespace consumed=0\n  "
+		      "refused: ",
+		 0},
+		{"xmpp " DATA "xmpp/refused_entities.xml",
+		 DATA "xmpp/refused_entities.xml: refuse "
+		      "document-type consumed=0\n  refused: 23 restricted-xml\n    text: wanted no "
+		      "document "
+		      "type\n",
+		 0},
+		{"xmpp " DATA "xmpp/refused_comment.xml",
+		 DATA "xmpp/refused_comment.xml: refuse comment "
+		      "consumed=151\n",
+		 0},
+		{"xmpp - </dev/null", "-: refuse incomplete consumed=0\n", 0},
+		{"-d xmpp -", "", 2},
+		{"-r sip -", "", 2},
+		{"-s sdp -", "", 2},
 		{"-d sdp -", "", 2},
 		{"-x sip -", "", 2},
 	};
