@@ -99,7 +99,7 @@ selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ := fuzz_engine fuzz_gate fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri
+FUZZ := fuzz_engine fuzz_gate fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp
 fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 fuzz_media_SRCS := $(SRTP:%=%.c) user/punch.c
@@ -111,6 +111,11 @@ fuzz_gate_SRCS := $(SIP_SRCS) user/gate.c
 fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_uri_SRCS := $(SIP_SRCS)
+XMPP_SRCS := $(XMPP:=.c) user/addr.c
+fuzz_jid_SRCS := $(XMPP_SRCS)
+fuzz_jid_LIBS := $(XMPP_LIBS)
+fuzz_xmpp_SRCS := selftests/unit/xmpp_kit.c $(XMPP_SRCS)
+fuzz_xmpp_LIBS := $(XMPP_LIBS)
 
 LINK_EDGE_OBJS := user/addr $(CONN) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer $(TLS)
 bench-core_OBJS := $(LINK_EDGE_OBJS) $(SIP) tools/bench_bridge tools/bench_core tools/bench_lab tools/bench_rtpengine tools/bench_stat $(SRTP)
