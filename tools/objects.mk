@@ -32,7 +32,7 @@ CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl
 
 CTL := tools/sallyctl tools/pki user/addr
 CTL_LIBS := -ljansson -lcrypto
-PARSE := $(SIP) $(XMPP) tools/parse_main tools/parse_xmpp user/addr
+PARSE := $(HTTP) $(SIP) $(XMPP) tools/parse_http tools/parse_main tools/parse_xmpp user/addr
 PARSE_LIBS := $(XMPP_LIBS)
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
@@ -206,10 +206,9 @@ test_xmpp_reader_OBJS := $(XMPP) selftests/unit/xmpp_kit user/addr
 test_xmpp_reader_LIBS := $(XMPP_LIBS)
 test_xmpp_write_OBJS := $(XMPP) user/addr
 test_xmpp_write_LIBS := $(XMPP_LIBS)
-UNIT += test_http_msg
-UNIT += test_http_body test_http_conn test_http_msg
-UNIT += test_http_body test_http_conn test_http_msg test_http_write
+UNIT += test_http_body test_http_conn test_http_msg test_http_torture test_http_write
 test_http_body_OBJS := $(HTTP) user/addr
 test_http_conn_OBJS := $(HTTP) user/addr
 test_http_msg_OBJS := $(HTTP) user/addr
+test_http_torture_OBJS := $(HTTP) selftests/unit/http_kit user/addr
 test_http_write_OBJS := $(HTTP) user/addr

@@ -1,7 +1,9 @@
 /* tools/parse_main.c -- what do the daemons' parsers say about these files?
  *
- * In: files (or standard input, "-") with one SIP message, session description or XMPP stream each. Out: a line a file,
- * "FILE: accept consumed=N" or "FILE: refuse REASON consumed=N"; with -v what was read, peer bytes escaped. Exit 0
+ * In: files (or standard input, "-") with one SIP message, session description or XMPP stream each, or the bytes of one direction
+ * of an HTTP connection. Out: a line a file, "FILE: accept consumed=N" or "FILE: refuse REASON consumed=N"; with -v what was
+ * read, peer bytes escaped. HTTP adds "head=BYTES framing=none|length|chunked|until-close|tunnel content=BYTES" to what
+ * was accepted, "status=CODE" to what was refused, and a line "FILE#2: ..." for each message behind the first. Exit 0
  * whatever the verdicts, 2 for a file that could not be read and for wrong usage. It is the same code as in the edge's
  * gate and the core, so it settles disputes about a message. */
 #include <errno.h>
@@ -11,21 +13,25 @@
 
 #include "sip/sdp.h"
 #include "sip/sip.h"
+#include "tools/parse.h"
 #include "tools/parse_xmpp.h"
 
 #define FILE_MAX (1 << 20)
 
 static bool verbose, datagram, response, server;
+static const char *method; /* of the request that HTTP responses answer */
 
 static int usage(void)
 {
-	fputs("usage: parse [-v] [-d] sip FILE... | [-v] sdp FILE... | [-v] [-r] [-s] xmpp "
-	      "FILE...\n"
-	      "  -v  print the fields of what was accepted\n"
+	fputs("usage: parse [-v] [-d] [-m METHOD] [-r] [-s] "
+	      "sip|sdp|http-request|http-response|xmpp FILE...\n"
+	      "  -v  print the fields of what was accepted, and of HTTP why something was refused\n"
 	      "  -d  each SIP file is one datagram, not the start of a stream\n"
+	      "  -m  METHOD of the request that the HTTP responses answer, GET by default\n"
 	      "  -r  each XMPP file is what the receiving side answers, not what the initiating "
 	      "side says\n"
 	      "  -s  the XMPP streams are between servers (jabber:server)\n"
+	      "  an HTTP file is one direction of a connection: every message in it gets a line\n"
 	      "  a FILE of - is standard input\n",
 	      stderr);
 	return 2;
@@ -213,28 +219,52 @@ static ssize_t file_read(const char *name, uint8_t *buf, size_t cap)
 	return r;
 }
 
-/* What @name is called on the command line. */
-static void (*kind_find(const char *name))(const char *file, struct span in)
+static void file_request(const char *file, struct span in)
 {
-	if (strcmp(name, "sip") == 0 && !response && !server)
-		return file_sip;
-	if (strcmp(name, "sdp") == 0 && !datagram && !response && !server)
-		return file_sdp;
-	return strcmp(name, "xmpp") == 0 && !datagram ? file_xmpp : NULL;
+	parse_http(file, in, true, span_str(""), verbose);
+}
+
+static void file_response(const char *file, struct span in)
+{
+	parse_http(file, in, false, span_str(method ? method : "GET"), verbose);
+}
+
+static const struct kind {
+	const char *name;
+	void (*fn)(const char *file, struct span in);
+	bool takes_d, takes_m, takes_rs;
+} kinds[] = {
+	{"sip", file_sip, true, false, false},
+	{"sdp", file_sdp, false, false, false},
+	{"http-request", file_request, false, false, false},
+	{"http-response", file_response, false, true, false},
+	{"xmpp", file_xmpp, false, false, true},
+};
+
+static const struct kind *kind_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return &kinds[i];
+	return NULL;
 }
 
 int main(int argc, char **argv)
 {
 	static uint8_t buf[FILE_MAX];
-	void (*kind)(const char *file, struct span in);
+	const struct kind *kind;
 	ssize_t n;
 	int opt, status = 0;
 
-	while ((opt = getopt(argc, argv, "vdrs")) != -1) {
+	while ((opt = getopt(argc, argv, "vdm:rs")) != -1) {
 		if (opt == 'v')
 			verbose = true;
 		else if (opt == 'd')
 			datagram = true;
+		else if (opt == 'm')
+			method = optarg;
 		else if (opt == 'r')
 			response = true;
 		else if (opt == 's')
@@ -245,7 +275,8 @@ int main(int argc, char **argv)
 	if (argc - optind < 2)
 		return usage();
 	kind = kind_find(argv[optind]);
-	if (!kind)
+	if (!kind || (datagram && !kind->takes_d) || (method && !kind->takes_m) ||
+	    ((response || server) && !kind->takes_rs))
 		return usage();
 	for (optind++; optind < argc; optind++) {
 		n = file_read(argv[optind], buf, sizeof(buf));
@@ -253,7 +284,7 @@ int main(int argc, char **argv)
 			fprintf(stderr, "%s: %s\n", argv[optind], strerror((int)-n));
 			status = 2;
 		} else {
-			kind(argv[optind], span_of(buf, (size_t)n));
+			kind->fn(argv[optind], span_of(buf, (size_t)n));
 		}
 	}
 	return status;

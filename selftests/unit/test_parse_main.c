@@ -37,6 +37,24 @@ static void test_parse_verdicts(void **state)
 		 DATA "sdp/offer_sdes.sdp: accept consumed=415\n  origin: alice", 0},
 		{"sip " DATA "none.sip " DATA "sip/response.sip", DATA "sip/response.sip: accept",
 		 2},
+		{"http-request " DATA "http/torture/length.http " DATA "http/torture/lf-alone.http",
+		 DATA "http/torture/length.http: accept consumed=62 head=57 framing=length "
+		      "content=5\n" DATA
+		      "http/torture/lf-alone.http: refuse bare LF consumed=0 status=400\n",
+		 0},
+		{"http-request - <" DATA "http/torture/pipelined-lead-crlf.http",
+		 "-: accept consumed=58 head=56 framing=length content=2\n"
+		 "-#2: accept consumed=39 head=39 framing=none content=0\n",
+		 0},
+		{"-v http-request " DATA "http/torture/fold.http",
+		 DATA "http/torture/fold.http: refuse folded line consumed=0 status=400\n"
+		      "  folded line: wanted each field in one line, came \" b\\r\\n\" in line 4\n",
+		 0},
+		{"http-response - <" DATA "http/torture/resp-head-length.http",
+		 "-: refuse cut short consumed=0 status=502 head=40 framing=length content=0\n", 0},
+		{"-m HEAD http-response - <" DATA "http/torture/resp-head-length.http",
+		 "-: accept consumed=40 head=40 framing=none content=0\n", 0},
+		{"http-request - </dev/null", "-: refuse incomplete consumed=0\n", 0},
 		{"", "", 2},
 		{"sip", "", 2},
 		{"xmpp " DATA "xmpp/starttls.xml",
@@ -67,6 +85,10 @@ static void test_parse_verdicts(void **state)
 		{"-d xmpp -", "", 2},
 		{"-r sip -", "", 2},
 		{"-s sdp -", "", 2},
+		{"-m HEAD http-request -", "", 2},
+		{"-m HEAD sip -", "", 2},
+		{"-d http-response -", "", 2},
+		{"-m HEAD xmpp -", "", 2},
 		{"-d sdp -", "", 2},
 		{"-x sip -", "", 2},
 	};
