@@ -49,12 +49,14 @@ static bool name_ok(struct span s)
 	return addr_parse(s, &a) == 0;
 }
 
+/* At least two colons, or addr_parse() would read an IPv4 address and a port. */
 static bool v6_ok(struct span inside)
 {
+	struct span tail = span_cut(inside, http_until(inside, ':').n + 1, inside.n);
 	struct addr a;
 
-	return inside.n && inside.p[0] != '[' && memchr(inside.p, ':', inside.n) &&
-	       addr_parse(inside, &a) == 0 && a.port == 0;
+	return tail.n && inside.p[0] != '[' && memchr(tail.p, ':', tail.n) &&
+	       addr_parse(inside, &a) == 0;
 }
 
 /* 1..65535 without a leading zero. */
