@@ -352,7 +352,7 @@ void engine_inside_failed(struct engine *e, unsigned server, const struct addr *
 			  enum engine_failure how, const char *why, uint64_t now_ms)
 {
 	e->now = now_ms;
-	if (how == ENGINE_CLOSED) {
+	if (how == ENGINE_CLOSED || how == ENGINE_RESET) {
 		target_closed(e, server, to);
 		txn_target_gone(e, server, to, TXN_GONE_CLOSED);
 	} else {

@@ -168,10 +168,11 @@ void engine_targets(struct engine *e, unsigned server, const struct engine_targe
 enum engine_failure {
 	ENGINE_UNREACHABLE, /* no way there, or it is not who it should be */
 	ENGINE_REFUSED,	    /* nobody listens there */
-	ENGINE_CLOSED,	    /* the connection ended; perhaps only that */
+	ENGINE_CLOSED,	    /* the connection ended in order; perhaps only that */
+	ENGINE_RESET, /* it was reset, or its time ran out: the other end knows nothing of it */
 };
 /* A transport towards address @to of @server failed (port 0: no address is known). What waits for it goes on to another
- * address, once more to the same one after ENGINE_CLOSED, or gets 503. */
+ * address, once more to the same one after ENGINE_CLOSED and ENGINE_RESET, or gets 503. */
 void engine_inside_failed(struct engine *e, unsigned server, const struct addr *to,
 			  enum engine_failure how, const char *why, uint64_t now_ms);
 

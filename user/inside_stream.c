@@ -60,20 +60,31 @@ static bool inside_stream_parse(struct inside_stream *s)
 	return true;
 }
 
+/* Only a reset tells that the other end has forgotten the stream; -EPIPE is none: its FIN had come before. */
+static enum engine_failure inside_stream_how(const struct inside_stream *s, int err)
+{
+	if (s->up)
+		return err == -ECONNRESET || err == -ETIMEDOUT ? ENGINE_RESET : ENGINE_CLOSED;
+	return err == -ECONNREFUSED ? ENGINE_REFUSED : ENGINE_UNREACHABLE;
+}
+
 /* The stream is over: what waited for it must not wait for its time to run out. */
 static void inside_stream_lost(struct inside_stream *s, int err, const char *why)
 {
-	enum engine_failure how = s->up			 ? ENGINE_CLOSED
-				  : err == -ECONNREFUSED ? ENGINE_REFUSED
-							 : ENGINE_UNREACHABLE;
+	enum engine_failure how = inside_stream_how(s, err);
 	struct inside *in = s->in;
 	struct addr peer = s->peer;
 	unsigned server = s->server;
 	bool tell = s->outgoing;
+	char text[128], at[ADDR_TEXT_MAX];
 
+	(void)snprintf(text, sizeof(text), "%s", why); /* it may be the connection's */
+	log_event(LOG_L_INFO, "inside-stream-down", "server=%s transport=%s peer=%s reason=\"%s\"",
+		  in->p.servers[server].name, inside_transport_names[s->transport],
+		  addr_text(&peer, at), text);
 	inside_stream_end(s);
 	if (tell)
-		inside_failed(in, server, &peer, how, why);
+		inside_failed(in, server, &peer, how, text);
 }
 
 static void inside_stream_readable(void *arg)
@@ -85,8 +96,16 @@ static void inside_stream_readable(void *arg)
 
 		if (n == -EAGAIN)
 			return;
-		if (n <= 0)
-			break;
+		if (n < 0) {
+			inside_stream_lost(s, (int)n,
+					   conn_tls(s->conn) ? tls_why(conn_tls(s->conn))
+							     : strerror((int)-n));
+			return;
+		}
+		if (n == 0) {
+			inside_stream_lost(s, 0, "closed");
+			return;
+		}
 		s->n += (size_t)n;
 		if (!inside_stream_parse(s))
 			break;
@@ -95,19 +114,12 @@ static void inside_stream_readable(void *arg)
 			break;
 		}
 	}
-	inside_stream_lost(s, 0, "closed");
+	inside_stream_lost(s, 0, "malformed");
 }
 
 static void inside_stream_down(void *arg, int err, const char *why)
 {
-	struct inside_stream *s = arg;
-	char text[128], peer[ADDR_TEXT_MAX];
-
-	(void)snprintf(text, sizeof(text), "%s", why ? why : err ? strerror(-err) : "closed");
-	log_event(LOG_L_INFO, "inside-stream-down", "server=%s transport=%s peer=%s reason=\"%s\"",
-		  s->in->p.servers[s->server].name, inside_transport_names[s->transport],
-		  addr_text(&s->peer, peer), text);
-	inside_stream_lost(s, err, text);
+	inside_stream_lost(arg, err, why ? why : err ? strerror(-err) : "closed");
 }
 
 static void inside_stream_up(void *arg)

@@ -1,5 +1,6 @@
 /* selftests/unit/test_inside.c -- whose datagram it is: call servers by address and port on loopback, strangers dropped.
- * In: datagrams from sockets of the test. Out: ops.message() with the server it came from. */
+ * How a stream ends: in order, reset, refused. In: datagrams and connections of the test's sockets. Out: ops.message() with the server it
+ * came from, ops.failed() with what happened. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -133,10 +134,125 @@ static void test_inside_server_of(void **state)
 	close(fd);
 }
 
+/* ---- how a stream ends ---- */
+
+struct ends {
+	struct loop *loop;
+	struct inside *in;
+	struct addr to;
+	unsigned n;
+	enum engine_failure how;
+};
+
+static void ends_message(void *arg, const struct engine_inside_src *src, const struct sip_msg *m)
+{
+	(void)arg;
+	(void)src;
+	(void)m;
+	fail_msg("nothing was said");
+}
+
+static void ends_failed(void *arg, unsigned server, const struct addr *to, enum engine_failure how,
+			const char *why)
+{
+	struct ends *x = arg;
+
+	assert_int_equal(server, 0);
+	assert_true(addr_eq(to, &x->to));
+	assert_int_not_equal(why[0], 0);
+	x->n++;
+	x->how = how;
+	loop_stop(x->loop);
+}
+
+/* One message goes out; the test's server takes the connection and reads it. Its descriptor. */
+static int ends_dial(struct ends *x, int listener)
+{
+	struct inside_out o = {.transport = ENGINE_TCP, .to = x->to, .data = SPAN("\r\n\r\n")};
+	struct loop_timer timer = {.fn = on_time, .arg = x->loop};
+	char buf[16];
+	int fd;
+
+	x->n = 0;
+	assert_int_equal(inside_send(x->in, &o), 0);
+	loop_timer_set(x->loop, &timer, 100);
+	assert_int_equal(loop_run(x->loop), 0);
+	loop_timer_cancel(x->loop, &timer);
+	if (listener < 0)
+		return -1;
+	assert_int_equal(x->n, 0);
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 4);
+	return fd;
+}
+
+static void ends_wait(struct ends *x, enum engine_failure want)
+{
+	struct loop_timer timer = {.fn = on_time, .arg = x->loop};
+
+	loop_timer_set(x->loop, &timer, 5000);
+	if (!x->n)
+		assert_int_equal(loop_run(x->loop), 0);
+	loop_timer_cancel(x->loop, &timer);
+	assert_int_equal(x->n, 1);
+	assert_int_equal(x->how, want);
+}
+
+static void test_inside_stream_ends(void **state)
+{
+	static const struct inside_ops ops = {ends_message, ends_failed, on_targets};
+	static const struct linger rst = {.l_onoff = 1};
+	struct loop_params lp = {
+		.entries = 64, .ops_max = 64, .recv_bufs = 16, .send_bufs = 16, .buf_size = 2048};
+	struct sockaddr_in a = {.sin_family = AF_INET};
+	socklen_t n = sizeof(a);
+	char address[32], why[200] = "";
+	struct config_call_server server = {.name = "one", .transport = "tcp", .address = address};
+	struct ends x = {};
+	struct inside_params p = {.servers = &server,
+				  .n_servers = 1,
+				  .udp_fd = -1,
+				  .tcp_fd = -1,
+				  .tls_fd = -1,
+				  .message_max = 4096,
+				  .ops = &ops,
+				  .arg = &x};
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+
+	(void)state;
+	assert_int_equal(inet_pton(AF_INET, "127.0.0.2", &a.sin_addr), 1);
+	assert_int_equal(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(listener, 5), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &n), 0);
+	(void)snprintf(address, sizeof(address), "127.0.0.2:%u", ntohs(a.sin_port));
+	assert_int_equal(addr_parse(span_str(address), &x.to), 0);
+	assert_int_equal(loop_new(&lp, &x.loop), 0);
+	p.loop = x.loop;
+	if (inside_new(&p, &x.in, why, sizeof(why)))
+		fail_msg("%s", why);
+	close(ends_dial(&x, listener));
+	ends_wait(&x, ENGINE_CLOSED);
+	fd = ends_dial(&x, listener); /* another one: the first is over */
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst)), 0);
+	close(fd);
+	ends_wait(&x, ENGINE_RESET);
+	fd = ends_dial(&x, listener);
+	assert_int_equal(send(fd, "no SIP at all\r\n\r\n", 17, 0), 17);
+	ends_wait(&x, ENGINE_CLOSED); /* we end it: that is nobody's loss */
+	close(fd);
+	close(listener);
+	(void)ends_dial(&x, -1);
+	ends_wait(&x, ENGINE_REFUSED);
+	inside_free(x.in);
+	loop_free(x.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inside_server_of),
+		cmocka_unit_test(test_inside_stream_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
