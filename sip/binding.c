@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "sip/call.h"
+#include "sip/lines.h"
 #include "sip/record.h"
 
 #define NONCE_WAYS 8
@@ -288,6 +289,8 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 	b->contact = contact;
 	b->user_agent = agent;
 	b->outbound = in->outbound;
+	b->at = in->at;
+	b->epoch = e->epoch;
 	record_touch(e, &b->record);
 	timer_set(&e->timers, &b->expiry, e->now + in->expires_s * 1000ull);
 	if (fresh)
@@ -298,6 +301,7 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 	if (b->user->calls && binding_stream(b) == s)
 		call_client_moved(e, b->id, s);
 	binding_admit(e, s, b);
+	lines_confirmed(e, s);
 	return 0;
 }
 

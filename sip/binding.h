@@ -27,7 +27,9 @@ struct binding {
 	uint64_t id;
 	struct user *user;
 	unsigned server;
-	char *key; /* "i:INSTANCE;REG-ID" or "c:CONTACT" */
+	struct addr at; /* the target that confirmed it; port 0: an engine before this one */
+	uint64_t epoch; /* engine's, at that time */
+	char *key;	/* "i:INSTANCE;REG-ID" or "c:CONTACT" */
 	char *contact, *user_agent;
 	bool outbound; /* its device speaks RFC 5626 */
 	unsigned n_streams;
@@ -38,6 +40,7 @@ struct binding {
 struct binding_new { /* what a confirmed registration says */
 	const char *aor, *key;
 	unsigned server;
+	struct addr at; /* who confirmed it */
 	struct span contact, user_agent;
 	bool outbound;
 	uint32_t expires_s;

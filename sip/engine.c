@@ -11,6 +11,7 @@
 
 #include "sip/binding.h"
 #include "sip/call.h"
+#include "sip/lines.h"
 #include "sip/record.h"
 #include "sip/target.h"
 #include "sip/txn.h"
@@ -191,7 +192,7 @@ static int engine_tables(struct engine *e)
 	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		if (table_init(t[i]))
 			return -ENOMEM;
-	return binding_init(e) ? -ENOMEM : target_init(e);
+	return binding_init(e) || lines_init(e) ? -ENOMEM : target_init(e);
 }
 
 int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **out)
@@ -229,6 +230,7 @@ int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **o
 
 static void stream_free(struct engine *e, struct stream *s)
 {
+	lines_gone(e, s);
 	table_del(&e->streams, &s->node);
 	free(s->edge);
 	free(s->edge_host);
@@ -252,6 +254,7 @@ void engine_free(struct engine *e)
 		while ((n = table_walk(&e->streams, NULL)))
 			stream_free(e, table_entry(n, struct stream, node));
 	}
+	lines_fini(e);
 	target_fini(e);
 	free(e->nonces);
 	while (engine_next_action(e, &a))
@@ -352,9 +355,10 @@ void engine_inside_failed(struct engine *e, unsigned server, const struct addr *
 			  enum engine_failure how, const char *why, uint64_t now_ms)
 {
 	e->now = now_ms;
+	target_ended(e, server, to, how, why);
 	if (how == ENGINE_CLOSED || how == ENGINE_RESET) {
-		target_closed(e, server, to);
 		txn_target_gone(e, server, to, TXN_GONE_CLOSED);
+		target_closed(e, server, to);
 	} else {
 		(void)target_failed(e, server, to, why);
 		txn_target_gone(e, server, to, TXN_GONE_FAILED);

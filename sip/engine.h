@@ -19,7 +19,7 @@
  * registrations and admission; identity.c From and Route; txn.c, txn_match.c transactions; call.c, dialog.c, offer.c,
  * medium.c, sdes.c, pass.c, body.c calls; record.c, call_record.c what is kept; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
  * timer.c; credentials.c challenges and who answers them; contact.c mode `contact`;
- * target.c addresses of call servers. */
+ * target.c addresses of call servers; lines.c phones with several lines. */
 #ifndef SALLYPORT_ENGINE_H
 #define SALLYPORT_ENGINE_H
 
@@ -172,7 +172,8 @@ enum engine_failure {
 	ENGINE_RESET, /* it was reset, or its time ran out: the other end knows nothing of it */
 };
 /* A transport towards address @to of @server failed (port 0: no address is known). What waits for it goes on to another
- * address, once more to the same one after ENGINE_CLOSED and ENGINE_RESET, or gets 503. */
+ * address, once more to the same one after ENGINE_CLOSED and ENGINE_RESET, or gets 503. What of it means that registrations are lost:
+ * sip/lines.h. */
 void engine_inside_failed(struct engine *e, unsigned server, const struct addr *to,
 			  enum engine_failure how, const char *why, uint64_t now_ms);
 
@@ -198,6 +199,7 @@ struct engine_stats {
 	uint64_t requests, responses, registers_ok, registers_refused, calls_total;
 	uint64_t refused_identity, refused_route, refused_plain_rtp, refused_token, refused_full,
 		retransmits, timeouts, not_kept;
+	uint64_t half_registered; /* streams closed for it */
 };
 const struct engine_stats *engine_stats(const struct engine *e);
 
@@ -219,7 +221,8 @@ struct engine_target_view {
 	bool up, heard;	 /* passed over now; has it ever said anything */
 	const char *why; /* it was down last; "" */
 	uint64_t down_ms, heard_ms, failures;
-	uint64_t moved; /* requests that went on to another target, of the whole call server */
+	uint64_t losses; /* of its registrations */
+	uint64_t moved;	 /* requests that went on to another target, of the whole call server */
 };
 void engine_each_target(const struct engine *e, unsigned server,
 			void (*fn)(void *arg, const struct engine_target_view *t), void *arg);

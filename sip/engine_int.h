@@ -54,6 +54,11 @@ struct stream {
 	char *edge, *edge_host;
 	uint16_t edge_port;
 	bool admitted, closing;
+	struct half {			     /* registered: lines.h */
+		struct stream *next, **prev; /* prev NULL: not queued */
+		uint64_t since, due;
+		bool told;
+	} half;
 	unsigned n_bindings;
 	struct binding *bindings[STREAM_BINDINGS_MAX];
 	struct txn *txns; /* those with one end here */
@@ -75,6 +80,12 @@ struct pending { /* an action in the queue; data is freed with it */
 	struct blob data;
 };
 
+struct lines { /* streams that are to be closed: lines.h */
+	struct stream *first, **last;
+	uint64_t next; /* not before */
+	struct timer timer;
+};
+
 struct engine {
 	struct engine_config c;
 	uint64_t now, seed, serial;
@@ -87,6 +98,8 @@ struct engine {
 	struct table streams, bindings, users, txns_branch, txns_name, calls, media;
 	struct nonces *nonces;
 	struct targets *targets; /* by call server */
+	uint64_t epoch;		 /* losses of registrations by any target so far */
+	struct lines lines;
 	unsigned calls_lingering;
 	uint8_t *out, *sdp, *body,
 		*record; /* scratch: a message, a description, a body with parts; buf_cap bytes each */

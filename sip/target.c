@@ -173,6 +173,7 @@ static void target_up(struct engine *e, unsigned server, struct target *t)
 }
 
 static void target_plan(struct engine *e, struct targets *v);
+static void target_ping(struct engine *e, unsigned server, struct target *at);
 
 void target_asked(struct engine *e, unsigned server, const struct addr *to)
 {
@@ -192,6 +193,8 @@ void target_heard(struct engine *e, unsigned server, const struct addr *from)
 		return;
 	t->heard = e->now;
 	t->asked = 0;
+	t->spoke = true;
+	t->ended = false;
 	if (!t->told)
 		target_up(e, server, t);
 }
@@ -221,6 +224,33 @@ bool target_failed(struct engine *e, unsigned server, const struct addr *to, con
 	return true;
 }
 
+void target_ended(struct engine *e, unsigned server, const struct addr *to, enum engine_failure how,
+		  const char *why)
+{
+	struct target *t = target_at(e, server, to);
+	char at[ADDR_TEXT_MAX], esc[80];
+
+	if (!t || !t->spoke)
+		return;
+	if (how == ENGINE_CLOSED)
+		t->ended = true;
+	if (how == ENGINE_CLOSED || (how == ENGINE_UNREACHABLE && !t->ended))
+		return;
+	t->spoke = t->ended = false;
+	t->losses++;
+	t->epoch = ++e->epoch;
+	engine_log(e, 1, "registrations-lost", "server=%s address=%s epoch=%llu reason=%s",
+		   e->c.servers[server].name, addr_text(&t->addr, at), (unsigned long long)t->epoch,
+		   engine_esc(span_str(why), esc, sizeof(esc)));
+}
+
+uint64_t target_epoch(const struct engine *e, unsigned server, const struct addr *at)
+{
+	const struct target *t = at->port ? target_at(e, server, at) : NULL;
+
+	return t ? t->epoch : 0;
+}
+
 void target_closed(struct engine *e, unsigned server, const struct addr *to)
 {
 	struct target *t = target_at(e, server, to);
@@ -229,6 +259,8 @@ void target_closed(struct engine *e, unsigned server, const struct addr *to)
 		return;
 	t->pinging = false;
 	t->asked = e->now; /* what was under way is asked for again, and OPTIONS after it */
+	if (e->now - t->pinged >= TARGET_ASK_MS)
+		target_ping(e, server, t); /* at once, while a process that went is not yet back */
 	target_plan(e, &e->targets[server]);
 }
 
@@ -440,6 +472,7 @@ void engine_each_target(const struct engine *e, unsigned server,
 			.down_ms = down ? t->down_until - e->now : 0,
 			.heard_ms = t->heard ? e->now - t->heard : 0,
 			.failures = t->failures,
+			.losses = t->losses,
 			.moved = v->moved,
 		};
 

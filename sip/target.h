@@ -6,7 +6,7 @@
  * fails is passed over for TARGET_DOWN_MS, or until something comes from it again; where all are down none is passed over.
  * Nothing for TARGET_ASK_MS after a request, or at all for TARGET_IDLE_MS: OPTIONS asks; no answer to that in TARGET_PING_MS: silent. What
  * has never answered OPTIONS is not called silent for that alone. Over UDP two CRLF a TARGET_KNOCK_MS tell, by ICMP, when nobody listens
- * any more: that is how a restart is noticed.
+ * any more: that is how a restart is noticed. A stream that ended in order is made anew at once by OPTIONS, for the same reason.
  * The engine owns one struct targets a call server; state stays with an address when DNS is asked again. */
 #ifndef SALLYPORT_SIP_TARGET_H
 #define SALLYPORT_SIP_TARGET_H
@@ -30,6 +30,10 @@ struct target {
 	bool told;	       /* it said so itself (503): only time makes it up */
 	char why[64];	       /* of the last time it was down */
 	uint64_t failures;
+	bool spoke;	/* since it last lost its registrations */
+	bool ended;	/* its stream, in order; nothing was heard since */
+	uint64_t epoch; /* of that loss; 0: none is known */
+	uint64_t losses;
 };
 
 struct targets {
@@ -62,6 +66,11 @@ void target_heard(struct engine *e, unsigned server, const struct addr *from);
 void target_busy(struct engine *e, unsigned server, const struct addr *to, uint32_t seconds);
 /* Down for a while. False: it is none (any more). */
 bool target_failed(struct engine *e, unsigned server, const struct addr *to, const char *why);
+/* What became of the way to it: whether it has lost its registrations with that (lines.h says what is taken for it). */
+void target_ended(struct engine *e, unsigned server, const struct addr *to, enum engine_failure how,
+		  const char *why);
+/* The epoch in which target @at lost its registrations; 0: it has not, or is no target now. */
+uint64_t target_epoch(const struct engine *e, unsigned server, const struct addr *at);
 /* The connection to it has ended. */
 void target_closed(struct engine *e, unsigned server, const struct addr *to);
 uint32_t target_retry_after(const struct sip_msg *m); /* seconds; 0: it does not say */

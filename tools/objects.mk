@@ -5,7 +5,7 @@ SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text 
 HTTP := http/body http/conn http/field http/msg http/target http/why http/write
 ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/pass sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
-ENGINE += sip/contact sip/credentials sip/target sip/txn_move
+ENGINE += sip/contact sip/credentials sip/lines sip/target sip/txn_move
 
 XMPP := xmpp/element xmpp/expat xmpp/features xmpp/jid xmpp/open xmpp/reader xmpp/write
 XMPP_LIBS := -lexpat -lidn2
@@ -151,7 +151,9 @@ test_engine_keep_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit
 test_engine_keep_LIBS := -lcrypto
 test_engine_register_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_register_LIBS := -lcrypto
-UNIT += test_engine_contact test_engine_target test_engine_whose
+UNIT += test_engine_contact test_engine_lines test_engine_target test_engine_whose
+test_engine_lines_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
+test_engine_lines_LIBS := -lcrypto
 test_engine_target_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_target_LIBS := -lcrypto
 test_engine_contact_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr

@@ -77,19 +77,20 @@ static json_t *core_counts(const struct core *c)
 
 	return json_pack(
 		"{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I}",
+		"s:I, s:I, s:I, s:I, s:I, s:I}",
 		"streams", (int)streams, "streams_admitted", (int)admitted, "registrations",
 		(json_int_t)s->bindings, "calls", (json_int_t)s->calls, "calls_total",
 		(json_int_t)s->calls_total, "transactions", (json_int_t)s->transactions, "requests",
 		(json_int_t)s->requests, "responses", (json_int_t)s->responses, "registers_ok",
 		(json_int_t)s->registers_ok, "registers_refused", (json_int_t)s->registers_refused,
-		"refused_identity", (json_int_t)s->refused_identity, "refused_route",
-		(json_int_t)s->refused_route, "refused_plain_rtp", (json_int_t)s->refused_plain_rtp,
-		"refused_token", (json_int_t)s->refused_token, "refused_full",
-		(json_int_t)s->refused_full, "timeouts", (json_int_t)s->timeouts,
-		"inside_send_errors", (json_int_t)c->inside_errors, "loop_rounds",
-		(json_int_t)l->rounds, "loop_stale", (json_int_t)l->stale, "send_errors",
-		(json_int_t)l->send_errors, "accept_errors", (json_int_t)l->accept_errors);
+		"half_registered", (json_int_t)s->half_registered, "refused_identity",
+		(json_int_t)s->refused_identity, "refused_route", (json_int_t)s->refused_route,
+		"refused_plain_rtp", (json_int_t)s->refused_plain_rtp, "refused_token",
+		(json_int_t)s->refused_token, "refused_full", (json_int_t)s->refused_full,
+		"timeouts", (json_int_t)s->timeouts, "inside_send_errors",
+		(json_int_t)c->inside_errors, "loop_rounds", (json_int_t)l->rounds, "loop_stale",
+		(json_int_t)l->stale, "send_errors", (json_int_t)l->send_errors, "accept_errors",
+		(json_int_t)l->accept_errors);
 }
 
 static void core_target_row(void *arg, const struct engine_target_view *t)
@@ -99,13 +100,14 @@ static void core_target_row(void *arg, const struct engine_target_view *t)
 
 	json_object_set_new(row, "moved", json_integer((json_int_t)t->moved));
 	json_array_append_new(targets,
-			      json_pack("{s:s, s:s, s:i, s:i, s:s, s:I, s:I, s:I}", "address",
+			      json_pack("{s:s, s:s, s:i, s:i, s:s, s:I, s:I, s:I, s:I}", "address",
 					addr_text(&t->t.addr, at), "state",
 					!t->up	    ? "down"
 					: !t->heard ? "not heard yet"
 						    : "up",
 					"priority", t->t.priority, "weight", t->t.weight,
 					"last_failure", t->why, "failures", (json_int_t)t->failures,
+					"registrations_lost", (json_int_t)t->losses,
 					"passed_over_ms", (json_int_t)t->down_ms, "heard_ms_ago",
 					(json_int_t)t->heard_ms));
 }
