@@ -37,6 +37,7 @@ PARSE_LIBS := $(XMPP_LIBS)
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_conn_keep test_dns test_engine_call \
+UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_drain test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
 	test_engine_random test_engine_register test_gate test_inside test_keep test_keeper test_ktls test_link \
 	test_link_recycle test_load_msg test_lodge test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
@@ -65,6 +66,8 @@ test_link_recycle_OBJS := $(LINK_TEST)
 test_link_recycle_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 test_loop_OBJS := user/addr user/loop user/loop_dgram user/loop_timer
 test_loop_LIBS := -luring
+test_drain_OBJS := user/addr user/loop user/loop_dgram user/loop_timer
+test_drain_LIBS := -luring
 test_ktls_OBJS := selftests/unit/certs user/addr user/ktls_policy user/log $(TLS)
 test_ktls_LIBS := -lssl -lcrypto -ljansson
 test_tls_OBJS := selftests/unit/certs user/addr $(TLS)

@@ -161,6 +161,12 @@ uint64_t loop_now_ms(const struct loop *l)
 	return l->now_ms;
 }
 
+uint64_t loop_now_again(struct loop *l)
+{
+	l->now_ms = loop_clock_ms();
+	return l->now_ms;
+}
+
 /* ---- submission ---- */
 
 static void submitted(struct loop *l)
@@ -211,7 +217,7 @@ uint32_t loop_op_new(struct loop *l, enum loop_kind kind, int fd, void *arg)
 	op->kind = (uint8_t)kind;
 	op->fd = fd;
 	op->arg = arg;
-	op->multi = op->armed = op->wants_arm = false;
+	op->multi = op->armed = op->wants_arm = op->ending = false;
 	op->errors = 0;
 	return slot;
 }
@@ -251,8 +257,17 @@ static bool op_arm(struct loop *l, uint32_t slot)
 	return true;
 }
 
+static bool op_is_drained(const struct loop *l, const struct loop_op *op)
+{
+	return op->kind == LOOP_ACCEPT ? l->no_accepts : op->kind == LOOP_RECV && l->no_recvs;
+}
+
 int loop_op_start(struct loop *l, uint32_t slot, struct loop_handle *out)
 {
+	if (op_is_drained(l, &l->ops[slot])) {
+		loop_op_end(l, slot);
+		return -ESHUTDOWN;
+	}
 	if (!op_arm(l, slot)) {
 		loop_op_end(l, slot);
 		return -ENOBUFS;
@@ -285,10 +300,28 @@ int loop_accept(struct loop *l, int fd, loop_accept_fn *fn, void *arg, struct lo
 	return loop_op_start(l, slot, out);
 }
 
+/* Whether the kernel is to end it, and will say so. */
+static bool op_disarm(struct loop *l, uint32_t slot)
+{
+	struct loop_op *op = &l->ops[slot];
+	struct io_uring_sqe *sqe;
+
+	if (!op->armed)
+		return false;
+	if (op->arm_round == l->sq_round) {
+		io_uring_prep_cancel64(op->sqe, 0, 0);
+		io_uring_sqe_set_data64(op->sqe, user_data(LOOP_CANCEL, 0, 0));
+		return false;
+	}
+	sqe = loop_sqe(l, LOOP_CANCEL, 0, 0);
+	if (sqe)
+		io_uring_prep_cancel64(sqe, user_data(op->kind, slot, op->gen), 0);
+	return sqe != NULL;
+}
+
 void loop_cancel(struct loop *l, struct loop_handle *h)
 {
 	struct loop_handle was = *h;
-	struct io_uring_sqe *sqe;
 	struct loop_op *op;
 
 	*h = (struct loop_handle){};
@@ -299,21 +332,62 @@ void loop_cancel(struct loop *l, struct loop_handle *h)
 	 * still name it. An arming SQE is turned into a cancel of nothing, waiting sends go out first. */
 	if (l->unsent)
 		loop_submit(l);
-	if (op->armed && op->arm_round == l->sq_round) {
-		io_uring_prep_cancel64(op->sqe, 0, 0);
-		io_uring_sqe_set_data64(op->sqe, user_data(LOOP_CANCEL, 0, 0));
-	} else if (op->armed) {
-		sqe = loop_sqe(l, LOOP_CANCEL, 0, 0);
-		if (sqe)
-			io_uring_prep_cancel64(sqe, user_data(op->kind, was.slot, was.gen), 0);
-	}
+	if (op->ending)
+		l->ending--;
+	else
+		op_disarm(l, was.slot);
 	loop_op_end(l, was.slot);
+}
+
+void loop_drain(struct loop *l, bool datagrams, void (*fn)(void *arg), void *arg)
+{
+	uint32_t slot;
+
+	l->no_accepts = true;
+	l->no_recvs = datagrams;
+	l->drained = fn;
+	l->drained_arg = arg;
+	for (slot = 0; slot < l->n_ops; slot++) {
+		struct loop_op *op = &l->ops[slot];
+
+		if (!op_is_drained(l, op) || op->ending)
+			continue;
+		op->wants_arm = false;
+		op->ending = op_disarm(l, slot);
+		if (op->ending)
+			l->ending++;
+		else
+			op->armed = false;
+	}
+	l->rearm_due_ms = 0; /* a round soon, if nothing is to end */
+}
+
+/* The completion that says that an operation has ended; false: something came with it. */
+static bool drain_ended(struct loop *l, struct loop_op *op, const struct io_uring_cqe *cqe)
+{
+	if (!op->ending || op->armed)
+		return false;
+	op->ending = false;
+	l->ending--;
+	return cqe->res < 0;
+}
+
+static void drain_check(struct loop *l)
+{
+	void (*fn)(void *arg) = l->drained;
+
+	if (!fn || l->ending || (l->no_recvs && l->outs_busy))
+		return;
+	l->drained = NULL;
+	fn(l->drained_arg);
 }
 
 void loop_op_rearm(struct loop *l, uint32_t slot, unsigned in_ms)
 {
 	struct loop_op *op = &l->ops[slot];
 
+	if (op_is_drained(l, op))
+		return;
 	op->wants_arm = true;
 	op->retry_ms = in_ms ? l->now_ms + in_ms : 0;
 	if (op->retry_ms < l->rearm_due_ms)
@@ -408,6 +482,8 @@ static void cqe_handle(struct loop *l, const struct io_uring_cqe *cqe)
 		return;
 	}
 	l->ops[slot].armed = cqe->flags & IORING_CQE_F_MORE;
+	if (drain_ended(l, &l->ops[slot], cqe))
+		return;
 	if (kind == LOOP_POLL)
 		poll_done(l, slot, cqe->res);
 	else if (kind == LOOP_ACCEPT)
@@ -478,6 +554,7 @@ static int loop_round(struct loop *l)
 	loop_timers_run(l);
 	for (i = 0; i < l->n_round; i++)
 		l->round[i].fn(l->round[i].arg);
+	drain_check(l);
 	if (l->rearm_due_ms <= l->now_ms)
 		loop_rearm_all(l);
 	return l->broken;

@@ -65,6 +65,8 @@ void loop_stop(struct loop *l);
 
 /* Monotonic time, read once a round. */
 uint64_t loop_now_ms(const struct loop *l);
+/* Before loop_run(), after something that took long: read it anew. */
+uint64_t loop_now_again(struct loop *l);
 
 /* Readiness. @fn gets poll(2) bits, or a negative errno after which the operation is over. @multi stays armed; a
  * single-shot operation is over when @fn is called. Returns 0, -ENOBUFS (no slot). */
@@ -114,6 +116,12 @@ int loop_send_packet(struct loop *l, int fd, const struct loop_packet *p);
 
 /* End an operation; {0,0} and stale handles are ignored. Clears *h. */
 void loop_cancel(struct loop *l, struct loop_handle *h);
+
+/* Let go of descriptors that another process goes on with: the kernel is told to end every accept and, with @datagrams,
+ * every datagram receive; what it took already is still delivered, and nothing is lost. @fn is called once, at the end of a
+ * round: all of that is over, and with @datagrams every datagram sent has left, too. From here on such operations cannot be
+ * armed: -ESHUTDOWN. Everything else goes on. To be called once without, then with @datagrams, or at once with. */
+void loop_drain(struct loop *l, bool datagrams, void (*fn)(void *arg), void *arg);
 
 /* Timers: intrusive, one due time each; setting a set timer moves it. They fire in loop_run(), once. */
 struct loop_timer {

@@ -197,6 +197,7 @@ int loop_send_packet(struct loop *l, int fd, const struct loop_packet *p)
 	}
 	o = &l->outs[i];
 	l->free_out = o->next_free;
+	l->outs_busy++;
 	if (p->data.n)
 		memcpy(o->data, p->data.p, p->data.n);
 	o->iov = (struct iovec){.iov_base = o->data, .iov_len = p->data.n};
@@ -238,4 +239,5 @@ void loop_send_done(struct loop *l, uint32_t out, int res)
 		o->fn(o->arg, o->tag, res);
 	o->next_free = l->free_out;
 	l->free_out = out;
+	l->outs_busy--;
 }

@@ -30,6 +30,7 @@ struct loop_op {
 	uint32_t gen;
 	uint8_t kind; /* enum loop_kind */
 	bool multi, armed;
+	bool ending;	/* its last completion is what loop_drain() waits for */
 	bool wants_arm; /* ended by the kernel; to be armed again by loop_rearm_all() */
 	bool listed; /* on the rearm list (stays there when the slot is freed: the list is walked whole) */
 	short events;
@@ -86,7 +87,12 @@ struct loop {
 
 	struct loop_out *outs;
 	uint8_t *out_data;
-	uint32_t n_outs, free_out;
+	uint32_t n_outs, free_out, outs_busy;
+
+	bool no_accepts, no_recvs; /* loop_drain() */
+	uint32_t ending;	   /* operations that are */
+	void (*drained)(void *arg);
+	void *drained_arg;
 
 	struct loop_timer **heap;
 	uint32_t n_heap, heap_max;
