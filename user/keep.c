@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -216,18 +218,49 @@ static void table_scan(struct keep *k, struct keep_table *t, struct extent *x)
 	}
 }
 
-static bool head_fits(const struct keep_head *h, const struct keep *k,
-		      const struct keep_kind *kinds, unsigned n)
+/* NULL: it fits; else why not. */
+static const char *head_misfit(const struct keep_head *h, uint64_t size,
+			       const struct keep_kind *kinds, unsigned n)
 {
 	unsigned i;
 
-	if (memcmp(h->magic, keep_magic, sizeof(h->magic)) || h->version != KEEP_VERSION ||
-	    h->kinds != n || h->size != k->size)
-		return false;
+	if (memcmp(h->magic, keep_magic, sizeof(h->magic)))
+		return "not a state file";
+	if (h->version != KEEP_VERSION)
+		return "another version";
+	if (h->kinds != n || h->size != size)
+		return "another layout";
 	for (i = 0; i < n; i++)
 		if (h->kind[i].slots != kinds[i].slots || h->kind[i].data_max != kinds[i].data_max)
-			return false;
-	return true;
+			return kinds[i].name;
+	return NULL;
+}
+
+int keep_check(int fd, const struct keep_kind *kinds, unsigned n, char *why, size_t why_n)
+{
+	struct keep_head h;
+	struct stat st;
+	const char *misfit;
+
+	if (fstat(fd, &st) || pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h)) {
+		snprintf(why, why_n, "state: %s", strerror(errno));
+		return -EPROTO;
+	}
+	if ((uint64_t)st.st_size != keep_size(kinds, n)) {
+		snprintf(why, why_n, "state is of %llu bytes, and this binary wants %llu",
+			 (unsigned long long)st.st_size, (unsigned long long)keep_size(kinds, n));
+		return -EPROTO;
+	}
+	misfit = h.version ? head_misfit(&h, (uint64_t)st.st_size, kinds, n) : NULL;
+	if (!misfit)
+		return 0;
+	if (h.version != KEEP_VERSION)
+		snprintf(why, why_n, "state is of version %u, and this binary knows %u", h.version,
+			 KEEP_VERSION);
+	else
+		snprintf(why, why_n, "state is of version %u, but its records differ: %s",
+			 h.version, misfit);
+	return -EPROTO;
 }
 
 static void head_write(struct keep_head *h, const struct keep *k, const struct keep_kind *kinds,
@@ -294,7 +327,7 @@ int keep_open(int fd, const struct keep_kind *kinds, unsigned n, struct keep **o
 	err = keep_map(k, fd, keep_size(kinds, n));
 	if (err)
 		goto fail;
-	fresh = !head_fits((struct keep_head *)k->map, k, kinds, n);
+	fresh = head_misfit((struct keep_head *)k->map, k->size, kinds, n) != NULL;
 	if (!fresh)
 		k->deaths = ((struct keep_head *)k->map)->deaths;
 	if (((struct keep_head *)k->map)->version && (fresh || k->deaths >= KEEP_DEATHS)) {

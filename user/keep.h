@@ -13,6 +13,7 @@
 #define SALLYPORT_KEEP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "user/span.h"
@@ -31,8 +32,10 @@ struct keep_kind {
 
 /* Bytes of a file for @kinds: what the keeper makes it of. */
 uint64_t keep_size(const struct keep_kind *kinds, unsigned n);
-/* Map @fd (not taken over). A file that is all zero, of another version or layout, or that KEEP_DEATHS workers died with, begins empty:
- * *out_fresh. 0, -EINVAL (size), -ENOMEM, ... */
+/* Whether keep_open() would take up what @fd holds (or it is empty), without a change to it: 0, or -EPROTO with @why. */
+int keep_check(int fd, const struct keep_kind *kinds, unsigned n, char *why, size_t why_n);
+/* Map @fd (not taken over). A file that is all zero, of another version or layout, or that KEEP_DEATHS workers died with,
+ * begins empty: *out_fresh. 0, -EINVAL (size), -ENOMEM, ... */
 int keep_open(int fd, const struct keep_kind *kinds, unsigned n, struct keep **out,
 	      bool *out_fresh);
 /* Workers before us that opened the file, and neither settled nor closed it; the last count before it was emptied. */

@@ -166,6 +166,31 @@ static void see(void *arg, uint64_t id, struct span data)
 		keep_del(s->k, 1, id);
 }
 
+/* What a next worker asks before it takes over. */
+static void test_keep_check(void **state)
+{
+	const struct keep_kind other[2] = {kinds[1], kinds[0]};
+	int fd = file_new();
+	char why[160] = "";
+	uint32_t version;
+	struct keep *k;
+
+	(void)state;
+	assert_int_equal(keep_check(fd, kinds, 2, why, sizeof(why)), 0); /* empty */
+	k = keep_of(fd, true);
+	assert_int_equal(keep_check(fd, kinds, 2, why, sizeof(why)), 0);
+	keep_close(k);
+	assert_int_equal(keep_check(fd, kinds, 1, why, sizeof(why)), -EPROTO);
+	assert_non_null(strstr(why, "bytes"));
+	assert_int_equal(keep_check(fd, other, 2, why, sizeof(why)), -EPROTO);
+	assert_string_equal(why, "state is of version 3, but its records differ: large");
+	version = KEEP_VERSION + 1;
+	assert_int_equal(pwrite(fd, &version, sizeof(version), 8), sizeof(version));
+	assert_int_equal(keep_check(fd, kinds, 2, why, sizeof(why)), -EPROTO);
+	assert_string_equal(why, "state is of version 4, and this binary knows 3");
+	close(fd);
+}
+
 /* A child writes without end; it is killed at any instruction; each record must then be one whole version. */
 static void test_keep_killed_writer(void **state)
 {
@@ -307,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_keep_live_is_in_place),
 		cmocka_unit_test(test_keep_deleted_bytes_are_gone),
 		cmocka_unit_test(test_keep_other_layout_begins_empty),
+		cmocka_unit_test(test_keep_check),
 		cmocka_unit_test(test_keep_killed_writer),
 		cmocka_unit_test(test_keep_deaths),
 		cmocka_unit_test(test_keep_wipes_remains),
