@@ -15,10 +15,13 @@
 #define ADMIN_CONNS_MAX	  16
 #define ADMIN_REQUEST_MAX 4096
 #define ADMIN_TIMEOUT_MS  5000
+#define ADMIN_LATER_MS	  20000
 
 struct admin_conn {
 	struct admin *a;
-	int fd; /* -1: free */
+	int fd;	      /* -1: free */
+	uint32_t gen; /* rises with every connection */
+	bool later;   /* its answer was promised */
 	struct loop_handle poll;
 	struct loop_timer timer;
 	char in[ADMIN_REQUEST_MAX];
@@ -34,6 +37,7 @@ struct admin {
 	unsigned n_cmds;
 	void *arg;
 	struct admin_conn conns[ADMIN_CONNS_MAX];
+	struct admin_conn *asking; /* whose command's function runs */
 };
 
 static void conn_end(struct admin_conn *c)
@@ -48,8 +52,10 @@ static void conn_end(struct admin_conn *c)
 
 static void conn_timeout(void *arg)
 {
-	log_event(LOG_L_WARN, "admin-closed", "reason=timeout");
-	conn_end(arg);
+	struct admin_conn *c = arg;
+
+	log_event(LOG_L_WARN, "admin-closed", "reason=%s", c->later ? "\"no answer\"" : "timeout");
+	conn_end(c);
 }
 
 static void conn_ready(void *arg, int revents);
@@ -64,8 +70,10 @@ static void conn_wait(struct admin_conn *c, short events)
 	}
 }
 
-static json_t *answer(const struct admin *a, const char *line, size_t n)
+/* NULL: it comes later. */
+static json_t *answer(struct admin_conn *c, const char *line, size_t n)
 {
+	struct admin *a = c->a;
 	json_error_t e;
 	json_t *req = json_loadb(line, n, JSON_REJECT_DUPLICATES, &e), *res = NULL;
 	const char *cmd = json_string_value(json_object_get(req, "cmd"));
@@ -73,10 +81,12 @@ static json_t *answer(const struct admin *a, const char *line, size_t n)
 
 	if (!req)
 		return json_pack("{s:s, s:s}", "error", "not a JSON request", "detail", e.text);
-	for (i = 0; cmd && i < a->n_cmds && !res; i++)
+	a->asking = c;
+	for (i = 0; cmd && i < a->n_cmds && !res && !c->later; i++)
 		if (strcmp(a->cmds[i].name, cmd) == 0)
 			res = a->cmds[i].fn(a->arg, req);
-	if (!res)
+	a->asking = NULL;
+	if (!res && !c->later)
 		res = json_pack("{s:s}", "error", cmd ? "unknown command" : "no command");
 	json_decref(req);
 	return res;
@@ -101,10 +111,10 @@ static void conn_write_on(struct admin_conn *c)
 	conn_end(c);
 }
 
-static void conn_answer(struct admin_conn *c, size_t n)
+/* Takes @res. */
+static void conn_answer(struct admin_conn *c, json_t *res)
 {
-	json_t *res = answer(c->a, c->in, n);
-
+	c->later = false;
 	c->out = json_dumps(res, JSON_COMPACT);
 	json_decref(res);
 	if (!c->out) {
@@ -118,6 +128,32 @@ static void conn_answer(struct admin_conn *c, size_t n)
 	c->out[c->n_out++] = '\n';
 	c->at = 0;
 	conn_write_on(c);
+}
+
+static void conn_ask(struct admin_conn *c, size_t n)
+{
+	json_t *res = answer(c, c->in, n);
+
+	if (res)
+		conn_answer(c, res);
+	else if (loop_timer_set(c->a->loop, &c->timer, ADMIN_LATER_MS))
+		conn_end(c);
+}
+
+struct admin_ticket admin_later(struct admin *a)
+{
+	a->asking->later = true;
+	return (struct admin_ticket){(unsigned)(a->asking - a->conns), a->asking->gen};
+}
+
+void admin_answer(struct admin *a, struct admin_ticket t, json_t *res)
+{
+	struct admin_conn *c = &a->conns[t.conn];
+
+	if (c->fd >= 0 && c->gen == t.gen && c->later)
+		conn_answer(c, res);
+	else
+		json_decref(res);
 }
 
 static void conn_read_on(struct admin_conn *c)
@@ -136,7 +172,7 @@ static void conn_read_on(struct admin_conn *c)
 	c->n_in += (size_t)n;
 	end = memchr(c->in, '\n', c->n_in);
 	if (end) {
-		conn_answer(c, (size_t)(end - c->in));
+		conn_ask(c, (size_t)(end - c->in));
 	} else if (c->n_in == sizeof(c->in)) {
 		log_event(LOG_L_WARN, "admin-closed", "reason=\"request over %d bytes\"",
 			  ADMIN_REQUEST_MAX);
@@ -176,6 +212,8 @@ static void accepted(void *arg, int fd)
 		if (c->fd >= 0)
 			continue;
 		c->fd = fd;
+		c->gen++;
+		c->later = false;
 		c->n_in = 0;
 		conn_wait(c, POLLIN);
 		return;

@@ -49,7 +49,28 @@ static json_t *cmd_big(void *arg, const json_t *req)
 	return all;
 }
 
-static const struct admin_cmd cmds[] = {{"echo", cmd_echo}, {"big", cmd_big}};
+static struct admin_ticket ticket;
+static struct loop_timer later_timer;
+static unsigned later_n;
+
+static void answer_later(void *arg)
+{
+	(void)arg;
+	admin_answer(admin, ticket, json_pack("{s:i}", "later", (int)++later_n));
+	admin_answer(admin, ticket, json_pack("{s:s}", "again", "never seen"));
+}
+
+static json_t *cmd_later(void *arg, const json_t *req)
+{
+	(void)arg;
+	(void)req;
+	ticket = admin_later(admin);
+	later_timer = (struct loop_timer){.fn = answer_later};
+	assert_int_equal(loop_timer_set(l, &later_timer, 50), 0);
+	return NULL;
+}
+
+static const struct admin_cmd cmds[] = {{"echo", cmd_echo}, {"big", cmd_big}, {"later", cmd_later}};
 
 static void look(void *arg)
 {
@@ -121,6 +142,28 @@ static void test_admin_answers(void **state)
 {
 	(void)state;
 	assert_int_equal(with_client(table_client), 0);
+}
+
+/* Answered later; and one that does not wait for it: its place may be another's by then. */
+static int later_client(void)
+{
+	int fd;
+
+	if (says("{\"cmd\":\"later\"}\n", "{\"later\":1}\n"))
+		return 1;
+	fd = dial();
+	if (send(fd, "{\"cmd\":\"later\"}\n", 16, 0) != 16)
+		return 2;
+	close(fd);
+	poll(NULL, 0, 200);
+	return says("{\"cmd\":\"later\"}\n", "{\"later\":3}\n");
+}
+
+static void test_admin_answers_later(void **state)
+{
+	(void)state;
+	assert_int_equal(with_client(later_client), 0);
+	assert_int_equal(later_n, 3);
 }
 
 static int bad_client(void)
@@ -241,7 +284,7 @@ static int setup(void **state)
 		fprintf(stderr, "loop_new: %s\n", strerror(-err));
 		return -1;
 	}
-	return admin_new(l, listener, cmds, 2, (void *)"me", &admin);
+	return admin_new(l, listener, cmds, 3, (void *)"me", &admin);
 }
 
 static int teardown(void **state)
@@ -257,6 +300,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_admin_answers),
+		cmocka_unit_test(test_admin_answers_later),
 		cmocka_unit_test(test_admin_refuses_non_json),
 		cmocka_unit_test(test_admin_takes_pieces),
 		cmocka_unit_test(test_admin_big_answer),
