@@ -13,6 +13,8 @@ XMPP_LIBS := -lexpat -lidn2
 TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_bio user/tls_cert user/tls_climb
 CONN := user/conn user/conn_bytes user/conn_keep user/conn_splice
 BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/keep user/keeper user/keeper_child user/keeper_open user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool $(TLS)
+CONN := user/conn user/conn_bytes user/conn_splice
+BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/handover user/keep user/keeper user/keeper_child user/keeper_open user/keeper_upgrade user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool $(TLS)
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF := bench tc_relay xdp_probe xdp_relay
@@ -43,7 +45,7 @@ UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_
 	test_link_recycle test_load_msg test_lodge test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
 	test_media_join test_media_keep test_media_rtcp test_media_user test_parse_main test_punch test_sdp \
 	test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool \
-	test_srtp test_srtp_equal test_srtp_resume test_tls test_token test_txn
+	test_srtp test_srtp_equal test_srtp_resume test_tls test_token test_txn test_upgrade
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
@@ -75,9 +77,11 @@ test_tls_LIBS := -lssl -lcrypto
 test_config_OBJS := user/addr user/config user/config_core user/config_edge user/config_lines
 test_config_LIBS := -lcyaml -lyaml
 test_keep_OBJS := user/keep
-LODGE := user/lodge user/lodge_hold user/lodge_start user/lodge_wire
-test_keeper_OBJS := $(LODGE) user/addr user/keeper user/keeper_child user/keeper_open user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool
+LODGE := user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire
+test_keeper_OBJS := $(LODGE) selftests/unit/keeper_kit user/addr user/keeper user/keeper_child user/keeper_open user/keeper_upgrade user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool
 test_keeper_LIBS := -lseccomp -lcap-ng -luring
+test_upgrade_OBJS := $(test_keeper_OBJS)
+test_upgrade_LIBS := $(test_keeper_LIBS)
 test_lodge_OBJS := $(LODGE) user/addr user/keeper_open user/log user/loop user/loop_dgram user/loop_timer
 test_lodge_LIBS := -luring
 

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "bpf/abi.h"
 
 enum rung bpf_plan_wish(const char *word)
 {
@@ -40,11 +43,25 @@ int bpf_plan(struct keeper_plan *p, const struct bpf_load_params *bp,
 int bpf_plan_rungs(struct keeper_plan *p, const struct media_rung rungs[RUNG_PAIRS_MAX], char *why,
 		   size_t why_n)
 {
+	const uint32_t abi = SP_ABI;
 	int err = keeper_data(p, "rungs", rungs, RUNG_PAIRS_MAX * sizeof(*rungs));
 
+	if (!err)
+		err = keeper_data(p, "abi", &abi, sizeof(abi));
 	if (err)
 		snprintf(why, why_n, "rungs: %s", strerror(-err));
 	return err;
+}
+
+int bpf_plan_check(char *why, size_t why_n)
+{
+	int fd = keeper_fd("abi");
+	uint32_t abi = 0;
+
+	if (fd < 0 || (pread(fd, &abi, sizeof(abi), 0) == (ssize_t)sizeof(abi) && abi == SP_ABI))
+		return 0;
+	snprintf(why, why_n, "maps are of ABI %u, and this binary knows %u", abi, SP_ABI);
+	return -EPROTO;
 }
 
 int bpf_plan_rungs_read(struct media_rung out[RUNG_PAIRS_MAX])

@@ -23,6 +23,8 @@ int bpf_plan_rungs(struct keeper_plan *p, const struct media_rung rungs[RUNG_PAI
 		   size_t why_n);
 
 /* In the worker. 0 or negative errno. */
+/* Before maps are touched: 0; -EPROTO with @why: they are of another SP_ABI than this binary's. */
+int bpf_plan_check(char *why, size_t why_n);
 int bpf_plan_rungs_read(struct media_rung out[RUNG_PAIRS_MAX]);
 int bpf_plan_open(const struct maps_pair *pairs, unsigned n_pairs, struct maps **out);
 

@@ -457,7 +457,6 @@ static int core_make(struct core *c, char *why, size_t why_n)
 			 strerror(-err));
 		return err;
 	}
-	c->started_ms = loop_now_ms(c->loop);
 	c->timer = (struct loop_timer){.fn = core_tick, .arg = c};
 	err = core_streams_new(c->loop, c->cfg->limits.message_bytes, CORE_STREAMS_MAX,
 			       &core_stream_callbacks, c, &c->streams);
@@ -465,9 +464,12 @@ static int core_make(struct core *c, char *why, size_t why_n)
 		snprintf(why, why_n, "streams: %s", strerror(-err));
 		return err;
 	}
-	err = core_keep_open(c, why, why_n);
+	err = core_make_tls(c, why, why_n);
 	if (!err)
-		err = core_make_tls(c, why, why_n);
+		err = core_keep_wait(c, why, why_n);
+	c->started_ms = loop_now_ms(c->loop);
+	if (!err)
+		err = core_keep_open(c, why, why_n);
 	if (!err)
 		err = core_make_engine(c, why, why_n);
 	if (!err)
@@ -480,11 +482,12 @@ static int core_make(struct core *c, char *why, size_t why_n)
 		err = core_make_link(c, why, why_n);
 	if (!err)
 		err = core_admin_start(c, why, why_n);
-	return err;
+	return err ? err : handover_attach(&c->turn, why, why_n);
 }
 
 static void core_free(struct core *c)
 {
+	handover_free(&c->turn);
 	admin_free(c->admin);
 	link_core_free(c->link);
 	core_streams_free(c->streams);
@@ -515,6 +518,7 @@ int core_run(const struct config_core *cfg)
 		err = sandbox_enter(why, sizeof(why));
 	if (err) {
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
+		lodge_refuse(why);
 		core_free(c);
 		return 1;
 	}

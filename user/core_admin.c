@@ -310,18 +310,26 @@ static json_t *core_cmd_why(void *arg, const json_t *req)
 			 "why: no stream, flow or call has this id on the core", "id", id);
 }
 
+static json_t *core_cmd_upgrade(void *arg, const json_t *req)
+{
+	(void)req;
+	return handover_upgrade(&((struct core *)arg)->turn);
+}
+
 int core_admin_start(struct core *c, char *why, size_t why_n)
 {
 	static const struct admin_cmd cmds[] = {
 		{"status", core_cmd_status},   {"flows", core_cmd_flows},
 		{"streams", core_cmd_streams}, {"regs", core_cmd_regs},
 		{"calls", core_cmd_calls},     {"why", core_cmd_why},
+		{"upgrade", core_cmd_upgrade},
 	};
 	int fd = keeper_fd("admin"), err;
 
 	if (fd < 0)
 		return 0;
 	err = admin_new(c->loop, fd, cmds, sizeof(cmds) / sizeof(cmds[0]), c, &c->admin);
+	c->turn.admin = c->admin;
 	if (err)
 		snprintf(why, why_n, "admin socket: %s", strerror(-err));
 	return err;

@@ -9,6 +9,7 @@
 #include "user/core_keep.h"
 #include "user/core_stream.h"
 #include "user/dns.h"
+#include "user/handover.h"
 #include "user/inside.h"
 #include "user/link.h"
 #include "user/loop.h"
@@ -44,6 +45,7 @@ struct core {
 	struct inside *inside;
 	struct link_core *link;
 	struct admin *admin;
+	struct handover turn;
 	struct keep *keep;
 	bool keep_fresh; /* no worker was there before us, or nothing of it is left */
 	struct loop_timer settle;

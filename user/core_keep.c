@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "user/bpf_plan.h"
 #include "user/core_int.h"
 #include "user/log.h"
 
@@ -103,6 +104,28 @@ int core_keep_plan(struct keeper_plan *p, const struct config_core *cfg, char *w
 }
 
 /* ---- worker ---- */
+
+/* No packet is handled any more: the indices stand, and whoever takes them up need not fear them. */
+static void core_last(void *arg)
+{
+	keep_settled(((struct core *)arg)->keep);
+}
+
+int core_keep_wait(struct core *c, char *why, size_t why_n)
+{
+	struct keep_kind kinds[CORE_RECORDS];
+	char objection[160];
+	int err;
+
+	core_keep_kinds(c->cfg, kinds);
+	err = keep_check(keeper_fd("state"), kinds, CORE_RECORDS, objection, sizeof(objection));
+	if (!err)
+		err = bpf_plan_check(objection, sizeof(objection));
+	c->turn.loop = c->loop;
+	c->turn.last = core_last;
+	c->turn.arg = c;
+	return handover_wait(&c->turn, err ? objection : NULL, why, why_n);
+}
 
 static void core_settled(void *arg)
 {

@@ -26,6 +26,8 @@ void core_keep_kinds(const struct config_core *cfg, struct keep_kind out[CORE_RE
 /* Keeper: the state file, "media.link" and "media.inside". 0 or negative errno with @why. */
 int core_keep_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n);
 /* Worker. */
+/* Look at what is kept without touching it, say READY, wait for GO. */
+int core_keep_wait(struct core *c, char *why, size_t why_n);
 int core_keep_open(struct core *c, char *why, size_t why_n);
 void core_keep_restore(struct core *c);
 /* For sallyctl: of each kind the records now, and what was refused; media taken up and lost at start. A refused record leaves the one before it

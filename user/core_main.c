@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "user/account.h"
@@ -16,10 +17,12 @@
 #include "user/core_keep.h"
 #include "user/keeper.h"
 #include "user/ktls.h"
+#include "user/lodge.h"
 #include "user/log.h"
 
-#define CORE_FILES_BASE 24000	/* streams, link, call servers */
-#define CORE_CONFIG_MAX 262144u /* bytes of the configuration file */
+#define CORE_FILES_BASE	 24000	 /* streams, link, call servers */
+#define CORE_LODGE_SLOTS 24576	 /* streams' data connections, call servers' */
+#define CORE_CONFIG_MAX	 262144u /* bytes of the configuration file */
 
 static int core_usage(int status)
 {
@@ -84,6 +87,7 @@ static int core_worker(const char *name)
 
 	if (!cfg) {
 		log_event(LOG_L_ERROR, "config", "reason=\"%s\"", why);
+		lodge_refuse(why);
 		return 1;
 	}
 	log_set_level(core_log_level(cfg->log));
@@ -130,12 +134,14 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 		err = core_keep_plan(p, cfg, why, why_n);
 	if (!err)
 		err = core_pass_plan(p, cfg, why, why_n);
+	if (!err)
+		err = lodge_plan(p, CORE_LODGE_SLOTS, why, why_n);
 	return err;
 }
 
 struct core_start { /* what a reload is checked against */
 	const char *path;
-	struct config_core *cfg;
+	struct config_core *cfg, *tried;
 };
 
 static bool core_same(const char *a, const char *b)
@@ -191,10 +197,19 @@ static int core_reload(void *arg, struct keeper_plan *plan)
 			config_core_free(cfg);
 		return -EINVAL;
 	}
-	plan->user = cfg->user; /* the same name, in memory that stays */
-	config_core_free(start->cfg);
-	start->cfg = cfg;
+	start->tried = cfg;
 	return 0;
+}
+
+static void core_reloaded(void *arg, struct keeper_plan *plan, bool good)
+{
+	struct core_start *start = arg;
+
+	config_core_free(good ? start->cfg : start->tried);
+	if (good)
+		start->cfg = start->tried;
+	start->tried = NULL;
+	plan->user = start->cfg->user; /* the same name, in memory that stays */
 }
 
 /* Descriptors for every client's stream and the sockets of the media; inherited by the worker. */
@@ -229,6 +244,7 @@ static int core_keeper(const char *path, struct config_core *cfg)
 	plan.user = cfg->user;
 	plan.worker_argv = worker_argv;
 	plan.reload = core_reload;
+	plan.reloaded = core_reloaded;
 	plan.arg = &start;
 	if (keeper_open_file(&plan, "config", path, why, sizeof(why)) ||
 	    core_plan(&plan, cfg, why, sizeof(why))) {
@@ -263,8 +279,11 @@ int main(int argc, char **argv)
 	if (!path || optind != argc)
 		return core_usage(2);
 	log_open("sallyport-core", LOG_L_INFO);
-	if (worker)
+	if (worker) {
+		prctl(PR_SET_NAME,
+		      "sallyport-core"); /* executed by descriptor it would be called by a number */
 		return core_worker(path);
+	}
 	cfg = core_load_path(path, why);
 	if (!cfg) {
 		fprintf(stderr, "%s\n", why);

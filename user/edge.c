@@ -375,6 +375,29 @@ static int loop_start(struct edge *e, char *why, size_t why_n)
 	return err;
 }
 
+/* Clients in their TLS handshake: they finish it here. */
+static bool clients_shake_hands(void *arg)
+{
+	json_t *s = streams_status(((struct edge *)arg)->streams);
+	bool yes =
+		json_integer_value(json_object_get(json_object_get(s, "states"), "handshake")) > 0;
+
+	json_decref(s);
+	return yes;
+}
+
+/* Nothing of an earlier worker's was touched so far. */
+static int turn_wait(struct edge *e, char *why, size_t why_n)
+{
+	char objection[160];
+	int err = bpf_plan_check(objection, sizeof(objection));
+
+	e->turn.loop = e->loop;
+	e->turn.busy = clients_shake_hands;
+	e->turn.arg = e;
+	return handover_wait(&e->turn, err ? objection : NULL, why, why_n);
+}
+
 static int edge_start(struct edge *e, char *why, size_t why_n)
 {
 	int err;
@@ -391,11 +414,13 @@ static int edge_start(struct edge *e, char *why, size_t why_n)
 	err = loop_start(e, why, why_n);
 	if (err)
 		return err;
-	e->start_ms = e->second_ms = loop_now_ms(e->loop);
 	e->tick = (struct loop_timer){.fn = tick, .arg = e};
 	ktls_probe(&e->ktls);
 	ktls_log(&e->ktls);
 	err = tls_both(e, why, why_n);
+	if (!err)
+		err = turn_wait(e, why, why_n);
+	e->start_ms = e->second_ms = loop_now_ms(e->loop);
 	if (!err)
 		err = media_start(e, why, why_n);
 	if (!err && edge_on_sockets(e))
@@ -411,6 +436,8 @@ static int edge_start(struct edge *e, char *why, size_t why_n)
 	if (!err)
 		err = edge_admin_start(e, why, why_n);
 	if (!err)
+		err = handover_attach(&e->turn, why, why_n);
+	if (!err)
 		err = loop_timer_set(e->loop, &e->tick, MEDIA_EDGE_TICK_MS);
 	return err ? err : sandbox_enter(why, why_n);
 }
@@ -419,6 +446,7 @@ static void edge_stop(struct edge *e)
 {
 	unsigned i;
 
+	handover_free(&e->turn);
 	admin_free(e->admin);
 	streams_free(e->streams);
 	link_edge_free(e->link);
@@ -446,6 +474,7 @@ int edge_run(const struct config_edge *cfg)
 
 	if (err) {
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
+		lodge_refuse(why);
 	} else {
 		log_event(LOG_L_INFO, "start",
 			  "version=%s name=%s pid=%d media=%s streams=\"%s\" "

@@ -183,13 +183,17 @@ static json_t *cmd_why(void *arg, const json_t *req)
 			 "id", text);
 }
 
+static json_t *cmd_upgrade(void *arg, const json_t *req)
+{
+	(void)req;
+	return handover_upgrade(&((struct edge *)arg)->turn);
+}
+
 int edge_admin_start(struct edge *e, char *why, size_t why_n)
 {
 	static const struct admin_cmd cmds[] = {
-		{"status", cmd_status},
-		{"flows", cmd_flows},
-		{"streams", cmd_streams},
-		{"why", cmd_why},
+		{"status", cmd_status}, {"flows", cmd_flows},	  {"streams", cmd_streams},
+		{"why", cmd_why},	{"upgrade", cmd_upgrade},
 	};
 	int fd = keeper_fd("admin"), err;
 
@@ -198,6 +202,7 @@ int edge_admin_start(struct edge *e, char *why, size_t why_n)
 		return -ENOENT;
 	}
 	err = admin_new(e->loop, fd, cmds, sizeof(cmds) / sizeof(cmds[0]), e, &e->admin);
+	e->turn.admin = e->admin;
 	if (err)
 		snprintf(why, why_n, "admin socket: %s", strerror(-err));
 	return err;

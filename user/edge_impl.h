@@ -5,6 +5,7 @@
 #include "user/admin.h"
 #include "user/ban.h"
 #include "user/edge.h"
+#include "user/handover.h"
 #include "user/link.h"
 #include "user/media_edge.h"
 #include "user/media_user.h"
@@ -31,6 +32,7 @@ struct edge {
 	struct media_rung rungs[RUNG_PAIRS_MAX];
 	struct media_user *user; /* rung user only */
 	struct admin *admin;
+	struct handover turn;
 	struct loop_timer tick;
 	struct loop_handle punch[EDGE_PUNCH_MAX];
 	unsigned n_punch;

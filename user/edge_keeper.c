@@ -14,13 +14,15 @@
 #include "user/keep.h"
 #include "user/keeper.h"
 #include "user/ktls.h"
+#include "user/lodge.h"
 #include "user/log.h"
 #include "user/media_edge.h"
 #include "user/tls.h"
 
-#define FILE_MAX 262144u
-#define NOFILE	 65536
-#define N_FILES	 5
+#define FILE_MAX    262144u
+#define NOFILE	    65536
+#define N_FILES	    5
+#define LODGE_SLOTS 40960 /* a client's connection and the link's, for every stream */
 
 /* A whole file, NUL-terminated; NULL with @why. free() it. */
 static char *file_read(const char *path, size_t *n, char *why, size_t why_n)
@@ -116,14 +118,16 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
 	if (!err)
 		err = keeper_state(p, keep_size(NULL, 0), why, why_n);
-	return err ? err : edge_media_open(p, cfg, why, why_n);
+	if (!err)
+		err = edge_media_open(p, cfg, why, why_n);
+	return err ? err : lodge_plan(p, LODGE_SLOTS, why, why_n);
 }
 
 /* ---- reload ---- */
 
 struct start { /* what a reload is checked against */
 	const char *path;
-	struct config_edge *cfg;
+	struct config_edge *cfg, *tried;
 };
 
 static bool lists_equal(const char **a, unsigned n, const char **b, unsigned m)
@@ -261,10 +265,19 @@ static int reload(void *arg, struct keeper_plan *plan)
 		config_edge_free(cfg);
 		return err;
 	}
-	plan->user = cfg->user; /* the same name, in memory that stays */
-	config_edge_free(s->cfg);
-	s->cfg = cfg;
+	s->tried = cfg;
 	return 0;
+}
+
+static void reloaded(void *arg, struct keeper_plan *plan, bool good)
+{
+	struct start *s = arg;
+
+	config_edge_free(good ? s->cfg : s->tried);
+	if (good)
+		s->cfg = s->tried;
+	s->tried = NULL;
+	plan->user = s->cfg->user; /* the same name, in memory that stays */
 }
 
 /* Two descriptors a stream. In a container the hard limit may be all there is. */
@@ -295,6 +308,7 @@ int edge_keeper(const char *path, struct config_edge *cfg)
 	plan.user = cfg->user;
 	plan.worker_argv = worker_argv;
 	plan.reload = reload;
+	plan.reloaded = reloaded;
 	plan.arg = &start;
 	nofile_raise();
 	if (plan_fill(&plan, path, cfg, why, sizeof(why)))

@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "user/bpf_load.h"
 #include "user/edge.h"
 #include "user/keeper.h"
+#include "user/lodge.h"
 #include "user/log.h"
 #include "user/version.h"
 
@@ -53,6 +55,7 @@ static int worker(const char *name)
 	free(text);
 	if (err) {
 		log_event(LOG_L_ERROR, "config", "reason=\"%s\"", why);
+		lodge_refuse(why);
 		return 1;
 	}
 	log_set_level(log_level(cfg->log));
@@ -112,8 +115,11 @@ int main(int argc, char **argv)
 	if (mode == MODE_USAGE || mode == MODE_HELP)
 		return usage(mode == MODE_USAGE ? 2 : 0);
 	log_open("sallyport-edge", LOG_L_INFO);
-	if (mode == MODE_WORKER)
+	if (mode == MODE_WORKER) {
+		prctl(PR_SET_NAME,
+		      "sallyport-edge"); /* executed by descriptor it would be called by a number */
 		return worker(path);
+	}
 	cfg = edge_config_read(path, why);
 	if (!cfg) {
 		fprintf(stderr, "%s\n", why);

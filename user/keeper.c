@@ -26,7 +26,7 @@
 #define KEEPER_STALL_MS	 10    /* the kernel has too many descriptors in flight */
 #define KEEPER_EARLY_MS	 1000  /* a first worker that gives up before: its start-up failed */
 
-static uint64_t now_ms(void)
+uint64_t keeper_now_ms(void)
 {
 	struct timespec t;
 
@@ -61,8 +61,7 @@ static void start_worker(struct keeper *k)
 	int err;
 
 	k->start_due_ms = 0;
-	k->now.started_ms = now_ms();
-	err = keeper_child_start(k, &k->now);
+	err = keeper_child_start(k, &k->now, k->exe);
 	if (err) {
 		log_event(LOG_L_ERROR, "worker-start-failed", "error=\"%s\"", strerror(-err));
 		k->start_due_ms = k->now.started_ms + KEEPER_DELAY_MS;
@@ -72,12 +71,12 @@ static void start_worker(struct keeper *k)
 	lodge_channel_give(k->hold, &k->now.ch);
 }
 
-static void stop_worker(struct keeper *k)
+static void stop_all(struct keeper *k, int sig)
 {
-	if (k->now.pid <= 0 || k->kill_due_ms)
-		return;
-	keeper_child_signal(k, k->now.pid, SIGTERM);
-	k->kill_due_ms = now_ms() + KEEPER_STOP_MS;
+	if (k->now.pid > 0)
+		keeper_child_signal(k, k->now.pid, sig);
+	keeper_turn_end(k, sig);
+	k->kill_due_ms = keeper_now_ms() + KEEPER_STOP_MS;
 }
 
 /* When may the next worker start, after a death now? */
@@ -95,22 +94,20 @@ static uint64_t next_start(struct keeper *k, uint64_t now)
 
 static void worker_died(struct keeper *k, int status)
 {
-	uint64_t now = now_ms(), lived = now - k->now.started_ms;
+	uint64_t now = keeper_now_ms(), lived = now - k->now.started_ms;
 	bool gave_up = WIFEXITED(status) && WEXITSTATUS(status) != 0;
 
 	k->now.pid = 0;
 	close(k->now.life);
-	lodge_channel_drain(k->hold, &k->now.ch);
-	k->kill_due_ms = 0;
-	if (k->ending || k->replacing) {
-		k->replacing = false;
-		k->start_due_ms = k->ending ? 0 : now;
+	lodge_channel_drain(k->hold, &k->now.ch, NULL, NULL);
+	if (k->ending || (status == 0 && k->turn == TURN_HANDOVER && keeper_now_died(k)))
 		return;
-	}
 	log_event(LOG_L_ERROR, "worker-died", "%s=%d lived_ms=%llu",
 		  WIFSIGNALED(status) ? "signal" : "status",
 		  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
 		  (unsigned long long)lived);
+	if (keeper_now_died(k))
+		return;
 	if (!k->survived && gave_up && lived < KEEPER_EARLY_MS) {
 		k->ending = true;
 		k->status = WEXITSTATUS(status);
@@ -131,23 +128,34 @@ static void reap(struct keeper *k)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		if (pid == k->now.pid)
 			worker_died(k, status);
+		else
+			keeper_next_died(k, pid, status);
 }
 
 static void reload(struct keeper *k)
 {
+	char why[160] = "the configuration: see above";
+
 	if (k->ending || !k->p->reload)
 		return;
-	if (k->p->reload(k->p->arg, k->p)) {
-		log_event(LOG_L_ERROR, "reload-refused", "kept=old");
+	if (!keeper_turn_free(k)) {
+		log_event(LOG_L_ERROR, "reload-refused",
+			  "kept=old reason=\"workers are changing places now: once more, please\"");
 		return;
 	}
-	log_event(LOG_L_INFO, "reload", "worker=replaced");
-	/* From here on there is a service to keep: a new worker that gives up at once is tried again, not taken for a bad start. */
-	k->survived = true;
-	if (k->now.pid > 0) {
-		k->replacing = true;
-		stop_worker(k);
+	if (k->p->reload(k->p->arg, k->p)) {
+		keeper_reopened(k->p, false);
+		log_event(LOG_L_ERROR, "reload-refused", "kept=old reason=\"%s\"", why);
+		return;
 	}
+	if (k->now.pid > 0) {
+		if (!keeper_turn_begin(k, true, why, sizeof(why)))
+			log_event(LOG_L_ERROR, "reload-refused", "kept=old reason=\"%s\"", why);
+		return;
+	}
+	keeper_reopened(k->p, true); /* for the worker that is about to be started */
+	if (k->p->reloaded)
+		k->p->reloaded(k->p->arg, k->p, true);
 }
 
 static void on_signal(struct keeper *k)
@@ -162,7 +170,7 @@ static void on_signal(struct keeper *k)
 		} else {
 			k->ending = true;
 			k->start_due_ms = 0;
-			stop_worker(k);
+			stop_all(k, SIGTERM);
 		}
 	}
 }
@@ -170,18 +178,18 @@ static void on_signal(struct keeper *k)
 /* What is due is done; returns milliseconds until the next thing, -1 for none. */
 static int do_due(struct keeper *k)
 {
-	uint64_t now = now_ms(), due;
+	uint64_t now = keeper_now_ms(), due;
 
 	if (k->start_due_ms && k->start_due_ms <= now)
 		start_worker(k);
-	if (k->kill_due_ms && k->kill_due_ms <= now && k->now.pid > 0) {
+	if (k->kill_due_ms && k->kill_due_ms <= now) {
 		log_event(LOG_L_WARN, "worker-killed", "reason=\"did not stop within %d ms\"",
 			  KEEPER_STOP_MS);
-		keeper_child_signal(k, k->now.pid, SIGKILL);
-		k->kill_due_ms = now + KEEPER_STOP_MS;
+		stop_all(k, SIGKILL);
 	}
 	due = k->start_due_ms ? k->start_due_ms : k->kill_due_ms;
-	now = now_ms();
+	keeper_turn_step(k, now, &due);
+	now = keeper_now_ms();
 	return !due ? -1 : due <= now ? 0 : (int)(due - now);
 }
 
@@ -203,24 +211,33 @@ static int keeper_setup(struct keeper *k)
 	err = keeper_find_user(k);
 	if (!err)
 		err = lodge_hold_new(k->p->lodge_slots, &k->hold);
+	if (!err)
+		err = keeper_upgrade_init(k);
 	return err ? err : keeper_drop_capabilities(k);
 }
 
-/* Signals and the worker's channel, until something is due. */
+static void pollfd_of(const struct lodge_channel *c, struct pollfd *out, int *ms)
+{
+	*out = (struct pollfd){.fd = c->fd,
+			       .events = c->giving && !c->stalled ? POLLIN | POLLOUT : POLLIN};
+	if (c->stalled && (*ms < 0 || *ms > KEEPER_STALL_MS))
+		*ms = KEEPER_STALL_MS;
+}
+
+/* Signals and the workers' channels, until something is due. What a worker said counts before its death. */
 static void hear(struct keeper *k)
 {
+	struct pollfd pfd[3] = {{.fd = k->signals, .events = POLLIN}};
 	int ms = do_due(k);
-	const struct lodge_channel *ch = &k->now.ch;
-	struct pollfd pfd[2] = {
-		{.fd = k->signals, .events = POLLIN},
-		{.fd = ch->fd, .events = ch->giving && !ch->stalled ? POLLIN | POLLOUT : POLLIN}};
 
-	if (ch->stalled && (ms < 0 || ms > KEEPER_STALL_MS))
-		ms = KEEPER_STALL_MS;
-	if (poll(pfd, 2, ms) < 0)
+	pollfd_of(&k->now.ch, &pfd[1], &ms);
+	pollfd_of(&k->next.ch, &pfd[2], &ms);
+	if (poll(pfd, 3, ms) < 0)
 		return;
+	if (pfd[2].revents)
+		keeper_hear(k, &k->next);
 	if (pfd[1].revents & ~POLLOUT)
-		lodge_channel_read(k->hold, &k->now.ch, NULL, NULL);
+		keeper_hear(k, &k->now);
 	if (k->now.ch.giving)
 		lodge_channel_write(k->hold, &k->now.ch);
 	if (pfd[0].revents)
@@ -229,20 +246,21 @@ static void hear(struct keeper *k)
 
 int keeper_run(struct keeper_plan *p)
 {
-	struct keeper k = {.p = p, .signals = -1, .now.ch.fd = -1};
+	struct keeper k = {.p = p, .signals = -1};
 	int err = keeper_setup(&k);
 
 	if (err) {
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"keeper: %s\"", strerror(-err));
 		return 1;
 	}
-	k.start_due_ms = now_ms();
+	k.start_due_ms = keeper_now_ms();
 	do_due(&k);
 	notify("READY=1");
-	while (!k.ending || k.now.pid > 0)
+	while (!k.ending || k.now.pid > 0 || keeper_others(&k))
 		hear(&k);
 	notify("STOPPING=1");
 	lodge_hold_free(k.hold);
+	keeper_upgrade_fini(&k);
 	close(k.signals);
 	sigprocmask(SIG_SETMASK, &k.old_mask, NULL);
 	return k.status;

@@ -1,15 +1,27 @@
-/* user/keeper.h -- the small parent: holds what must outlive a crash, starts the worker again.
+/* user/keeper.h -- the small parent: holds what must outlive a crash, starts the worker again, and the next one beside it.
  *
- * Data flow: keeper_run() opens what the caller's plan names (listeners, media punch sockets, key files, maps, state memfd) as root
- * -> forks and executes its own binary with --worker; descriptors are inherited and named in SALLYPORT_FDS
- * ("name=first+count,...") -> waits. A worker that dies is replaced at once; after 5 deaths within 10 s at most once a second. SIGTERM ends worker and
- * keeper; SIGHUP: the configuration is parsed and, if good, a new worker replaces the old one (whole or not at all).
+ * Data flow: keeper_run() opens what the caller's plan names (listeners, media punch sockets, key files, maps, state memfd) as
+ * root -> forks and executes its own binary with --worker; descriptors are inherited and named in SALLYPORT_FDS
+ * ("name=first+count,...") -> waits. A worker that dies is replaced at once; after 5 deaths within 10 s at most once a second.
+ * SIGTERM ends worker and keeper.
+ * Hand-over (user/keeper_upgrade.c): on SIGHUP, when the configuration was parsed and found good, and on the worker's word
+ * UPGRADE ("sallyctl upgrade"), with the binary opened anew from the path that this one was started from, the next worker is
+ * started beside the old one. It parses, looks at the state's versions and says READY, or refuses, or is silent for 10 s, or
+ * dies: then nothing has changed, and the reason is told. After READY the old one is told to hand over, and says DONE when
+ * it has let go of everything (5 s, then it is killed); only then is the next one told to GO on. So the listeners have no
+ * gap, and state, maps and sockets one owner at a time. If the old one dies in between, the next one goes on at once. Which
+ * binary is started after a crash: the last one that said READY.
  * Owner rules: the keeper owns the descriptors for its whole life; a worker has duplicates. Of files it keeps what they held when
  * they were opened: what is written into them later counts from the next SIGHUP on. The keeper parses its configuration
- * and nothing from a peer; after set-up it keeps only CAP_SETUID and CAP_SETGID: it starts the worker as the service's user, and
- * signals it through a child that takes that uid first, so that CAP_KILL is not needed. SIGTERM first, SIGKILL after 5 s. A first worker
- * that exits with a failure within a second of its start ends the keeper with that status: the start failed, and is seen to.
- * Worker side: keeper_fd("name") gives the descriptor or -1; sandbox_enter() closes the door behind the start-up. */
+ * and nothing from a peer, and of its workers fixed-size words (user/lodge_wire.h); after set-up it keeps only CAP_SETUID
+ * and CAP_SETGID: it starts the worker as the service's user, and signals it through a child that takes that uid first, so
+ * that CAP_KILL is not needed. SIGTERM first, SIGKILL after 5 s. A first worker that exits with a failure within a second of
+ * its start ends the keeper with that status: the start failed, and is seen to. A worker may ask for an upgrade as often as
+ * it likes: what is started is what the path holds, as the service's user, which must not be able to write there.
+ * A worker that handed over may live on with what it could not hand over: KEEPER_OLD_MAX of them; one more sends the oldest
+ * away. They are not started again.
+ * Worker side: keeper_fd("name") gives the descriptor or -1; user/lodge.h: READY, GO and the rest; sandbox_enter() closes
+ * the door behind the start-up. */
 #ifndef SALLYPORT_KEEPER_H
 #define SALLYPORT_KEEPER_H
 
@@ -18,23 +30,27 @@
 #include <stdint.h>
 
 #define KEEPER_FDS_MAX 256
+#define KEEPER_OLD_MAX 4
 
 struct keeper_fd_entry {
 	char name
 		[48]; /* "config", "listen.sip.0", "key.sip", "map.flows", "punch.0", "admin", "state" */
 	int fd;
+	int was;	/* before keeper_reopen_file(), +1, until keeper_reopened(); 0: none */
 	unsigned count; /* descriptors from fd on; 0 as 1: user/sockpool.h */
 };
 
 struct keeper_plan {
-	const char *argv0; /* our binary: /proc/self/exe is executed */
-	const char *user;  /* account of the worker; NULL, or our own: stay */
+	const char *exe;  /* an upgrade's binary; NULL: the path of our own */
+	const char *user; /* account of the worker; NULL, or our own: stay */
 	char *const *worker_argv;
 	struct keeper_fd_entry fds[KEEPER_FDS_MAX];
 	unsigned n_fds;
 	uint32_t lodge_slots; /* connections that outlive the worker: lodge_plan() */
 	/* Check the configuration file again on SIGHUP: 0 = good; the plan's "config" descriptor is then replaced. */
 	int (*reload)(void *arg, struct keeper_plan *plan);
+	/* What became of it: a worker goes on with it, or everything is as before. May be NULL. */
+	void (*reloaded)(void *arg, struct keeper_plan *plan, bool good);
 	void *arg;
 };
 
@@ -53,7 +69,10 @@ int keeper_open_file(struct keeper_plan *p, const char *name, const char *path, 
 /* Open @path anew in place of the entry @name, for .reload after everything else was found good; on error the old one stays. */
 int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why,
 		       size_t why_n);
-/* Replaces the socket of a keeper that is gone; mode 0660, group @group (NULL: unchanged). Makes its folder if that is missing. */
+/* What was opened anew since the last call: stays if @good, else the old ones are back. */
+void keeper_reopened(struct keeper_plan *p, bool good);
+/* Replaces the socket of a keeper that is gone; mode 0660, group @group (NULL: unchanged). Makes its folder if that is
+ * missing. */
 int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path, const char *group,
 		       char *why, size_t why_n);
 /* Add a copy of @n bytes, read by keeper_read(). */

@@ -99,7 +99,7 @@ static int child_life(int fd, pid_t parent)
 	return getppid() == parent ? 0 : -ESRCH;
 }
 
-static _Noreturn void child(const struct keeper *k, int life, int lodge, pid_t parent)
+static _Noreturn void child(const struct keeper *k, int exe, int life, int lodge, pid_t parent)
 {
 	static char text[KEEPER_ENV_MAX];
 	int err = fds_text(k->p, lodge, text, sizeof(text));
@@ -118,18 +118,22 @@ static _Noreturn void child(const struct keeper *k, int life, int lodge, pid_t p
 		err = -errno;
 	if (!err) {
 		sigprocmask(SIG_SETMASK, &k->old_mask, NULL);
-		execv("/proc/self/exe", k->p->worker_argv);
+		if (exe >= 0) /* by descriptor: the folders' permissions do not matter */
+			fexecve(exe, k->p->worker_argv, environ);
+		else
+			execv("/proc/self/exe", k->p->worker_argv);
 		err = -errno;
 	}
 	log_event(LOG_L_ERROR, "worker-start-failed", "error=\"%s\"", strerror(-err));
 	_exit(1);
 }
 
-int keeper_child_start(struct keeper *k, struct keeper_worker *w)
+int keeper_child_start(struct keeper *k, struct keeper_worker *w, int exe)
 {
 	pid_t self = getpid(), pid;
 	int life[2], lodge, err;
 
+	*w = (struct keeper_worker){.started_ms = keeper_now_ms(), .ch.fd = -1};
 	err = lodge_channel_open(&w->ch, &lodge);
 	if (err)
 		return err;
@@ -139,7 +143,7 @@ int keeper_child_start(struct keeper *k, struct keeper_worker *w)
 	}
 	pid = fork();
 	if (pid == 0)
-		child(k, life[0], lodge, self);
+		child(k, exe, life[0], lodge, self);
 	err = pid < 0 ? -errno : 0;
 	close(life[0]);
 	if (err) {

@@ -25,6 +25,8 @@
 #define KEEPER_BIND_TRIES   20
 #define KEEPER_BIND_WAIT_US 50000
 #define KEEPER_FILE_MAX	    (1 << 20)
+#define SEAL_SIZE	    (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define SEAL_ALL	    (SEAL_SIZE | F_SEAL_WRITE)
 
 static int fail(char *why, size_t why_n, const char *what, int err)
 {
@@ -57,6 +59,7 @@ int keeper_add(struct keeper_plan *p, const char *name, int fd)
 		return -errno;
 	strcpy(e->name, name);
 	e->fd = fd;
+	e->was = 0;
 	e->count = 0;
 	p->n_fds++;
 	return 0;
@@ -145,6 +148,16 @@ int keeper_bind_udp(struct keeper_plan *p, const char *name, const char *addr_te
 	return open_socket(p, name, addr_text, SOCK_DGRAM, why, why_n);
 }
 
+/* @fd with @seals; or closed, and @err or why not. */
+static int sealed(int fd, int seals, int err)
+{
+	if (!err && fcntl(fd, F_ADD_SEALS, seals))
+		err = -errno;
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
 /* What the file holds now, as a sealed file without a name: a worker that starts again after a crash must not read what an
  * operator is about to write in place, half done and not checked. */
 static int file_copy(int from)
@@ -167,13 +180,7 @@ static int file_copy(int from)
 		at += n > 0 ? (size_t)n : 0;
 	}
 	explicit_bzero(buf, sizeof(buf));
-	if (!err &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		err = -errno;
-	if (!err)
-		return fd;
-	close(fd);
-	return err;
+	return sealed(fd, SEAL_ALL, err);
 }
 
 static int file_open(const char *path, char *why, size_t why_n)
@@ -210,9 +217,28 @@ int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path
 	fd = file_open(path, why, why_n);
 	if (fd < 0)
 		return fd;
-	close(e->fd);
+	if (e->was)
+		close(e->fd);
+	else
+		e->was = e->fd + 1;
 	e->fd = fd;
 	return 0;
+}
+
+void keeper_reopened(struct keeper_plan *p, bool good)
+{
+	unsigned i;
+
+	for (i = 0; i < p->n_fds; i++) {
+		struct keeper_fd_entry *e = &p->fds[i];
+
+		if (!e->was)
+			continue;
+		close(good ? e->was - 1 : e->fd);
+		if (!good)
+			e->fd = e->was - 1;
+		e->was = 0;
+	}
 }
 
 /* Take @path away if it is the socket of a keeper that is gone; -EADDRINUSE if one still answers there. */
@@ -303,30 +329,21 @@ int keeper_data(struct keeper_plan *p, const char *name, const void *bytes, size
 
 	if (fd < 0)
 		return -errno;
-	err = write(fd, bytes, n) == (ssize_t)n ? 0 : -ENOSPC;
-	if (!err &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		err = -errno;
-	if (!err)
-		err = keeper_add(p, name, fd);
-	if (err)
+	fd = sealed(fd, SEAL_ALL, write(fd, bytes, n) == (ssize_t)n ? 0 : -ENOSPC);
+	err = fd < 0 ? fd : keeper_add(p, name, fd);
+	if (err && fd >= 0)
 		close(fd);
 	return err;
 }
 
 int keeper_state(struct keeper_plan *p, uint64_t size, char *why, size_t why_n)
 {
-	int fd = memfd_create("sallyport-state", MFD_CLOEXEC | MFD_ALLOW_SEALING), err = 0;
+	int fd = memfd_create("sallyport-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return fail(why, why_n, "state", -errno);
-	if (ftruncate(fd, (off_t)size) ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		err = -errno;
-	if (!err)
-		return add_or_close(p, "state", fd, why, why_n);
-	close(fd);
-	return fail(why, why_n, "state", err);
+	fd = sealed(fd, SEAL_SIZE, ftruncate(fd, (off_t)size) ? -errno : 0);
+	return fd < 0 ? fail(why, why_n, "state", fd) : add_or_close(p, "state", fd, why, why_n);
 }
 
 int keeper_fd_range(const char *name, unsigned *out_n)

@@ -138,16 +138,17 @@ static void flush_later(struct lodge *l, int err)
 
 void lodge_flush(struct lodge *l)
 {
-	int err;
+	int err = 0;
 
-	while (l->wait_first != LODGE_NONE) {
+	while (!l->done && !err && l->wait_first != LODGE_NONE) {
 		err = slot_send(l, l->wait_first);
-		if (err) {
-			flush_later(l, err);
-			return;
-		}
-		slot_sent(l, wait_pop(l));
+		if (!err)
+			slot_sent(l, wait_pop(l));
 	}
+	if (!err && l->leaving)
+		err = lodge_done_now(l); /* the last thing here: nothing of us may be left */
+	if (err)
+		flush_later(l, err);
 }
 
 /* Now, or when the channel takes it; a slot that waits already keeps its order. */
@@ -224,7 +225,7 @@ int lodge_put(struct lodge *l, uint32_t kind, const int fds[], unsigned n, const
 
 void *lodge_record(struct lodge *l, uint32_t slot)
 {
-	return slot_used(l, slot) ? lodge_at(l, slot)->payload : NULL;
+	return !l->done && slot_used(l, slot) ? lodge_at(l, slot)->payload : NULL;
 }
 
 bool lodge_held(const struct lodge *l, uint32_t slot)

@@ -46,9 +46,9 @@ struct loop;
 
 /* ---- keeper ---- */
 
-/* Add "lodge.state" for @slots to the plan, and raise RLIMIT_NOFILE by LODGE_ROLES descriptors a slot, for keeper and
- * (inherited) worker; where that is refused the limit is as high as may be, and a warning says so. Before privileges go. 0,
- * -EINVAL, or another negative errno with @why. */
+/* Add "lodge.state" for @slots to the plan, after everything else, and raise RLIMIT_NOFILE, for keeper and (inherited)
+ * worker, to what the plan holds and LODGE_ROLES descriptors a slot if it is lower; where that is refused the limit is as
+ * high as may be, and a warning says so. Before privileges go. 0, -EINVAL, or another negative errno with @why. */
 int lodge_plan(struct keeper_plan *p, uint32_t slots, char *why, size_t why_n);
 
 /* ---- worker: start and end ---- */
@@ -57,11 +57,13 @@ int lodge_plan(struct keeper_plan *p, uint32_t slots, char *why, size_t why_n);
  * which. */
 int lodge_open(struct lodge **out, char *why, size_t why_n);
 void lodge_close(struct lodge *l); /* slots stay */
-/* Tell the keeper that we cannot go on from its state; the caller then exits with a failure, and the worker before us goes on. */
-void lodge_refuse(struct lodge *l, const char *why);
+/* Tell the keeper why this start fails, for whoever asked for it; then exit with a failure. Any time, without a struct lodge. */
+void lodge_refuse(const char *why);
 /* Say READY and wait for the GO: from here on files, maps and sockets are ours alone. A worker that follows a dead one, or
- * none, does not wait long; one that is to take over waits until the other has let go. 0, -EPIPE: the keeper is gone. */
-int lodge_wait_go(struct lodge *l);
+ * none, does not wait; one that is to take over waits until the other has let go. With an @objection (the state is of
+ * another version) we would rather not: one that is to take over is ended then, and the worker before it goes on; one that
+ * is alone gets its GO all the same, and begins empty. 0, -EPIPE: the keeper is gone. */
+int lodge_wait_go(struct lodge *l, const char *objection);
 /* Receive what the keeper has, once, after lodge_wait_go(). @fn gets each whole slot, and returns whether it takes it over:
  * then @fds (-1: no such role) are the caller's. What it does not take is closed and dropped; NULL takes none. It may use
  * lodge_record(), lodge_fd_*() and lodge_drop() of any slot that it took, and no lodge_put(). 0 or negative errno. */
@@ -72,6 +74,22 @@ int lodge_take(struct lodge *l, lodge_take_fn *fn, void *arg);
 unsigned lodge_deaths(const struct lodge *l);
 /* From now on the channel is read and written by the loop; half a second later we have survived what we took up. */
 int lodge_attach(struct lodge *l, struct loop *loop);
+
+/* ---- worker: upgrade and hand-over ---- */
+
+/* Ask the keeper to start the binary anew, from the path that it was started from itself, beside us. @fn gets the reason why
+ * that was refused; or NULL with the next worker's version and pid, right before the hand-over. 0, -EBUSY: one is going on;
+ * else a negative errno. */
+typedef void lodge_answer_fn(void *arg, const char *refused, const char *version, int pid);
+int lodge_upgrade(struct lodge *l, lodge_answer_fn *fn, void *arg);
+/* The next worker stands ready and waits: @fn stops taking in, lodges what is to outlive us, and then, or later, says
+ * lodge_done(). After 5 s without it we are killed. Without a function: lodge_done(), and the end of the process. */
+void lodge_on_handover(struct lodge *l, void (*fn)(void *arg), void *arg);
+/* Everything that is kept is the next one's now: what waits is sent, then DONE, then @left is called, which ends the process
+ * or lives on with what it did not lodge (keeper.h: KEEPER_OLD_MAX). From then on nothing shared may be touched: state
+ * files, maps, sockets. Slots cannot be: the calls here do nothing, and pointers into the file lead to private memory. @left
+ * may call lodge_close(). */
+void lodge_done(struct lodge *l, void (*left)(void *arg), void *arg);
 
 /* ---- worker: slots ---- */
 

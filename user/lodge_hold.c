@@ -14,7 +14,8 @@
 
 #include "user/log.h"
 
-#define READ_MAX 256 /* messages at once; the keeper has others to hear */
+#define READ_MAX   256 /* messages at once; the keeper has others to hear */
+#define FILES_ELSE 256
 
 struct lodge_hold {
 	uint32_t slots, high;
@@ -24,20 +25,25 @@ struct lodge_hold {
 
 /* ---- set-up ---- */
 
-static void files_raise(uint32_t slots)
+/* For what the plan holds, what may be lodged, and channels, pipes and files on top. */
+static void files_raise(const struct keeper_plan *p, uint32_t slots)
 {
+	rlim_t need = (rlim_t)slots * LODGE_ROLES + FILES_ELSE;
 	struct rlimit have, want;
+	unsigned i;
 
-	if (getrlimit(RLIMIT_NOFILE, &have))
+	for (i = 0; i < p->n_fds; i++)
+		need += p->fds[i].count ? p->fds[i].count : 1;
+	if (getrlimit(RLIMIT_NOFILE, &have) || have.rlim_cur >= need)
 		return;
-	want.rlim_cur = have.rlim_cur + (rlim_t)slots * LODGE_ROLES;
-	want.rlim_max = have.rlim_max < want.rlim_cur ? want.rlim_cur : have.rlim_max;
+	want.rlim_cur = need;
+	want.rlim_max = have.rlim_max < need ? need : have.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &want) == 0)
 		return;
 	log_event(LOG_L_WARN, "nofile",
 		  "wanted=%llu got=%llu reason=\"for %u lodged connections: raise the limit of "
 		  "open files (LimitNOFILE=)\"",
-		  (unsigned long long)want.rlim_cur, (unsigned long long)have.rlim_max, slots);
+		  (unsigned long long)need, (unsigned long long)have.rlim_max, slots);
 	have.rlim_cur = have.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &have);
 }
@@ -68,7 +74,7 @@ int lodge_plan(struct keeper_plan *p, uint32_t slots, char *why, size_t why_n)
 		return err;
 	}
 	p->lodge_slots = slots;
-	files_raise(slots);
+	files_raise(p, slots);
 	return 0;
 }
 
@@ -150,13 +156,9 @@ void lodge_channel_close(struct lodge_channel *c)
 	*c = (struct lodge_channel){.fd = -1};
 }
 
-int lodge_channel_say(struct lodge_channel *c, enum lodge_op op, const char *text)
+int lodge_channel_say(struct lodge_channel *c, const struct lodge_msg *m)
 {
-	struct lodge_msg m = {.op = op};
-
-	if (text)
-		snprintf(m.text, sizeof(m.text), "%s", text);
-	return c->fd < 0 ? -EPIPE : lodge_msg_send(c->fd, &m, NULL, 0);
+	return c->fd < 0 ? -EPIPE : lodge_msg_send(c->fd, m, NULL, 0);
 }
 
 /* ---- in ---- */
@@ -276,9 +278,10 @@ bool lodge_channel_read(struct lodge_hold *h, struct lodge_channel *c, lodge_wor
 	return got != 0;
 }
 
-void lodge_channel_drain(struct lodge_hold *h, struct lodge_channel *c)
+void lodge_channel_drain(struct lodge_hold *h, struct lodge_channel *c, lodge_word_fn *word,
+			 void *arg)
 {
-	while (c->fd >= 0 && read_one(h, c, NULL, NULL) > 0)
+	while (c->fd >= 0 && read_one(h, c, word, arg) > 0)
 		;
 	lodge_channel_close(c);
 }
@@ -307,7 +310,7 @@ void lodge_channel_write(struct lodge_hold *h, struct lodge_channel *c)
 	uint32_t next;
 
 	if (c->giving && !c->go_said) {
-		err = lodge_channel_say(c, LODGE_GO, NULL);
+		err = lodge_channel_say(c, &(struct lodge_msg){.op = LODGE_GO});
 		c->go_said = !err;
 	}
 	while (c->giving && !err) {
@@ -315,7 +318,7 @@ void lodge_channel_write(struct lodge_hold *h, struct lodge_channel *c)
 
 		next = give_fill(h, c->next, &m, fds);
 		if (!m.n) {
-			err = lodge_channel_say(c, LODGE_END, NULL);
+			err = lodge_channel_say(c, &(struct lodge_msg){.op = LODGE_END});
 			c->giving = err != 0;
 		} else {
 			err = lodge_msg_send(c->fd, &m, fds, m.n);

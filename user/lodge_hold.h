@@ -40,11 +40,12 @@ typedef void lodge_word_fn(void *arg, struct lodge_msg *m);
 bool lodge_channel_read(struct lodge_hold *h, struct lodge_channel *c, lodge_word_fn *word,
 			void *arg);
 /* Its worker is dead: all that it sent counts still. */
-void lodge_channel_drain(struct lodge_hold *h, struct lodge_channel *c);
+void lodge_channel_drain(struct lodge_hold *h, struct lodge_channel *c, lodge_word_fn *word,
+			 void *arg);
 /* GO, all that is lodged, END. Goes on in lodge_channel_write() while .giving. */
 void lodge_channel_give(struct lodge_hold *h, struct lodge_channel *c);
 void lodge_channel_write(struct lodge_hold *h, struct lodge_channel *c);
-/* A word of ours, with @text or NULL. 0 or negative errno. */
-int lodge_channel_say(struct lodge_channel *c, enum lodge_op op, const char *text);
+/* A word of ours. 0 or negative errno. */
+int lodge_channel_say(struct lodge_channel *c, const struct lodge_msg *m);
 
 #endif

@@ -28,7 +28,13 @@ struct lodge {
 	struct lodge_local *at;
 	struct lodge_stats stats;
 	unsigned deaths;
-	bool done;
+	bool handing; /* HANDOVER came */
+	bool leaving; /* DONE is to follow what waits */
+	bool done;    /* the file is not ours any more */
+	lodge_answer_fn *answer;
+	void *answer_arg;
+	void (*handover)(void *arg), (*left)(void *arg);
+	void *handover_arg, *left_arg;
 	struct loop *loop;
 	struct loop_handle readable, writable;
 	struct loop_timer settle, again;
@@ -43,6 +49,8 @@ void lodge_forget(struct lodge *l, uint32_t slot);
 void lodge_tell(struct lodge *l, uint32_t slot);
 /* Send what waits. */
 void lodge_flush(struct lodge *l);
+/* Nothing waits, and we are leaving: 0 (the caller's struct lodge may be gone), or a negative errno to come again. */
+int lodge_done_now(struct lodge *l);
 /* A word of the keeper. */
 void lodge_hear(struct lodge *l, struct lodge_msg *m);
 void lodge_role_lost(struct lodge *l, const struct lodge_msg *m);

@@ -14,8 +14,7 @@
 
 #include "user/keep.h"
 #include "user/lodge_impl.h"
-
-#define LODGE_SETTLE_MS 500 /* whoever lives so long was not killed by what it took up */
+#include "user/version.h"
 
 /* ---- open ---- */
 
@@ -124,24 +123,26 @@ static int fd_wait(int fd, short events)
 }
 
 /* Before there is a loop, waiting is allowed. */
-static int word_say(struct lodge *l, enum lodge_op op, const char *text)
+static int word_say(int fd, enum lodge_op op, const char *text)
 {
 	struct lodge_msg m = {.op = op};
 	int err;
 
-	if (text)
-		snprintf(m.text, sizeof(m.text), "%s", text);
+	snprintf(m.text, sizeof(m.text), "%s", text);
 	do {
-		err = lodge_msg_send(l->fd, &m, NULL, 0);
+		err = lodge_msg_send(fd, &m, NULL, 0);
 		if (err == -EAGAIN)
-			fd_wait(l->fd, POLLOUT);
+			fd_wait(fd, POLLOUT);
 	} while (err == -EAGAIN);
 	return err;
 }
 
-void lodge_refuse(struct lodge *l, const char *why)
+void lodge_refuse(const char *why)
 {
-	word_say(l, LODGE_REFUSE, why);
+	int fd = keeper_fd("lodge");
+
+	if (fd >= 0)
+		word_say(fd, LODGE_REFUSE, why);
 }
 
 static int word_hear(struct lodge *l, struct lodge_msg *m, int *fds, unsigned *n, bool *cut)
@@ -156,13 +157,17 @@ static int word_hear(struct lodge *l, struct lodge_msg *m, int *fds, unsigned *n
 	return err ? err : got == 0 ? -EPIPE : got < 0 ? got : 0;
 }
 
-int lodge_wait_go(struct lodge *l)
+int lodge_wait_go(struct lodge *l, const char *objection)
 {
-	int fds[LODGE_GIVEN_MAX], err = word_say(l, LODGE_READY, NULL);
+	int fds[LODGE_GIVEN_MAX], err;
 	struct lodge_msg m;
 	unsigned n;
 	bool cut;
 
+	if (objection)
+		err = word_say(l->fd, LODGE_REFUSE, objection);
+	else
+		err = word_say(l->fd, LODGE_READY, SALLYPORT_VERSION);
 	while (!err) {
 		err = word_hear(l, &m, fds, &n, &cut);
 		if (err || m.op == LODGE_GO)
@@ -300,56 +305,10 @@ int lodge_take(struct lodge *l, lodge_take_fn *fn, void *arg)
 		err = word_hear(l, &m, fds, &n, &cut);
 		if (!err && m.op == LODGE_GIVE)
 			take_message(&t, &m, fds, n);
-		else if (!err && m.op != LODGE_END)
-			lodge_hear(l, &m);
+		else if (!err && m.op == LODGE_LOST)
+			lodge_role_lost(l, &m);
 	} while (!err && m.op != LODGE_END);
 	if (!err)
 		take_rest(l);
-	return err;
-}
-
-/* ---- the loop ---- */
-
-void lodge_hear(struct lodge *l, struct lodge_msg *m)
-{
-	if (m->op == LODGE_LOST)
-		lodge_role_lost(l, m);
-}
-
-static void channel_readable(void *arg, int revents)
-{
-	struct lodge *l = arg;
-	int fds[LODGE_GIVEN_MAX], got;
-	struct lodge_msg m;
-	unsigned n;
-	bool cut;
-
-	if (revents < 0)
-		return;
-	while ((got = lodge_msg_recv(l->fd, &m, fds, &n, &cut)) > 0) {
-		while (n)
-			close(fds[--n]);
-		lodge_hear(l, &m);
-	}
-	if (got == 0) /* the keeper let go of us, or is gone; then we follow it */
-		loop_cancel(l->loop, &l->readable);
-}
-
-static void settled(void *arg)
-{
-	((struct lodge *)arg)->head->deaths = 0;
-}
-
-int lodge_attach(struct lodge *l, struct loop *loop)
-{
-	int err;
-
-	l->loop = loop;
-	l->settle = (struct loop_timer){.fn = settled, .arg = l};
-	err = loop_poll(loop, l->fd, POLLIN, true, channel_readable, l, &l->readable);
-	if (!err)
-		err = loop_timer_set(loop, &l->settle, LODGE_SETTLE_MS);
-	if (!err)
-		lodge_flush(l);
 	return err;
 }

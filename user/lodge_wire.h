@@ -22,18 +22,20 @@ enum lodge_op {
 	LODGE_PUT = 1, /* slot, role, one descriptor */
 	LODGE_DROP,    /* slot: all its descriptors are closed */
 	LODGE_DROP_FD, /* slot, role */
-	LODGE_READY,   /* I parsed everything and can read the state: say GO */
-	LODGE_REFUSE,  /* text: I cannot go on from this state; I am about to exit */
+	LODGE_READY, /* text: our version. Everything is parsed and the state can be read: say GO */
+	LODGE_REFUSE,  /* text: what keeps us from going on */
 	LODGE_UPGRADE, /* start the binary anew beside me */
 	LODGE_DONE,    /* all that I kept is the next one's now */
 	/* keeper -> worker */
 	LODGE_GO = 32,
-	LODGE_GIVE, /* n descriptors, given[0..n-1] */
-	LODGE_END,  /* that was all */
-	LODGE_LOST, /* slot, role: this PUT could not be kept */
-	LODGE_HANDOVER,
-	LODGE_ANSWER, /* text: why the upgrade was refused */
+	LODGE_GIVE,	/* n descriptors, given[0..n-1] */
+	LODGE_END,	/* that was all */
+	LODGE_LOST,	/* slot, role: this PUT could not be kept */
+	LODGE_HANDOVER, /* text: the next one's version; slot: its pid; role: why it is here */
+	LODGE_ANSWER,	/* text: why the upgrade was refused */
 };
+
+enum { LODGE_FOR_UPGRADE, LODGE_FOR_RELOAD };
 
 struct lodge_msg {
 	uint32_t op, slot, role, n;

@@ -78,7 +78,7 @@ static void worker_end(void)
 		return;
 	kill(rig.worker, SIGKILL);
 	waitpid(rig.worker, NULL, 0);
-	lodge_channel_drain(rig.hold, &rig.ch);
+	lodge_channel_drain(rig.hold, &rig.ch, NULL, NULL);
 	close(rig.hear);
 	close(rig.tell);
 	rig.worker = 0;
@@ -130,7 +130,7 @@ static struct lodge *w_open(void)
 		fprintf(stderr, "%s\n", why);
 		_exit(92);
 	}
-	W_CHECK(lodge_wait_go(l) == 0);
+	W_CHECK(lodge_wait_go(l, NULL) == 0);
 	return l;
 }
 
@@ -844,7 +844,7 @@ static int take_and_die(unsigned want)
 		poll(NULL, 0, 1);
 	}
 	rig.worker = 0;
-	lodge_channel_drain(rig.hold, &rig.ch);
+	lodge_channel_drain(rig.hold, &rig.ch, NULL, NULL);
 	close(rig.hear);
 	close(rig.tell);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;

@@ -1,0 +1,114 @@
+/* user/handover.c -- see handover.h. In: words of the keeper and of sallyctl. Out: an orderly end, the next worker's
+ * beginning. */
+#include "user/handover.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "user/log.h"
+
+#define LOOK_MS 10
+
+int handover_wait(struct handover *h, const char *objection, char *why, size_t why_n)
+{
+	int err = lodge_open(&h->lodge, why, why_n);
+
+	if (err)
+		return err;
+	if (objection)
+		log_event(LOG_L_WARN, "take-over-refused", "reason=\"%s\"", objection);
+	err = lodge_wait_go(h->lodge, objection);
+	if (err)
+		snprintf(why, why_n, "lodge: waiting for the keeper's GO: %s", strerror(-err));
+	loop_now_again(h->loop);
+	return err;
+}
+
+/* ---- giving way ---- */
+
+static _Noreturn void gone(void *arg)
+{
+	(void)arg;
+	_exit(0);
+}
+
+static void all_over(void *arg)
+{
+	struct handover *h = arg;
+
+	if (h->last)
+		h->last(h->arg);
+	log_event(LOG_L_INFO, "handed-over", "pid=%d", (int)getpid());
+	lodge_done(h->lodge, gone, NULL);
+}
+
+static void look(void *arg)
+{
+	struct handover *h = arg;
+
+	if (h->busy && loop_now_ms(h->loop) < h->busy_until_ms && h->busy(h->arg) &&
+	    !loop_timer_set(h->loop, &h->look, LOOK_MS))
+		return;
+	loop_drain(h->loop, true, all_over, h);
+}
+
+static void hand_over(void *arg)
+{
+	struct handover *h = arg;
+
+	log_event(LOG_L_INFO, "handover", "pid=%d", (int)getpid());
+	h->look = (struct loop_timer){.fn = look, .arg = h};
+	h->busy_until_ms = loop_now_ms(h->loop) + HANDOVER_BUSY_MS;
+	loop_drain(h->loop, false, look, h);
+}
+
+int handover_attach(struct handover *h, char *why, size_t why_n)
+{
+	int err = lodge_take(h->lodge, NULL, NULL);
+
+	if (!err) {
+		lodge_on_handover(h->lodge, hand_over, h);
+		err = lodge_attach(h->lodge, h->loop);
+	}
+	if (err)
+		snprintf(why, why_n, "lodge: %s", strerror(-err));
+	return err;
+}
+
+void handover_free(struct handover *h)
+{
+	lodge_close(h->lodge);
+	h->lodge = NULL;
+}
+
+/* ---- sallyctl upgrade ---- */
+
+static void upgraded(void *arg, const char *refused, const char *version, int pid)
+{
+	struct handover *h = arg;
+	json_t *res;
+
+	if (refused)
+		res = json_pack("{s:s+}", "error", "upgrade refused: ", refused);
+	else
+		res = json_pack("{s:s,s:i,s:i}", "version", version, "pid", pid, "pid_before",
+				(int)getpid());
+	if (!res) /* not text: the next binary's words come from outside */
+		res = json_pack("{s:s}", "error", "the keeper's answer is no text: see the log");
+	admin_answer(h->admin, h->ticket, res);
+}
+
+json_t *handover_upgrade(struct handover *h)
+{
+	int err = lodge_upgrade(h->lodge, upgraded, h);
+
+	if (err == -EBUSY)
+		return json_pack("{s:s}", "error", "upgrade refused: another one is going on");
+	if (err)
+		return json_pack("{s:s+}", "error",
+				 "upgrade: the keeper does not hear: ", strerror(-err));
+	h->ticket = admin_later(h->admin);
+	return NULL;
+}
