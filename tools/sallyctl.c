@@ -20,6 +20,8 @@
 
 #define ANSWER_MAX (64u * 1024 * 1024)
 #define COLUMNS	   40
+#define ASK_S	   10 /* for an answer */
+#define UPGRADE_S  25 /* the daemon's own limits are 20 together */
 
 struct ctl_socket {
 	const char *label, *path;
@@ -37,6 +39,8 @@ static int ctl_usage(int status)
 	      "  regs          registered devices (core)\n"
 	      "  calls         calls (core)\n"
 	      "  why ID        one stream, flow or call: its rung and the reason\n"
+	      "  upgrade       start the installed binary as the next worker, which takes over "
+	      "(edge, then core)\n"
 	      "  pki init DIR --name CA-NAME | pki issue DIR NAME [--san NAME-OR-ADDRESS]... "
 	      "[--days N] [--not-after YYYYMMDDHHMMSSZ] | pki show FILE\n"
 	      "Without -s both daemons' default sockets are asked (/run/sallyport/edge.sock, "
@@ -47,10 +51,10 @@ static int ctl_usage(int status)
 
 /* ---- asking ----------------------------------------------------------------------------------------------------------------- */
 
-static int ctl_connect(const char *path)
+static int ctl_connect(const char *path, int seconds)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	struct timeval tv = {.tv_sec = 10};
+	struct timeval tv = {.tv_sec = seconds};
 	int fd;
 
 	if (strlen(path) >= sizeof(sun.sun_path))
@@ -96,10 +100,10 @@ out:
 }
 
 /* A new reference, or NULL with errno. */
-static json_t *ctl_ask(const char *path, const char *cmd, const char *arg)
+static json_t *ctl_ask(const char *path, const char *cmd, const char *arg, int seconds)
 {
 	json_t *req = json_pack("{s:s}", "cmd", cmd), *answer;
-	int fd = ctl_connect(path);
+	int fd = ctl_connect(path, seconds);
 	char *line;
 
 	if (fd < 0) {
@@ -259,7 +263,8 @@ static void ctl_print(const json_t *v, int indent)
 
 static bool ctl_command_known(const char *cmd)
 {
-	static const char *const known[] = {"status", "flows", "streams", "regs", "calls", "why"};
+	static const char *const known[] = {"status", "flows", "streams", "regs",
+					    "calls",  "why",   "upgrade"};
 	size_t i;
 
 	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -277,7 +282,7 @@ static json_t *ctl_collect(const struct ctl_socket *sockets, unsigned n, const c
 
 	*reached = 0;
 	for (i = 0; i < n; i++) {
-		json_t *a = ctl_ask(sockets[i].path, cmd, arg);
+		json_t *a = ctl_ask(sockets[i].path, cmd, arg, ASK_S);
 
 		if (!a) {
 			if (n == 1 || (errno != ENOENT && errno != ECONNREFUSED))
@@ -326,6 +331,48 @@ static int ctl_show(const struct ctl_socket *sockets, unsigned n, const char *cm
 	return status;
 }
 
+/* One after the other: 0 if each that runs took its binary; what is not reached is left out if another one is. */
+static int ctl_upgrade(const struct ctl_socket *sockets, unsigned n, bool json)
+{
+	unsigned i, reached = 0, refused = 0;
+	json_t *all = json_object();
+	const char *why;
+
+	for (i = 0; i < n; i++) {
+		json_t *a = ctl_ask(sockets[i].path, "upgrade", NULL, UPGRADE_S);
+
+		if (!a) {
+			if (n == 1 || (errno != ENOENT && errno != ECONNREFUSED)) {
+				fprintf(stderr, "sallyctl: %s: %s\n", sockets[i].path,
+					strerror(errno));
+				refused++;
+			}
+			continue;
+		}
+		reached++;
+		why = json_string_value(json_object_get(a, "error"));
+		refused += why != NULL;
+		if (why && !json)
+			fprintf(stderr, "sallyctl: %s: %s\n", sockets[i].label,
+				ctl_cell(json_object_get(a, "error")));
+		else if (!json)
+			printf("%s: version %s runs as process %lld, in place of %lld\n",
+			       sockets[i].label, ctl_cell(json_object_get(a, "version")),
+			       (long long)json_integer_value(json_object_get(a, "pid")),
+			       (long long)json_integer_value(json_object_get(a, "pid_before")));
+		json_object_set_new(all, sockets[i].label, a);
+	}
+	if (!reached && !refused)
+		fprintf(stderr, "sallyctl: no daemon answered; is one running, and may you open "
+				"its socket (-s SOCKET)?\n");
+	if (json) {
+		json_dumpf(all, stdout, JSON_INDENT(1));
+		putchar('\n');
+	}
+	json_decref(all);
+	return reached && !refused ? 0 : 1;
+}
+
 /* "/run/sallyport/edge.sock" -> "edge" */
 static void ctl_label(const char *path, char *label, size_t n)
 {
@@ -365,6 +412,9 @@ int main(int argc, char **argv)
 	}
 	if (one.path)
 		ctl_label(one.path, label, sizeof(label));
+	if (!strcmp(argv[optind], "upgrade"))
+		return one.path ? ctl_upgrade(&one, 1, json)
+				: ctl_upgrade(default_sockets, 2, json);
 	if (one.path)
 		return ctl_show(&one, 1, argv[optind], arg, json);
 	return ctl_show(default_sockets, 2, argv[optind], arg, json);
