@@ -10,7 +10,8 @@
  * dies: then nothing has changed, and the reason is told. After READY the old one is told to hand over, and says DONE when
  * it has let go of everything (5 s, then it is killed); only then is the next one told to GO on. So the listeners have no
  * gap, and state, maps and sockets one owner at a time. If the old one dies in between, the next one goes on at once. Which
- * binary is started after a crash: the last one that said READY.
+ * binary is started after a crash: the last one that took over, or could have. The keeper itself is replaced only by a
+ * restart of the service.
  * Owner rules: the keeper owns the descriptors for its whole life; a worker has duplicates. Of files it keeps what they held when
  * they were opened: what is written into them later counts from the next SIGHUP on. The keeper parses its configuration
  * and nothing from a peer, and of its workers fixed-size words (user/lodge_wire.h); after set-up it keeps only CAP_SETUID
