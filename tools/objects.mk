@@ -12,8 +12,6 @@ XMPP_LIBS := -lexpat -lidn2
 
 TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_bio user/tls_cert user/tls_climb
 CONN := user/conn user/conn_bytes user/conn_keep user/conn_splice
-BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/keep user/keeper user/keeper_child user/keeper_open user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool $(TLS)
-CONN := user/conn user/conn_bytes user/conn_splice
 BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/handover user/keep user/keeper user/keeper_child user/keeper_open user/keeper_upgrade user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool $(TLS)
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
@@ -38,8 +36,7 @@ PARSE := $(HTTP) $(SIP) $(XMPP) tools/parse_http tools/parse_main tools/parse_xm
 PARSE_LIBS := $(XMPP_LIBS)
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_conn_keep test_dns test_engine_call \
-UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_dns test_drain test_engine_call \
+UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_conn_keep test_dns test_drain test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
 	test_engine_random test_engine_register test_gate test_inside test_keep test_keeper test_ktls test_link \
 	test_link_recycle test_load_msg test_lodge test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \

@@ -305,6 +305,7 @@ static int link_start(struct edge *e, char *why, size_t why_n)
 	if (e->cores)
 		err = link_edge_new(&lp, &e->link);
 	sp.link = e->link;
+	sp.lodge = e->turn.lodge;
 	if (!err)
 		err = streams_new(&sp, &e->streams);
 	if (err)
@@ -386,6 +387,19 @@ static bool clients_shake_hands(void *arg)
 	return yes;
 }
 
+static bool take_up(void *arg, uint32_t slot, uint32_t kind, const int fds[LODGE_ROLES],
+		    void *record)
+{
+	struct edge *e = arg;
+
+	return kind == STREAMS_LODGE_KIND && streams_take(e->streams, slot, fds, record);
+}
+
+static void leave(void *arg)
+{
+	streams_leave(((struct edge *)arg)->streams);
+}
+
 /* Nothing of an earlier worker's was touched so far. */
 static int turn_wait(struct edge *e, char *why, size_t why_n)
 {
@@ -394,6 +408,8 @@ static int turn_wait(struct edge *e, char *why, size_t why_n)
 
 	e->turn.loop = e->loop;
 	e->turn.busy = clients_shake_hands;
+	e->turn.take = take_up;
+	e->turn.last = leave;
 	e->turn.arg = e;
 	return handover_wait(&e->turn, err ? objection : NULL, why, why_n);
 }

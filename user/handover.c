@@ -66,7 +66,7 @@ static void hand_over(void *arg)
 
 int handover_attach(struct handover *h, char *why, size_t why_n)
 {
-	int err = lodge_take(h->lodge, NULL, NULL);
+	int err = lodge_take(h->lodge, h->take, h->arg);
 
 	if (!err) {
 		lodge_on_handover(h->lodge, hand_over, h);

@@ -23,6 +23,7 @@ struct handover {
 	struct loop *loop;
 	struct admin *admin;	 /* as soon as there is one */
 	bool (*busy)(void *arg); /* somebody is in the middle of something short; NULL: never */
+	lodge_take_fn *take;	 /* what an earlier worker left; NULL: nothing is taken up */
 	void (*last)(void *arg); /* the last thing before DONE; may be NULL */
 	void *arg;
 	/* Ours. */

@@ -198,7 +198,8 @@ lost:
 		  ret == -ECANCELED ? "\"bytes of it were in the hands of the worker that died\""
 				    : strerrorname_np(-ret));
 	free(s);
-	return false;
+	lodge_drop(t->p.lodge, slot);
+	return true; /* all is closed here, by resets */
 }
 
 /* ---- hand-over ---- */
