@@ -13,11 +13,11 @@
  * ever), an inside destination is call server + transport + address. Every table is bounded by struct engine_config; a
  * full one is 503 with Retry-After and a counter.
  *
- * What must outlive the engine (calls that stand, bindings) leaves as ENGINE_KEEP and comes back by engine_restore().
+ * What must outlive the engine (calls that stand, bindings, INVITEs without a final answer) leaves as ENGINE_KEEP and comes back by engine_restore().
  *
  * Split of files: engine.c life, streams, actions; route.c what becomes of a message; register.c and binding.c
  * registrations and admission; identity.c From and Route; txn.c, txn_match.c transactions; call.c, dialog.c, offer.c,
- * medium.c, sdes.c, pass.c, body.c calls; record.c, call_record.c what is kept; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
+ * medium.c, sdes.c, pass.c, body.c calls; record.c, call_record.c, txn_record.c what is kept; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
  * timer.c; credentials.c challenges and who answers them; contact.c mode `contact`;
  * target.c addresses of call servers; lines.c phones with several lines. */
 #ifndef SALLYPORT_ENGINE_H
@@ -99,7 +99,12 @@ enum engine_action_kind {
 	ENGINE_LOG,    /* .level (log.h order), .event, .text "key=value ..." already escaped */
 };
 
-enum engine_record { ENGINE_RECORD_BINDING, ENGINE_RECORD_CALL, ENGINE_RECORDS };
+enum engine_record {
+	ENGINE_RECORD_BINDING,
+	ENGINE_RECORD_CALL,
+	ENGINE_RECORD_INVITE, /* of a call that only rings; after the other kinds */
+	ENGINE_RECORDS
+};
 
 struct engine_medium_set { /* mirrors struct media_set of user/media_core.h */
 	bool have_keys;
@@ -140,7 +145,8 @@ struct engine_inside_src { /* where an inside message came from */
 int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **out);
 void engine_free(struct engine *e);
 
-/* What an engine before this one kept, before anything else happens. 0, -EBADMSG (not such a record: drop it), -ENOBUFS, -ENOMEM.
+/* What an engine before this one kept, kind after kind, before anything else happens. 0, -EBADMSG (not such a record: drop it),
+ * -EEXIST (an INVITE whose call stands: drop it), -ENOBUFS, -ENOMEM. A call that only rang ends: its CANCEL or answer is an action.
  * Then the caller tells each medium that it has and this engine does not know (close it), and each that this engine has
  * (engine_each_medium) and the caller lost: engine_medium_failed(). */
 int engine_restore(struct engine *e, enum engine_record kind, uint64_t id, struct span data,
@@ -198,8 +204,9 @@ struct engine_stats {
 	uint64_t streams, admitted, bindings, calls, transactions; /* now */
 	uint64_t requests, responses, registers_ok, registers_refused, calls_total;
 	uint64_t refused_identity, refused_route, refused_plain_rtp, refused_token, refused_full,
-		retransmits, timeouts, not_kept;
-	uint64_t half_registered; /* streams closed for it */
+		retransmits, timeouts;
+	uint64_t half_registered;	   /* streams closed for it */
+	uint64_t not_kept[ENGINE_RECORDS]; /* larger than RECORD_MAX (sip/record.h) */
 };
 const struct engine_stats *engine_stats(const struct engine *e);
 

@@ -29,14 +29,17 @@ void record_put_bytes(struct record_out *o, const void *p, size_t n)
 	o->n += n;
 }
 
+void record_put_span(struct record_out *o, struct span s)
+{
+	if (s.n > UINT16_MAX)
+		o->overflow = true;
+	record_put(o, s.n, 2);
+	record_put_bytes(o, s.p, s.n);
+}
+
 void record_put_text(struct record_out *o, const char *s)
 {
-	size_t n = s ? strlen(s) : 0;
-
-	if (n > UINT16_MAX)
-		o->overflow = true;
-	record_put(o, n, 2);
-	record_put_bytes(o, s ? s : "", n);
+	record_put_span(o, span_str(s ? s : ""));
 }
 
 void record_put_addr(struct record_out *o, const struct addr *a)
@@ -82,6 +85,14 @@ char *record_get_text(struct record_in *in, size_t max)
 	s = strndup((const char *)p, n);
 	in->bad |= !s;
 	return s;
+}
+
+struct span record_get_span(struct record_in *in)
+{
+	size_t n = record_get(in, 2);
+	const uint8_t *p = record_take(in, n);
+
+	return p ? span_of(p, n) : SPAN("");
 }
 
 void record_get_bytes(struct record_in *in, void *out, size_t n)
@@ -148,9 +159,19 @@ void record_forget(struct engine *e, struct record *r)
 	r->kept = false;
 }
 
-static bool record_write(const struct engine *e, const struct record *r, struct record_out *o)
+static bool record_write(struct engine *e, const struct record *r, struct record_out *o)
 {
-	return r->kind == ENGINE_RECORD_CALL ? call_record(e, r, o) : binding_record(e, r, o);
+	switch (r->kind) {
+	case ENGINE_RECORD_BINDING:
+		return binding_record(e, r, o);
+	case ENGINE_RECORD_CALL:
+		return call_record(e, r, o);
+	case ENGINE_RECORD_INVITE:
+		return txn_record(e, r, o);
+	case ENGINE_RECORDS:
+		break;
+	}
+	return false;
 }
 
 bool record_next(struct engine *e, struct engine_action *out)
@@ -165,7 +186,7 @@ bool record_next(struct engine *e, struct engine_action *out)
 		if (!record_write(e, r, &o))
 			continue; /* not one that is kept, yet */
 		if (o.overflow) {
-			e->stats.not_kept++;
+			e->stats.not_kept[r->kind]++;
 			continue;
 		}
 		r->kept = true;
@@ -184,5 +205,15 @@ int engine_restore(struct engine *e, enum engine_record kind, uint64_t id, struc
 	struct record_in in = {.p = data.p, .n = data.n};
 
 	e->now = now_ms;
-	return kind == ENGINE_RECORD_CALL ? call_restore(e, id, &in) : binding_restore(e, id, &in);
+	switch (kind) {
+	case ENGINE_RECORD_BINDING:
+		return binding_restore(e, id, &in);
+	case ENGINE_RECORD_CALL:
+		return call_restore(e, id, &in);
+	case ENGINE_RECORD_INVITE:
+		return txn_restore(e, id, &in);
+	case ENGINE_RECORDS:
+		break;
+	}
+	return -EBADMSG;
 }

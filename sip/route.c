@@ -257,6 +257,8 @@ static void route_start(struct engine *e, const struct peer *up, const struct pe
 		return;
 	}
 	call_txn_attach(c, t);
+	if (up->kind == PEER_INSIDE)
+		txn_keep(e, t); /* it has its 100, and repeats nothing any more */
 	call_request(e, c, t, m);
 }
 

@@ -8,6 +8,7 @@
 
 #include "sip/call.h"
 #include "sip/forward.h"
+#include "sip/record.h"
 #include "sip/route.h"
 #include "sip/target.h"
 
@@ -68,8 +69,11 @@ static void txn_link_stream(struct engine *e, struct txn *t, const struct peer *
 	s->txns = t;
 }
 
-static void txn_free(struct engine *e, struct txn *t)
+void txn_free(struct engine *e, struct txn *t)
 {
+	if (e->c.keep) /* else the engine ends, and what is kept stays */
+		record_forget(e, &t->record);
+	record_unlink(e, &t->record);
 	call_txn_gone(e, t);
 	txn_unlink_stream(e, t);
 	timer_stop(&e->timers, &t->server_again);
@@ -169,7 +173,7 @@ static void txn_client_timeout(struct engine *e, void *owner)
 
 /* ---- making ---- */
 
-static struct txn *txn_alloc(struct engine *e, enum sip_method method, uint64_t id)
+struct txn *txn_alloc(struct engine *e, enum sip_method method, uint64_t id)
 {
 	struct txn *t;
 
@@ -193,19 +197,32 @@ static struct txn *txn_alloc(struct engine *e, enum sip_method method, uint64_t 
 	return t;
 }
 
+int txn_name_set(struct engine *e, struct txn *t, const struct sip_msg *m)
+{
+	char name[TXN_NAME_MAX];
+	ssize_t n = txn_name(&t->up, m, m->method, name, sizeof(name));
+
+	if (n <= 0)
+		return -E2BIG;
+	if (blob_set(&t->name, span_of(name, (size_t)n)) || blob_set(&t->req, m->whole))
+		return -ENOMEM;
+	table_add(&e->txns_name, &t->by_name, engine_hash(e, blob_span(&t->name)));
+	t->named = true;
+	return 0;
+}
+
 struct txn *txn_new_server(struct engine *e, const struct peer *up, const struct sip_msg *m)
 {
 	struct stream *s = up->kind == PEER_STREAM ? engine_stream(e, up->stream) : NULL;
-	char name[TXN_NAME_MAX];
-	ssize_t n = txn_name(up, m, m->method, name, sizeof(name));
 	struct txn *t;
+	ssize_t n;
 
 	if (s && (s->n_txns >= (s->admitted ? STREAM_TXNS_MAX : STREAM_TXNS_NEW) ||
 		  s->n_kept >= STREAM_TXNS_KEPT)) {
 		e->stats.refused_full++;
 		return NULL;
 	}
-	t = n > 0 ? txn_alloc(e, m->method, 0) : NULL;
+	t = txn_alloc(e, m->method, 0);
 	if (!t)
 		return NULL;
 	t->up = *up;
@@ -214,12 +231,10 @@ struct txn *txn_new_server(struct engine *e, const struct peer *up, const struct
 		s->n_txns++;
 		s->n_kept++;
 	}
-	if (blob_set(&t->name, span_of(name, (size_t)n)) || blob_set(&t->req, m->whole)) {
+	if (txn_name_set(e, t, m)) {
 		txn_free(e, t);
 		return NULL;
 	}
-	table_add(&e->txns_name, &t->by_name, engine_hash(e, blob_span(&t->name)));
-	t->named = true;
 	t->server = TXN_TRYING;
 	txn_link_stream(e, t, up);
 	if (m->method == SIP_M_INVITE) {
@@ -261,7 +276,7 @@ void txn_acked(struct engine *e, struct txn *t)
 
 static void txn_server_final(struct engine *e, struct txn *t, unsigned status)
 {
-	bool udp = txn_unreliable(&t->up);
+	bool udp = txn_unreliable(&t->up) || t->orphan;
 	uint32_t life = TIMEOUT_MS;
 
 	txn_uncount(e, t);
@@ -277,6 +292,7 @@ static void txn_server_final(struct engine *e, struct txn *t, unsigned status)
 			life = 0;
 	}
 	timer_set(&e->timers, &t->server_end, e->now + life);
+	txn_keep_over(e, t);
 }
 
 void txn_respond(struct engine *e, struct txn *t, unsigned status, struct span data)
@@ -347,6 +363,8 @@ void txn_client_start(struct engine *e, struct txn *t)
 	t->client = TXN_TRYING;
 	if (t->down.kind == PEER_INSIDE && t->n_tried < TXN_TRIES_MAX)
 		t->tried[t->n_tried++] = t->down.to;
+	if (t->down.kind == PEER_INSIDE)
+		txn_keep(e, t);
 	engine_send(e, &t->down, blob_span(&t->sent));
 	if (t->down.kind == PEER_INSIDE && t->use != TXN_PING)
 		target_asked(e, t->down.server, &t->down.to);
@@ -415,7 +433,11 @@ static bool txn_provisional(struct engine *e, struct txn *t, unsigned status)
 {
 	if (t->client != TXN_TRYING && t->client != TXN_PROCEEDING)
 		return false;
-	t->client = TXN_PROCEEDING;
+	if (t->client == TXN_TRYING) { /* a restored one may be cancelled at once from now on */
+		t->client = TXN_PROCEEDING;
+		if (t->record.kept)
+			txn_keep(e, t);
+	}
 	if (t->method == SIP_M_INVITE) {
 		timer_stop(&e->timers, &t->client_again);
 		if (!t->cancelled)
@@ -476,6 +498,7 @@ void txn_response(struct engine *e, struct txn *t, const struct sip_msg *m)
 	if (!pass || t->use == TXN_OWN || t->use == TXN_PING)
 		return;
 	route_response(e, t, m);
+	txn_keep_over(e, t);
 	txn_trim(t);
 	txn_settle(e, t);
 }
@@ -485,6 +508,7 @@ void txn_client_end(struct engine *e, struct txn *t)
 	timer_stop(&e->timers, &t->client_again);
 	timer_stop(&e->timers, &t->client_end);
 	t->client = TXN_ENDED;
+	txn_keep_over(e, t);
 	txn_settle(e, t);
 }
 

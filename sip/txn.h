@@ -32,7 +32,8 @@ enum txn_gone { TXN_GONE_FAILED, TXN_GONE_CLOSED, TXN_GONE_SILENT };
 
 struct txn {
 	struct tnode by_branch, by_name;
-	uint64_t id; /* in our branch; a CANCEL has its INVITE's */
+	struct record record; /* of a call's first INVITE, by the call's id; else id is 0 */
+	uint64_t id;	      /* in our branch; a CANCEL has its INVITE's */
 	bool is_cancel, named, counted, kept;
 	enum sip_method method;
 	enum txn_use use;
@@ -59,6 +60,7 @@ struct txn {
 	bool timer_added,
 		timer_uac; /* RFC 4028: Session-Expires is ours; the caller knows the extension */
 	bool held;	   /* the request waits for media ports */
+	bool orphan; /* of an engine before this one: whom an answer goes to may not be known at once */
 	struct blob held_response; /* so does this answer */
 	unsigned skip_routes;
 	bool reg_known,
@@ -105,13 +107,22 @@ void txn_reply(struct engine *e, struct txn *t, unsigned status, const char *rea
  * word. */
 void txn_client_end(struct engine *e, struct txn *t);
 
+/* What is sent on for @t, or how far it is, has changed: a call's first INVITE is kept until its final answer on the inside. */
+void txn_keep(struct engine *e, struct txn *t);
+
 void txn_stream_gone(struct engine *e, struct stream *s);
 /* Target @to of @server: FAILED, what waits for it goes to another one or gets 503; CLOSED, the same, but once more to
  * itself first; SILENT, it goes to another one if there is one. */
 void txn_target_gone(struct engine *e, unsigned server, const struct addr *to, enum txn_gone how);
 void txn_free_all(struct engine *e);
 
-/* ---- between txn.c and txn_move.c ---- */
+/* ---- between txn.c, txn_move.c and txn_record.c ---- */
+struct txn *txn_alloc(struct engine *e, enum sip_method method, uint64_t id);
+/* It is matched by the name of @m from now on, and holds a copy of it. 0, -E2BIG, -ENOMEM. */
+int txn_name_set(struct engine *e, struct txn *t, const struct sip_msg *m);
+void txn_free(struct engine *e, struct txn *t);
+/* One of its sides has ended: its record goes if that was the inside one. */
+void txn_keep_over(struct engine *e, struct txn *t);
 bool txn_unanswered(const struct txn *t);
 void txn_client_start(struct engine *e, struct txn *t);
 void txn_send_hop(struct engine *e, struct txn *t, const char *method, struct span to,

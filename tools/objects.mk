@@ -5,7 +5,7 @@ SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text 
 HTTP := http/body http/conn http/field http/msg http/target http/why http/write
 ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/pass sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
-ENGINE += sip/contact sip/credentials sip/lines sip/target sip/txn_move
+ENGINE += sip/contact sip/credentials sip/lines sip/target sip/txn_move sip/txn_record
 
 XMPP := xmpp/element xmpp/expat xmpp/features xmpp/jid xmpp/open xmpp/reader xmpp/write
 XMPP_LIBS := -lexpat -lidn2
@@ -40,6 +40,8 @@ UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
 	test_engine_random test_engine_register test_gate test_inside test_keep test_keeper test_ktls test_link \
 	test_link_recycle test_load_msg test_lodge test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
+	test_engine_random test_engine_register test_engine_ringing test_engine_ringing_kept test_gate test_inside test_keep test_keeper test_link \
+	test_link_recycle test_load_msg test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
 	test_media_join test_media_keep test_media_rtcp test_media_user test_parse_main test_punch test_sdp \
 	test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool \
 	test_srtp test_srtp_equal test_srtp_resume test_tls test_token test_txn test_upgrade
@@ -153,6 +155,10 @@ test_engine_hostile_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/u
 test_engine_hostile_LIBS := -lcrypto
 test_engine_keep_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_keep_LIBS := -lcrypto
+test_engine_ringing_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit selftests/unit/ring_kit user/addr
+test_engine_ringing_LIBS := -lcrypto
+test_engine_ringing_kept_OBJS := $(test_engine_ringing_OBJS)
+test_engine_ringing_kept_LIBS := -lcrypto
 test_engine_register_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_register_LIBS := -lcrypto
 UNIT += test_engine_contact test_engine_lines test_engine_target test_engine_whose

@@ -12,16 +12,18 @@
 
 #define BINDING_RECORD_MAX 1024
 #define CALL_RECORD_MAX	   4064 /* with its header a page */
-#define SETTLE_MS	   500	/* whoever lives so long was not killed by what it took up */
-#define MEDIA_RATE	   50	/* packets a second of an audio stream */
-#define MEDIA_GAP_MS	   300	/* a worker may be away so long */
+#define INVITE_RECORD_MAX  4064
+#define SETTLE_MS	   500 /* whoever lives so long was not killed by what it took up */
+#define MEDIA_RATE	   50  /* packets a second of an audio stream */
+#define MEDIA_GAP_MS	   300 /* a worker may be away so long */
 #define PACKET_BYTES	   1280 /* what a datagram of a call takes of a buffer, with the kernel's own */
 #define LINK_BUF_MIN	   (4 << 20)
 #define LINK_BUF_MAX	   (128 << 20)
 #define INSIDE_BUF	   (64 << 10) /* the kernel doubles it: 100 packets */
 
 _Static_assert((int)CORE_RECORD_BINDING == (int)ENGINE_RECORD_BINDING &&
-		       (int)CORE_RECORD_CALL == (int)ENGINE_RECORD_CALL,
+		       (int)CORE_RECORD_CALL == (int)ENGINE_RECORD_CALL &&
+		       (int)CORE_RECORD_INVITE == (int)ENGINE_RECORD_INVITE,
 	       "the engine's numbers");
 
 void core_keep_kinds(const struct config_core *cfg, struct keep_kind out[CORE_RECORDS])
@@ -29,6 +31,8 @@ void core_keep_kinds(const struct config_core *cfg, struct keep_kind out[CORE_RE
 	out[CORE_RECORD_BINDING] =
 		(struct keep_kind){"binding", cfg->limits.bindings, BINDING_RECORD_MAX};
 	out[CORE_RECORD_CALL] = (struct keep_kind){"call", cfg->limits.calls, CALL_RECORD_MAX};
+	out[CORE_RECORD_INVITE] = /* of calls that ring */
+		(struct keep_kind){"invite", cfg->limits.calls, INVITE_RECORD_MAX};
 	out[CORE_RECORD_MEDIUM] = (struct keep_kind){"medium", cfg->media.max, mc_keep_medium_max};
 	out[CORE_RECORD_SESSION] = /* two a medium, and those that follow others */
 		(struct keep_kind){"session", 2 * cfg->media.max + 64, mc_keep_session_max};
@@ -166,7 +170,7 @@ static void restore_one(void *arg, uint64_t id, struct span data)
 		x->n[x->kind]++;
 		return;
 	}
-	x->refused++;
+	x->refused += err != -EEXIST;
 	keep_del(x->c->keep, x->kind, id);
 }
 
@@ -201,8 +205,8 @@ json_t *core_keep_show(const struct core *c)
 	for (i = 0; i < CORE_RECORDS; i++) {
 		struct keep_stats s = keep_stats(c->keep, i);
 
-		if (i == CORE_RECORD_CALL) /* beyond what any file would hold */
-			s.too_large += engine_stats(c->engine)->not_kept;
+		if (i < (unsigned)ENGINE_RECORDS) /* beyond what any file would hold */
+			s.too_large += engine_stats(c->engine)->not_kept[i];
 		json_object_set_new(
 			o, kinds[i].name,
 			json_pack("{s:I, s:I, s:I, s:I}", "records", (json_int_t)s.records, "of",
@@ -225,6 +229,8 @@ void core_keep_restore(struct core *c)
 	media_core_each(c->media, medium_unknown, &x);
 	media_pass_each(c->pass, medium_unknown, &x);
 	engine_each_medium(c->engine, medium_lost, &x);
-	log_event(LOG_L_WARN, "resumed", "calls=%u bindings=%u refused=%u media_ended=%u",
-		  x.n[ENGINE_RECORD_CALL], x.n[ENGINE_RECORD_BINDING], x.refused, x.media_ended);
+	log_event(LOG_L_WARN, "resumed",
+		  "calls=%u bindings=%u refused=%u media_ended=%u ringing_ended=%u",
+		  x.n[ENGINE_RECORD_CALL], x.n[ENGINE_RECORD_BINDING], x.refused, x.media_ended,
+		  x.n[ENGINE_RECORD_INVITE]);
 }

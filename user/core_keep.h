@@ -1,7 +1,8 @@
 /* user/core_keep.h -- what of the core outlives its worker: which records there are, how many, and how a worker takes them up.
  *
  * Data flow: keeper: core_keep_plan() -> state file and media sockets; worker: core_keep_open() -> struct keep -> media_core_new() takes its
- * media up -> core_keep_restore() gives the engine its bindings and calls, then ends what only one side of them knows.
+ * media up -> core_keep_restore() gives the engine its bindings and calls, and the INVITEs of calls that rang, which it ends; then it ends
+ * what only one side of them knows.
  * Owner rules: the keeper owns file and sockets; struct core owns the mapping. */
 #ifndef SALLYPORT_CORE_KEEP_H
 #define SALLYPORT_CORE_KEEP_H
@@ -15,6 +16,7 @@
 enum core_record { /* the engine's first, by its own numbers */
 		   CORE_RECORD_BINDING,
 		   CORE_RECORD_CALL,
+		   CORE_RECORD_INVITE,
 		   CORE_RECORD_MEDIUM,
 		   CORE_RECORD_SESSION,
 		   CORE_RECORDS
@@ -30,8 +32,9 @@ int core_keep_plan(struct keeper_plan *p, const struct config_core *cfg, char *w
 int core_keep_wait(struct core *c, char *why, size_t why_n);
 int core_keep_open(struct core *c, char *why, size_t why_n);
 void core_keep_restore(struct core *c);
-/* For sallyctl: of each kind the records now, and what was refused; media taken up and lost at start. A refused record leaves the one before it
- * in place, and what has none will not outlive this worker. */
+/* For sallyctl: of each kind the records now, and what was refused. A refused record leaves the one before it in place. What has none
+ * will not outlive this worker: a binding waits for its device's next REGISTER, a call is cut off without BYE, one that rings goes on
+ * ringing inside until its own timer ends it. */
 json_t *core_keep_show(const struct core *c);
 
 #endif

@@ -1,7 +1,8 @@
 /* selftests/fuzz/fuzz_record.c -- what an engine before this one kept, as any bytes: an engine that takes them up.
  *
- * In: one byte 'b' or 'c' (binding or call), then a record. Out: a trap when a refused record leaves anything behind, when one that was
- * taken is taken twice, or when bindings or transactions are left after their time. */
+ * In: one byte 'b', 'c' or 'i' (binding, call, INVITE of a call that rings), then a record. Out: a trap when a refused record leaves
+ * anything behind, when one that was taken is taken twice, when an INVITE ends without a word or its record stays, or when bindings
+ * or transactions are left after their time. */
 #include <stdlib.h>
 
 #include "sip/engine.h"
@@ -18,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct bed {
 	struct engine *e;
 	uint64_t rnd;
-	unsigned kept, forgot, closed, media;
+	unsigned kept, forgot, closed, media, sent;
 };
 
 static void bed_random(void *arg, void *buf, size_t n)
@@ -47,6 +48,7 @@ static void bed_drain(struct bed *b)
 		b->kept += a.kind == ENGINE_KEEP;
 		b->forgot += a.kind == ENGINE_FORGET;
 		b->closed += a.kind == ENGINE_MEDIUM_CLOSE;
+		b->sent += a.kind == ENGINE_SEND_INSIDE;
 	}
 }
 
@@ -119,20 +121,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1 || size > KEPT_MAX)
 		return 0;
-	kind = data[0] == 'b' ? ENGINE_RECORD_BINDING : ENGINE_RECORD_CALL;
+	kind = data[0] == 'b'	? ENGINE_RECORD_BINDING
+	       : data[0] == 'i' ? ENGINE_RECORD_INVITE
+				: ENGINE_RECORD_CALL;
 	r = span_of(data + 1, size - 1);
 	HOLD(engine_new(&c, 1000, &b.e) == 0);
 	err = engine_restore(b.e, kind, id, r, 1000);
 	if (err) {
 		engine_each_medium(b.e, count_medium, &b);
 		HOLD(engine_stats(b.e)->calls + engine_stats(b.e)->bindings == 0);
+		HOLD(engine_stats(b.e)->transactions == 0);
 		HOLD(b.media == b.closed); /* told to be closed, or never there */
 	} else {
-		HOLD(engine_stats(b.e)->calls + engine_stats(b.e)->bindings == 1);
+		HOLD(engine_stats(b.e)->calls + engine_stats(b.e)->bindings ==
+		     (kind != ENGINE_RECORD_INVITE));
 		HOLD(engine_restore(b.e, kind, id, r, 1000) != 0); /* not twice */
 	}
 	bed_drain(&b);
+	/* An answer, or CANCEL unless it has to wait for a provisional one. */
+	HOLD(err || kind != ENGINE_RECORD_INVITE || b.sent || r.p[0] == 1);
 	bed_end(&b);
+	HOLD(err || kind != ENGINE_RECORD_INVITE || b.forgot == 1);
 	engine_free(b.e);
 	return 0;
 }

@@ -175,6 +175,17 @@ void kit_inside_from(struct kit *k, const char *from, const char *fmt, ...)
 	va_end(ap);
 }
 
+void kit_inside_by(struct kit *k, const struct engine_inside_src *src, const char *from,
+		   const char *fmt, ...)
+{
+	struct engine_inside_src s = *src;
+	va_list ap;
+
+	va_start(ap, fmt);
+	kit_from_inside(k, &s, from, fmt, ap);
+	va_end(ap);
+}
+
 void kit_inside_tcp(struct kit *k, uint64_t conn, const char *fmt, ...)
 {
 	struct engine_inside_src src = {.server = 1, .transport = ENGINE_TCP, .conn = conn};
@@ -551,6 +562,7 @@ void kit_settled(struct kit *k)
 	assert_int_equal(engine_stats(k->e)->transactions, 0);
 	assert_int_equal(engine_stats(k->e)->calls, 0);
 	assert_int_equal(kit_kept(k, ENGINE_RECORD_CALL), 0);
+	assert_int_equal(kit_kept(k, ENGINE_RECORD_INVITE), 0);
 	for (i = 0; i < k->n_media; i++) {
 		assert_int_equal(k->media[i].opens, 1);
 		assert_int_equal(k->media[i].closes, 1);

@@ -79,6 +79,8 @@ void kit_inside(struct kit *k, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3))); /* from 10.0.0.5:5060 */
 void kit_inside_from(struct kit *k, const char *from, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+void kit_inside_by(struct kit *k, const struct engine_inside_src *src, const char *from,
+		   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void kit_inside_tcp(struct kit *k, uint64_t conn, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void kit_time(struct kit *k, uint64_t ms); /* pass @ms, ticking at every due time */

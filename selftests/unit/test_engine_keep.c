@@ -1,5 +1,5 @@
 /* selftests/unit/test_engine_keep.c -- an engine that follows another: calls that stood go on and can be ended from both sides, bindings
- * wait for their devices, what was under way is gone, and a record that is not whole is refused whole. */
+ * wait for their devices, what was under way is gone (what rang: test_engine_ringing.c), and a record that is not whole is refused whole. */
 #include "selftests/unit/call_kit.h"
 
 static void back(struct up *u, uint64_t stream)
@@ -15,7 +15,8 @@ static void test_keep_records(void **state)
 	(void)state;
 	assert_int_equal(kit_kept(u.k, ENGINE_RECORD_CALL), 1);
 	assert_int_equal(kit_kept(u.k, ENGINE_RECORD_BINDING), 1);
-	assert_int_equal(engine_stats(u.k->e)->not_kept, 0);
+	assert_int_equal(kit_kept(u.k, ENGINE_RECORD_INVITE), 0);
+	assert_int_equal(engine_stats(u.k->e)->not_kept[ENGINE_RECORD_CALL], 0);
 	up_end(&u); /* and looks that no call is kept any more */
 }
 
@@ -133,25 +134,6 @@ static void test_keep_client_moves(void **state)
 	up_client(&u, 3, "BYE", 20, "");
 	(void)kit_inside_request(u.k, "BYE");
 	kit_free(u.k);
-}
-
-/* A call that only rang is nobody's after it: its ports are given back. */
-static void test_keep_ringing_is_gone(void **state)
-{
-	struct kit *k = kit_alice();
-	struct kit_msg *m;
-
-	(void)state;
-	kit_client(k, 1, INVITE_OUT CT_SDP OFFER_CLIENT);
-	(void)kit_client_answer(k, 1, 100);
-	m = kit_inside_request(k, "INVITE");
-	kit_inside(k, "%s", kit_answer(k, m, "180 Ringing", "b1"));
-	(void)kit_client_answer(k, 1, 180);
-	kit_crash(k);
-	assert_int_equal(k->restored, 1); /* the binding */
-	assert_int_equal(kit_media_live(k), 0);
-	kit_settled(k);
-	kit_free(k);
 }
 
 /* A medium that the caller lost ends its call, with BYE to both sides. */
@@ -292,7 +274,6 @@ int main(void)
 		cmocka_unit_test(test_keep_bye_without_client),
 		cmocka_unit_test(test_keep_reinvite),
 		cmocka_unit_test(test_keep_client_moves),
-		cmocka_unit_test(test_keep_ringing_is_gone),
 		cmocka_unit_test(test_keep_medium_lost),
 		cmocka_unit_test(test_keep_session_expires),
 		cmocka_unit_test(test_keep_binding_expires),

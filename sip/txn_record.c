@@ -1,0 +1,229 @@
+/* sip/txn_record.c -- a call's first INVITE that waits for its final answer, as a record; and how it ends in an engine that
+ * follows.
+ *
+ * In: struct txn, or bytes. Out: bytes; or CANCEL to the call server that was called, an answer to the one that calls.
+ * Kept is what is needed of the hop to the call server: of an INVITE from a client its head as it was sent, of one to a client
+ * its head as it came, without bodies. Its call cannot be carried on, since the client's stream and the media ports that it was
+ * about went with the engine before; so a restored one is ended as if the stream had been closed:
+ *   from a client: CANCEL (RFC 3261 9.1), at once if a provisional answer was there, else when one comes; the final answer that
+ *   follows is ACKed, and a 2xx that crossed the CANCEL gets ACK and BYE. Over TCP and TLS a call server may send that answer to the
+ *   connection that went with the engine: then we end without it, and who answered hangs up for want of an ACK (RFC 3261 13.3.1.4);
+ *   to a client: 480, or 430 (RFC 5626 5.3.1) where the device registered with outbound. Not 503: a call server that hears it may
+ *   pass the core, which is back, over for a while (RFC 3261 21.5.4), but may well try the user's other devices or mailbox.
+ * The client hears nothing: it has no stream. Other requests, and INVITEs in a call that stands, are not kept.
+ * The call itself is over from the start (its ports are closed by the caller) and stays as long as its transaction, for its ids.
+ * Owner rules: txn.c owns struct txn. The record stays until the inside has, or has given, the final answer: if this engine goes
+ * before that, a further one tries again. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sip/call.h"
+#include "sip/forward.h"
+#include "sip/record.h"
+#include "sip/route.h"
+
+/* From a client; it had a provisional answer. */
+enum { INVITE_OUTBOUND = 1, INVITE_PROCEEDING = 2 };
+
+/* The side of it that is inside has no final answer, or one that waits for media ports: a 2xx without its ACK, which comes again. */
+static bool invite_pending(const struct txn *t)
+{
+	if (t->down.kind == PEER_INSIDE)
+		return t->client == TXN_TRYING || t->client == TXN_PROCEEDING || t->held_response.n;
+	return t->up.kind == PEER_INSIDE && txn_unanswered(t);
+}
+
+void txn_keep(struct engine *e, struct txn *t)
+{
+	if (!t->initial || t->method != SIP_M_INVITE || !t->call)
+		return;
+	t->record.kind = ENGINE_RECORD_INVITE;
+	t->record.id = t->call->id;
+	record_touch(e, &t->record);
+}
+
+void txn_keep_over(struct engine *e, struct txn *t)
+{
+	if (t->record.id && !invite_pending(t))
+		record_forget(e, &t->record);
+}
+
+/* What answers to @req are made of. */
+static ssize_t invite_head(const struct sip_msg *req, void *buf, size_t cap)
+{
+	struct sip_out o;
+	unsigned i;
+
+	sip_out_init(&o, buf, cap);
+	sip_out_span(&o, req->start_line);
+	sip_out_text(&o, "\r\n");
+	for (i = 0; i < req->n_headers; i++) {
+		const struct sip_header *h = &req->headers[i];
+
+		if (h->id == SIP_H_VIA || h->id == SIP_H_FROM || h->id == SIP_H_TO ||
+		    h->id == SIP_H_CALL_ID || h->id == SIP_H_CSEQ)
+			sip_out_span(&o, h->line);
+	}
+	return sip_out_body(&o, SPAN(""));
+}
+
+bool txn_record(struct engine *e, const struct record *r, struct record_out *o)
+{
+	const struct txn *t = record_owner(r, struct txn);
+	bool out = t->down.kind == PEER_INSIDE;
+	const struct peer *p = out ? &t->down : &t->up;
+	const struct blob *b = out ? &t->sent : &t->req;
+	struct sip_msg m;
+	enum sip_why why;
+	ssize_t n;
+
+	if (!invite_pending(t) || !t->call || !p->to.port ||
+	    sip_msg_parse(blob_span(b), false, b->n, &m, &why) <= 0)
+		return false;
+	n = out ? forward_hop(&m, "INVITE", SPAN(""), e->out, e->buf_cap)
+		: invite_head(&m, e->out, e->buf_cap);
+	record_put(o,
+		   (out ? INVITE_OUTBOUND : 0u) |
+			   (t->client == TXN_PROCEEDING ? INVITE_PROCEEDING : 0u),
+		   1);
+	record_put(o, t->call->binding, 8);
+	record_put_text(o, e->c.servers[p->server].name);
+	record_put_text(o, t->call->user->aor);
+	record_put(o, p->transport, 1);
+	record_put_addr(o, &p->to);
+	record_put_span(o, span_of(e->out, n > 0 ? (size_t)n : 0));
+	o->overflow |= n <= 0;
+	return true;
+}
+
+/* ---- back ---- */
+
+struct invite {
+	unsigned flags;
+	uint64_t binding, branch;
+	char *aor;
+	struct peer peer;
+	struct sip_msg m;
+};
+
+/* The transaction that our own Via names. */
+static bool invite_branch(const struct engine *e, struct invite *v)
+{
+	struct span b = v->m.via.branch;
+	struct token tok;
+
+	if (b.n < 7 || token_read(e, span_cut(b, 7, b.n), &tok) || tok.kind != TOKEN_BRANCH)
+		return false;
+	v->branch = tok.id;
+	return tok.id != 0;
+}
+
+static bool invite_read(struct engine *e, struct record_in *in, struct invite *v)
+{
+	struct span head;
+	enum sip_why why;
+	unsigned transport;
+	int server;
+
+	v->flags = (unsigned)record_get(in, 1);
+	v->binding = record_get(in, 8);
+	server = record_get_server(e, in);
+	v->aor = record_get_text(in, AOR_MAX - 1);
+	transport = (unsigned)record_get(in, 1);
+	record_get_addr(in, &v->peer.to);
+	head = record_get_span(in);
+	if (in->bad || in->n || server < 0 || !v->aor || transport > ENGINE_TLS ||
+	    !v->peer.to.port || v->flags > (INVITE_OUTBOUND | INVITE_PROCEEDING) ||
+	    sip_msg_parse(head, false, head.n, &v->m, &why) != (ssize_t)head.n || !v->m.request ||
+	    v->m.method != SIP_M_INVITE)
+		return false;
+	v->peer.kind = PEER_INSIDE; /* a stream that it came on has gone: no .conn */
+	v->peer.server = (unsigned)server;
+	v->peer.transport = (enum engine_transport)transport;
+	return !(v->flags & INVITE_OUTBOUND) || invite_branch(e, v);
+}
+
+/* Over, and for its transaction only. */
+static struct call *invite_call(struct engine *e, uint64_t id, const struct invite *v)
+{
+	struct call *c = call_alloc(e, id);
+
+	if (!c)
+		return NULL;
+	c->user = user_get(e, v->aor);
+	if (!c->user) {
+		call_discard(e, c);
+		return NULL;
+	}
+	c->binding = v->binding;
+	c->server = v->peer.server;
+	c->outbound = v->flags & INVITE_OUTBOUND;
+	c->since = e->now;
+	c->state = CALL_ENDED;
+	dialog_from_request(e, c, c->outbound ? SIDE_CLIENT : SIDE_INSIDE, &v->m);
+	timer_set(&e->timers, &c->timer, e->now);
+	return c;
+}
+
+static int invite_txn(struct engine *e, struct txn *t, const struct invite *v)
+{
+	t->initial = t->orphan = true;
+	t->binding = v->binding;
+	if (!(v->flags & INVITE_OUTBOUND)) {
+		t->up = v->peer;
+		t->server = TXN_PROCEEDING;
+		return txn_name_set(e, t, &v->m);
+	}
+	t->down = v->peer;
+	t->server = TXN_ENDED;
+	t->client = v->flags & INVITE_PROCEEDING ? TXN_PROCEEDING : TXN_TRYING;
+	return blob_set(&t->sent, v->m.whole);
+}
+
+static void invite_end(struct engine *e, struct txn *t)
+{
+	if (t->down.kind == PEER_INSIDE) {
+		timer_set(&e->timers, &t->client_end, e->now + TIMEOUT_MS);
+		txn_cancel(e, t);
+	} else {
+		timer_set(&e->timers, &t->server_end, e->now + TIMEOUT_MS);
+		route_failed(e, t, 430, "Flow Failed");
+	}
+}
+
+static int invite_restore(struct engine *e, uint64_t id, const struct invite *v)
+{
+	struct call *c;
+	struct txn *t;
+	int err;
+
+	if (e->calls.n >= 2ull * e->c.calls_max)
+		return -ENOBUFS;
+	t = txn_alloc(e, SIP_M_INVITE, v->branch);
+	if (!t)
+		return -ENOBUFS;
+	err = invite_txn(e, t, v);
+	c = err ? NULL : invite_call(e, id, v);
+	if (!c) {
+		txn_free(e, t);
+		return err ? err : -ENOMEM;
+	}
+	call_txn_attach(c, t);
+	t->record = (struct record){.kind = ENGINE_RECORD_INVITE, .id = id, .kept = true};
+	call_log(e, c, 2, "call-ended", "lost-with-worker");
+	invite_end(e, t);
+	return 0;
+}
+
+int txn_restore(struct engine *e, uint64_t id, struct record_in *in)
+{
+	struct invite v = {.peer = {.kind = PEER_NONE}};
+	int err = -EBADMSG;
+
+	if (id && call_find(e, id))
+		return -EEXIST; /* it was answered, and the call is kept */
+	if (invite_read(e, in, &v) && id)
+		err = invite_restore(e, id, &v);
+	free(v.aor);
+	return err;
+}
