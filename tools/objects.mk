@@ -38,10 +38,9 @@ PARSE_LIBS := $(XMPP_LIBS)
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
 UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_conn_keep test_dns test_drain test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
-	test_engine_random test_engine_register test_gate test_inside test_keep test_keeper test_ktls test_link \
-	test_link_recycle test_load_msg test_lodge test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
-	test_engine_random test_engine_register test_engine_ringing test_engine_ringing_kept test_gate test_inside test_keep test_keeper test_link \
-	test_link_recycle test_load_msg test_log test_loop test_maps test_maps_memory test_media_core test_media_edge \
+	test_engine_random test_engine_register test_engine_ringing test_engine_ringing_kept test_gate test_inside test_keep test_keeper \
+	test_ktls test_link test_link_recycle test_load_msg test_lodge test_log test_loop test_maps test_maps_memory test_media_core \
+	test_media_edge \
 	test_media_join test_media_keep test_media_rtcp test_media_user test_parse_main test_punch test_sdp \
 	test_sip_keepalive test_sip_msg test_sip_torture test_sip_uri test_sip_value test_slots test_sockpool \
 	test_srtp test_srtp_equal test_srtp_resume test_tls test_token test_txn test_upgrade
