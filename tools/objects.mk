@@ -106,6 +106,7 @@ selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
 FUZZ := fuzz_engine fuzz_gate fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp
+FUZZ := fuzz_engine fuzz_gate fuzz_http fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri
 fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 fuzz_media_SRCS := $(SRTP:%=%.c) user/punch.c
@@ -114,6 +115,8 @@ SIP_SRCS := $(SIP:=.c) user/addr.c
 fuzz_engine_SRCS := $(SIP_SRCS) $(ENGINE:%=%.c)
 fuzz_record_SRCS := $(SIP_SRCS) $(ENGINE:%=%.c)
 fuzz_gate_SRCS := $(SIP_SRCS) user/gate.c
+HTTP_SRCS := $(HTTP:=.c) user/addr.c
+fuzz_http_SRCS := $(HTTP_SRCS) selftests/unit/http_kit.c
 fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_uri_SRCS := $(SIP_SRCS)
