@@ -222,10 +222,12 @@ static bool host_name_ok(struct span s)
 static bool host_v6(struct span *s, struct span *out)
 {
 	struct span inside = scan_until(span_cut(*s, 1, s->n), ']');
+	size_t colon = scan_until(inside, ':').n + 1;
 	struct addr a;
 
-	if (inside.n + 2 > s->n || addr_parse(inside, &a) || a.port ||
-	    !memchr(inside.p, ':', inside.n) || inside.p[0] == '[')
+	/* Two colons: "192.0.2.1:0" is an address, too, but not one of IPv6. */
+	if (inside.n + 2 > s->n || addr_parse(inside, &a) || a.port || colon >= inside.n ||
+	    !memchr(inside.p + colon, ':', inside.n - colon) || inside.p[0] == '[')
 		return false;
 	*out = inside;
 	scan_skip(s, inside.n + 2);

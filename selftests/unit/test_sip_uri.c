@@ -121,6 +121,8 @@ static void test_uri_refused(void **state)
 		"sip:a@[::1",
 		"sip:a@::1",
 		"sip:a@[]",
+		"sip:a@[192.0.2.1:0]",
+		"sip:a@[192.0.2.1]",
 		"sip:a@[::1]x",
 		"sip:a@[::1%25eth0]",
 		"sip:a@[[::1]]",
