@@ -379,6 +379,8 @@ edge_config() {
 	  host: $EDGE_NAME
 	  port: 5061
 	  tls: {certificate: "$RUN/pki/sip.pem", key: "$RUN/pki/sip.key"}
+	  ktls: ${KTLS:-auto}
+	  ktls_after_seconds: ${KTLS_AFTER:-2}
 	media:
 	  rung: ${RUNG:-auto}
 	  pairs:
