@@ -13,6 +13,12 @@
 #define NONCE_WAYS 8
 #define NONCE_MIN  4096
 
+/* Of a record: RECORD_STREAMS says that who confirmed it and the ids of its streams follow. */
+#define RECORD_OUTBOUND 1u
+#define RECORD_STREAMS	2u
+#define RECORD_LOST	4u
+#define RECORD_FLAGS	7u
+
 struct nonces { /* set-associative: the oldest of a set falls out; sets are picked by a keyed hash */
 	size_t sets;
 	struct nonce {
@@ -104,8 +110,8 @@ static int binding_attach(struct engine *e, struct binding *b, struct stream *s)
 		binding_drop_stream(b, old);
 		stream_drop_binding(e, old, b);
 	}
-	/* Newest by opening time, so that a late refresh on an old stream does not win over the new one. */
-	for (i = b->n_streams; i > 0 && b->streams[i - 1]->serial > s->serial; i--)
+	/* Newest by id, so that a late refresh on an old stream does not win over the new one. */
+	for (i = b->n_streams; i > 0 && b->streams[i - 1]->id > s->id; i--)
 		b->streams[i] = b->streams[i - 1];
 	b->streams[i] = s;
 	b->n_streams++;
@@ -141,6 +147,7 @@ void binding_stream_gone(struct engine *e, struct stream *s)
 
 		binding_drop_stream(b, s);
 		stream_drop_binding(e, s, b);
+		record_touch(e, &b->record);
 	}
 }
 
@@ -205,6 +212,20 @@ void binding_remove(struct engine *e, struct binding *b, const char *reason)
 		   engine_esc(span_str(b->user->aor), esc, sizeof(esc)), reason);
 	record_forget(e, &b->record);
 	binding_free(e, b);
+}
+
+void binding_target_lost(struct engine *e, unsigned server, const struct addr *at)
+{
+	struct tnode *n;
+
+	if (!e->c.keep)
+		return;
+	for (n = table_walk(&e->bindings, NULL); n; n = table_walk(&e->bindings, n)) {
+		struct binding *b = table_entry(n, struct binding, node);
+
+		if (b->n_streams && b->server == server && addr_eq(&b->at, at))
+			record_touch(e, &b->record);
+	}
 }
 
 void binding_remove_user(struct engine *e, const char *aor, const char *reason)
@@ -291,6 +312,7 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 	b->outbound = in->outbound;
 	b->at = in->at;
 	b->epoch = e->epoch;
+	b->lost = false;
 	record_touch(e, &b->record);
 	timer_set(&e->timers, &b->expiry, e->now + in->expires_s * 1000ull);
 	if (fresh)
@@ -310,29 +332,85 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 bool binding_record(const struct engine *e, const struct record *r, struct record_out *o)
 {
 	const struct binding *b = record_owner(r, struct binding);
+	unsigned i;
 
 	record_put_text(o, b->user->aor);
 	record_put_text(o, b->key);
 	record_put_text(o, e->c.servers[b->server].name);
 	record_put_text(o, b->contact);
 	record_put_text(o, b->user_agent);
-	record_put(o, b->outbound, 1);
+	record_put(o,
+		   (b->outbound ? RECORD_OUTBOUND : 0) | (b->n_streams ? RECORD_STREAMS : 0) |
+			   (b->n_streams && lines_stale(e, b) ? RECORD_LOST : 0),
+		   1);
 	record_put(o, b->expiry.due, 8);
+	if (!b->n_streams)
+		return true;
+	record_put_addr(o, &b->at);
+	record_put(o, b->n_streams, 1);
+	for (i = 0; i < b->n_streams; i++)
+		record_put(o, b->streams[i]->id, 8);
 	return true;
 }
 
-/* Without a stream: it comes with the device's next REGISTER, and whoever asks for it before gets 430. */
+struct record_streams {
+	struct addr at;
+	unsigned n;
+	uint64_t id[BINDING_STREAMS_MAX];
+};
+
+/* One to BINDING_STREAMS_MAX of them, oldest first. */
+static void record_get_streams(struct record_in *in, struct record_streams *out)
+{
+	unsigned i;
+
+	record_get_addr(in, &out->at);
+	out->n = (unsigned)record_get(in, 1);
+	if (out->n == 0 || out->n > BINDING_STREAMS_MAX) {
+		in->bad = true;
+		out->n = 0;
+	}
+	for (i = 0; i < out->n; i++) {
+		out->id[i] = record_get(in, 8);
+		if (out->id[i] <= (i ? out->id[i - 1] : 0))
+			in->bad = true;
+	}
+}
+
+/* Those that outlived the worker are admitted as before, and nobody is told: the edge knows, and the client saw nothing. The record loses
+ * those that did not. */
+static void binding_resume(struct engine *e, struct binding *b, const struct record_streams *had)
+{
+	unsigned i;
+
+	for (i = 0; i < had->n; i++) {
+		struct stream *s = engine_stream(e, had->id[i]);
+
+		if (!s || binding_attach(e, b, s)) {
+			record_touch(e, &b->record);
+			continue;
+		}
+		e->stats.admitted += !s->admitted;
+		s->admitted = true;
+	}
+}
+
+/* Without a stream that is open: one comes with the device's next REGISTER, and whoever asks for it before gets 430. */
 int binding_restore(struct engine *e, uint64_t id, struct record_in *in)
 {
 	char *aor = record_get_text(in, AOR_MAX - 1), *key = record_get_text(in, AOR_MAX + URI_MAX);
 	int server = record_get_server(e, in), err = -EBADMSG;
 	struct binding_new n = {.aor = aor, .key = key, .server = (unsigned)server};
 	char *contact = record_get_text(in, URI_MAX), *agent = record_get_text(in, 128);
+	struct record_streams had = {0};
 	struct binding *b = NULL;
-	uint64_t due;
+	unsigned flags = (unsigned)record_get(in, 1);
+	uint64_t due = record_get(in, 8);
 
-	n.outbound = record_get(in, 1) == 1;
-	due = record_get(in, 8);
+	n.outbound = flags & RECORD_OUTBOUND;
+	in->bad |= flags > RECORD_FLAGS || (flags & RECORD_LOST && !(flags & RECORD_STREAMS));
+	if (flags & RECORD_STREAMS)
+		record_get_streams(in, &had);
 	if (!in->bad && !in->n && aor && key && contact && server >= 0 && due > e->now &&
 	    due <= e->now + UINT32_MAX * 1000ull && binding_id(e, aor, key) == id &&
 	    !binding_find(e, id)) {
@@ -344,7 +422,10 @@ int binding_restore(struct engine *e, uint64_t id, struct record_in *in)
 		b->user_agent = agent ? agent : strdup("");
 		b->outbound = n.outbound;
 		b->record.kept = true;
+		b->at = had.at;
+		b->lost = flags & RECORD_LOST;
 		timer_set(&e->timers, &b->expiry, due);
+		binding_resume(e, b, &had);
 		contact = agent = NULL;
 	}
 	free(aor);

@@ -27,8 +27,9 @@ struct binding {
 	uint64_t id;
 	struct user *user;
 	unsigned server;
-	struct addr at; /* the target that confirmed it; port 0: an engine before this one */
+	struct addr at; /* the target that confirmed it; port 0: unknown */
 	uint64_t epoch; /* engine's, at that time */
+	bool lost;	/* already with an engine before this one */
 	char *key;	/* "i:INSTANCE;REG-ID" or "c:CONTACT" */
 	char *contact, *user_agent;
 	bool outbound; /* its device speaks RFC 5626 */
@@ -60,6 +61,8 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 void binding_remove(struct engine *e, struct binding *b, const char *reason);
 /* Remove all of @aor. */
 void binding_remove_user(struct engine *e, const char *aor, const char *reason);
+/* Target @at has lost its registrations: records tell that of those with streams. */
+void binding_target_lost(struct engine *e, unsigned server, const struct addr *at);
 /* The newest live stream; NULL: none. */
 struct stream *binding_stream(const struct binding *b);
 void binding_stream_gone(struct engine *e, struct stream *s);

@@ -302,7 +302,6 @@ int engine_stream_open(struct engine *e, const struct engine_stream *in)
 	if (!s)
 		return -ENOMEM;
 	s->id = in->id;
-	s->serial = ++e->serial;
 	s->client = in->client;
 	s->edge = strdup(in->edge ? in->edge : "");
 	s->edge_host = strdup(in->edge_host ? in->edge_host : "");
@@ -316,6 +315,13 @@ int engine_stream_open(struct engine *e, const struct engine_stream *in)
 	table_add(&e->streams, &s->node, engine_hash(e, span_of(&s->id, sizeof(s->id))));
 	e->stats.streams = e->streams.n;
 	return 0;
+}
+
+bool engine_stream_admitted(const struct engine *e, uint64_t stream)
+{
+	const struct stream *s = engine_stream(e, stream);
+
+	return s && s->admitted;
 }
 
 void engine_stream_closed(struct engine *e, uint64_t stream, uint64_t now_ms)

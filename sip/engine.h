@@ -10,10 +10,11 @@
  *
  * Owner rules: the engine owns transactions, bindings, calls and their ids; it copies what it keeps from messages. Spans
  * in an action live until the next action is taken. The caller owns transports: a stream id is the caller's (unique for
- * ever), an inside destination is call server + transport + address. Every table is bounded by struct engine_config; a
+ * ever, also over engines that follow each other; a later stream has a larger one), an inside destination is call server + transport + address. Every table is bounded by struct engine_config; a
  * full one is 503 with Retry-After and a counter.
  *
  * What must outlive the engine (calls that stand, bindings, INVITEs without a final answer) leaves as ENGINE_KEEP and comes back by engine_restore().
+ * Streams that the caller kept open itself are opened before that: each is admitted again by the bindings that it carried.
  *
  * Split of files: engine.c life, streams, actions; route.c what becomes of a message; register.c and binding.c
  * registrations and admission; identity.c From and Route; txn.c, txn_match.c transactions; call.c, dialog.c, offer.c,
@@ -145,8 +146,9 @@ struct engine_inside_src { /* where an inside message came from */
 int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **out);
 void engine_free(struct engine *e);
 
-/* What an engine before this one kept, kind after kind, before anything else happens. 0, -EBADMSG (not such a record: drop it),
- * -EEXIST (an INVITE whose call stands: drop it), -ENOBUFS, -ENOMEM. A call that only rang ends: its CANCEL or answer is an action.
+/* What an engine before this one kept, kind after kind, before anything else but engine_stream_open() of the streams that outlived it.
+ * 0, -EBADMSG (not such a record: drop it), -EEXIST (an INVITE whose call stands: drop it), -ENOBUFS, -ENOMEM. A call that only rang
+ * ends: its CANCEL or answer is an action.
  * Then the caller tells each medium that it has and this engine does not know (close it), and each that this engine has
  * (engine_each_medium) and the caller lost: engine_medium_failed(). */
 int engine_restore(struct engine *e, enum engine_record kind, uint64_t id, struct span data,
@@ -155,7 +157,9 @@ bool engine_medium_known(const struct engine *e, uint64_t medium);
 /* The media of calls that stand. */
 void engine_each_medium(struct engine *e, void (*fn)(void *arg, uint64_t medium), void *arg);
 
+/* 0, -EEXIST, -ENOBUFS, -ENOMEM. */
 int engine_stream_open(struct engine *e, const struct engine_stream *s);
+bool engine_stream_admitted(const struct engine *e, uint64_t stream);
 void engine_stream_closed(struct engine *e, uint64_t stream, uint64_t now_ms);
 /* One parsed message whose spans live during the call. */
 void engine_stream_recv(struct engine *e, uint64_t stream, const struct sip_msg *m,

@@ -48,8 +48,7 @@ struct peer { /* the other end of a hop: where it came from or where it goes */
 
 struct stream {
 	struct tnode node;
-	uint64_t id;
-	uint64_t serial; /* order of opening: the newest wins */
+	uint64_t id; /* grows: the newest wins */
 	struct addr client;
 	char *edge, *edge_host;
 	uint16_t edge_port;
@@ -88,7 +87,7 @@ struct lines { /* streams that are to be closed: lines.h */
 
 struct engine {
 	struct engine_config c;
-	uint64_t now, seed, serial;
+	uint64_t now, seed;
 	uint8_t core_id[4];
 	char inside_host[256]; /* as in a URI: IPv6 in brackets */
 	struct engine_stats stats;

@@ -7,10 +7,9 @@
 #include "sip/binding.h"
 #include "sip/target.h"
 
-/* Its target has lost its registrations since it confirmed this one. */
-static bool lines_stale(const struct engine *e, const struct binding *b)
+bool lines_stale(const struct engine *e, const struct binding *b)
 {
-	return target_epoch(e, b->server, &b->at) > b->epoch;
+	return b->lost || target_epoch(e, b->server, &b->at) > b->epoch;
 }
 
 /* A line of @s that is lost while another AOR's at the same call server stands; NULL: none. A line that is reached by a newer

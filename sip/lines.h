@@ -29,8 +29,8 @@
  * Owner rules: the queue is linked through struct stream, first in first out; a stream that goes leaves it (lines_gone()). Limits: one
  * close a stream, for good; one close each LINES_GAP_MS; a call, which would outlive the change of connections but may feel it, holds it up
  * for LINES_CALL_MS at most.
- * After a restart of the core's worker nothing of this is needed: no stream outlives the worker, so every phone connects and registers
- * anew, and a restored binding has no stream. That is why epochs are in no record. */
+ * After a restart of the core's worker the epochs begin anew. The record of a binding says who confirmed it and whether it is lost already,
+ * for the streams that outlived the worker; what waited to be closed waits for the next refresh. Other phones connect and register anew. */
 #ifndef SALLYPORT_SIP_LINES_H
 #define SALLYPORT_SIP_LINES_H
 
@@ -40,6 +40,8 @@
 #define LINES_GAP_MS  10     /* between two closes */
 #define LINES_CALL_MS 120000 /* a refresh interval */
 
+/* The target of @b has lost its registrations since it confirmed this one. */
+bool lines_stale(const struct engine *e, const struct binding *b);
 int lines_init(struct engine *e); /* 0 or -ENOMEM */
 void lines_fini(struct engine *e);
 /* A registration over @s was confirmed just now. */

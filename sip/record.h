@@ -4,9 +4,10 @@
  * Data flow: something of a call, binding or INVITE changes -> record_touch() -> before any other action of that turn is handed out, ENGINE_KEEP with the
  * record as it is now; its end -> ENGINE_FORGET after them. The caller keeps the bytes (user/keep.h; later in Redis) and gives each back to
  * engine_restore() of an engine that follows. Nothing is touched while engine_config.keep is off.
- * A restored INVITE is not carried on, since its client's stream is gone: it ends (txn_record.c).
- * A restored call has no transaction and no offer under way: the session that was in force is. A restored binding has no stream until its
- * device registers again. Times are the caller's milliseconds, which must go on from one engine to the next.
+ * A restored INVITE is not carried on: it ends (txn_record.c).
+ * A restored call has no transaction and no offer under way: the session that was in force is. A restored binding has those of its
+ * streams that are open again, and they are admitted for it as before; without one it waits for its device's next REGISTER. Times are
+ * the caller's milliseconds, which must go on from one engine to the next.
  * Format: fields in a fixed order, integers little-endian, strings with a 16-bit length; read back strictly, bounds checked. Keys are in
  * it: the caller wipes what it drops. */
 #ifndef SALLYPORT_SIP_RECORD_H

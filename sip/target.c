@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sip/binding.h"
 #include "sip/route.h"
 #include "sip/txn.h"
 
@@ -239,6 +240,7 @@ void target_ended(struct engine *e, unsigned server, const struct addr *to, enum
 	t->spoke = t->ended = false;
 	t->losses++;
 	t->epoch = ++e->epoch;
+	binding_target_lost(e, server, &t->addr);
 	engine_log(e, 1, "registrations-lost", "server=%s address=%s epoch=%llu reason=%s",
 		   e->c.servers[server].name, addr_text(&t->addr, at), (unsigned long long)t->epoch,
 		   engine_esc(span_str(why), esc, sizeof(esc)));

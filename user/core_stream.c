@@ -308,6 +308,8 @@ int core_streams_new(struct loop *l, uint32_t message_max, unsigned max,
 		return -ENOMEM;
 	*t = (struct core_streams){
 		.loop = l, .message_max = message_max, .max = max, .ops = ops, .arg = arg};
+	/* Above all that a worker before us gave out, which was less than one a microsecond. */
+	t->next_id = loop_now_ms(l) * 1000;
 	err = loop_on_round(l, core_streams_round, t);
 	if (err) {
 		free(t);

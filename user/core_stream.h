@@ -2,7 +2,8 @@
  *
  * In: the data connection that an edge's Open turned into a stream. Out: ops.message() for each message, pongs and STUN answers
  * to keepalives (which never reach the call server), ops.closed() once. Same parser and limits as the edge's gate.
- * Owner rules: the table owns streams; a stream borrows its connection from the link and owns one message's buffer. Ids are unique for this process. */
+ * Owner rules: the table owns streams; a stream borrows its connection from the link and owns one message's buffer. Ids are
+ * unique, and grow, over all workers since the machine has started. */
 #ifndef SALLYPORT_CORE_STREAM_H
 #define SALLYPORT_CORE_STREAM_H
 

@@ -1,8 +1,8 @@
 /* selftests/fuzz/fuzz_record.c -- what an engine before this one kept, as any bytes: an engine that takes them up.
  *
  * In: one byte 'b', 'c' or 'i' (binding, call, INVITE of a call that rings), then a record. Out: a trap when a refused record leaves
- * anything behind, when one that was taken is taken twice, when an INVITE ends without a word or its record stays, or when bindings
- * or transactions are left after their time. */
+ * anything behind, when one that was taken is taken twice, when an INVITE ends without a word or its record stays, when a stream is
+ * admitted without a binding, or when bindings or transactions are left after their time. */
 #include <stdlib.h>
 
 #include "sip/engine.h"
@@ -88,6 +88,7 @@ static void bed_end(struct bed *b)
 	bed_drain(b);
 	engine_tick(b->e, 1ull << 51);
 	bed_drain(b);
+	HOLD(engine_stats(b->e)->admitted == 0); /* with the binding that it was for */
 	HOLD(engine_stats(b->e)->bindings == 0 && engine_stats(b->e)->transactions == 0);
 }
 
@@ -116,6 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				  .arg = &b};
 	uint64_t id = 0x0707070707070707ull;
 	enum engine_record kind;
+	struct engine_stream s = {.edge = "edge1", .edge_host = "edge.test"};
 	struct span r;
 	int err;
 
@@ -126,11 +128,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				: ENGINE_RECORD_CALL;
 	r = span_of(data + 1, size - 1);
 	HOLD(engine_new(&c, 1000, &b.e) == 0);
+	for (s.id = 1; s.id <= 2; s.id++) /* those that outlived the engine before */
+		HOLD(engine_stream_open(b.e, &s) == 0);
 	err = engine_restore(b.e, kind, id, r, 1000);
 	if (err) {
 		engine_each_medium(b.e, count_medium, &b);
 		HOLD(engine_stats(b.e)->calls + engine_stats(b.e)->bindings == 0);
 		HOLD(engine_stats(b.e)->transactions == 0);
+		HOLD(engine_stats(b.e)->admitted == 0);
 		HOLD(b.media == b.closed); /* told to be closed, or never there */
 	} else {
 		HOLD(engine_stats(b.e)->calls + engine_stats(b.e)->bindings ==

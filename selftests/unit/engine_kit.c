@@ -320,10 +320,18 @@ unsigned kit_kept(const struct kit *k, enum engine_record record)
 
 void kit_crash(struct kit *k)
 {
+	kit_crash_but(k, 0);
+}
+
+void kit_crash_but(struct kit *k, unsigned streams)
+{
 	unsigned i, r;
 
 	engine_free(k->e);
 	assert_int_equal(engine_new(&k->c, k->now, &k->e), 0);
+	for (i = 32; i-- > 1;) /* their order is no matter */
+		if (streams & 1u << i)
+			kit_stream(k, i);
 	k->restored = k->not_restored = 0;
 	for (r = 0; r < ENGINE_RECORDS; r++) {
 		for (i = 0; i < KIT_KEPT; i++) {

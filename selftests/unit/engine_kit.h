@@ -68,6 +68,8 @@ void kit_restart(struct kit *k);
 void kit_free(struct kit *k);
 /* The engine is gone and another one follows with what was kept; streams and media actions under way are lost. */
 void kit_crash(struct kit *k);
+/* The same, but the streams whose bits are in @streams (1u << id, of kit_stream()) are not lost. */
+void kit_crash_but(struct kit *k, unsigned streams);
 unsigned kit_kept(const struct kit *k, enum engine_record record);
 
 void kit_stream(struct kit *k,

@@ -388,6 +388,43 @@ static void test_lines_crash(void **state)
 	kit_end(k);
 }
 
+/* The phone's stream outlived the worker. What was lost before is lost still, and a loss after it is one, too. */
+static void test_lines_kept(void **state)
+{
+	struct kit *k = kit_lines();
+
+	(void)state;
+	restart(k);
+	kit_crash_but(k, 1u << 1 | 1u << 2);
+	assert_int_equal(k->restored, 3);
+	targets(k, 1);
+	kit_time(k, WAIT_MS);
+	closed(k, 0); /* nothing is known to be half of it, yet */
+	refresh(k, 2, "carol");
+	refresh(k, 1, "alice");
+	kit_time(k, WAIT_MS);
+	closed(k, 1);
+	kit_end(k);
+
+	k = kit_lines();
+	restart(k);
+	kit_register(k, 1, "alice");
+	refresh(k, 1, "bob"); /* by itself, in time */
+	kit_crash_but(k, 1u << 1 | 1u << 2);
+	targets(k, 1);
+	refresh(k, 1, "alice");
+	kit_time(k, WAIT_MS);
+	closed(k, 0);
+	kit_crash_but(k, 1u << 1 | 1u << 2);
+	targets(k, 1);
+	kit_time(k, 10);
+	restart(k);
+	refresh(k, 1, "bob");
+	kit_time(k, WAIT_MS);
+	closed(k, 1);
+	kit_end(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -395,7 +432,7 @@ int main(void)
 		cmocka_unit_test(test_lines_moved),	  cmocka_unit_test(test_lines_news),
 		cmocka_unit_test(test_lines_idle),	  cmocka_unit_test(test_lines_targets),
 		cmocka_unit_test(test_lines_call),	  cmocka_unit_test(test_lines_rate),
-		cmocka_unit_test(test_lines_crash),
+		cmocka_unit_test(test_lines_crash),	  cmocka_unit_test(test_lines_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
