@@ -27,7 +27,7 @@ SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
 MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_join user/media_core_keep user/media_core_link user/media_core_port user/media_core_rtcp user/media_core_show user/punch
 MEDIA_PASS := user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/core_pass user/maps user/maps_bpf user/media_pass user/media_pass_flow user/media_pass_join user/media_pass_link user/media_pass_show user/nexthop user/nexthop_nl user/slots
-CORE := $(BASE) $(SIP) $(ENGINE) user/config_core user/core user/core_admin user/core_keep user/core_main user/core_media user/core_start user/core_stream user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
+CORE := $(BASE) $(SIP) $(ENGINE) user/config_core user/core user/core_admin user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 CTL := tools/sallyctl tools/pki user/addr

@@ -62,27 +62,43 @@ static void core_tell_edge(struct core *c, struct core_stream *s, const Sallypor
 			  (unsigned long long)s->id, what, strerror(-err));
 }
 
-static void core_admit(struct core *c, uint64_t id, bool on, const char *reason)
+void core_tell_admitted(struct core *c, struct core_stream *s)
+{
+	Sallyport__Link m = SALLYPORT__LINK__INIT;
+	Sallyport__Admit admit = SALLYPORT__ADMIT__INIT;
+
+	admit.stream = s->edge_stream;
+	m.m_case = SALLYPORT__LINK__M_ADMIT;
+	m.admit = &admit;
+	core_tell_edge(c, s, &m, "admit");
+}
+
+static void core_admit(struct core *c, uint64_t id)
+{
+	struct core_stream *s = core_stream_find(c->streams, id);
+
+	if (!s)
+		return;
+	s->admitted = true;
+	core_tell_admitted(c, s);
+	core_lodge(c, s);
+}
+
+static void core_revoke(struct core *c, uint64_t id, const char *reason)
 {
 	struct core_stream *s = core_stream_find(c->streams, id);
 	Sallyport__Link m = SALLYPORT__LINK__INIT;
-	Sallyport__Admit admit = SALLYPORT__ADMIT__INIT;
 	Sallyport__Revoke revoke = SALLYPORT__REVOKE__INIT;
 
 	if (!s)
 		return;
-	s->admitted = on;
-	if (on) {
-		admit.stream = s->edge_stream;
-		m.m_case = SALLYPORT__LINK__M_ADMIT;
-		m.admit = &admit;
-	} else {
-		revoke.stream = s->edge_stream;
-		revoke.reason = (char *)reason;
-		m.m_case = SALLYPORT__LINK__M_REVOKE;
-		m.revoke = &revoke;
-	}
-	core_tell_edge(c, s, &m, on ? "admit" : "revoke");
+	s->admitted = false;
+	core_stream_unlodge(s);
+	revoke.stream = s->edge_stream;
+	revoke.reason = (char *)reason;
+	m.m_case = SALLYPORT__LINK__M_REVOKE;
+	m.revoke = &revoke;
+	core_tell_edge(c, s, &m, "revoke");
 }
 
 /* Whether a failed send tells that its target is away, so that all that waits for it should fail now. A full queue or socket, or one
@@ -139,10 +155,10 @@ static void core_action(struct core *c, const struct engine_action *a, uint64_t 
 		core_send_inside(c, a);
 		break;
 	case ENGINE_ADMIT:
-		core_admit(c, a->stream, true, NULL);
+		core_admit(c, a->stream);
 		break;
 	case ENGINE_REVOKE:
-		core_admit(c, a->stream, false, a->text);
+		core_revoke(c, a->stream, a->text);
 		break;
 	case ENGINE_CLOSE_STREAM:
 		core_close_stream(c, a);
@@ -229,6 +245,11 @@ static void core_on_stream_closed(void *arg, struct core_stream *s)
 	core_pump(c);
 }
 
+static void core_on_stream_climbed(void *arg, struct core_stream *s)
+{
+	core_lodge(arg, s);
+}
+
 static void core_on_inside_message(void *arg, const struct engine_inside_src *src,
 				   const struct sip_msg *m)
 {
@@ -268,6 +289,7 @@ static void core_on_link_up(void *arg, struct link_peer *p, const Sallyport__Lin
 	snprintf(e->sip_host, sizeof(e->sip_host), "%s", hello->hello_ack->sip_host);
 	e->sip_port = (uint16_t)hello->hello_ack->sip_port;
 	log_event(LOG_L_INFO, "link-up", "edge=%s sip=%s:%u", e->name, e->sip_host, e->sip_port);
+	core_lodge_link_up(c, e);
 	media_core_link_up(c->media, p);
 	media_pass_link_up(c->pass, p);
 }
@@ -333,8 +355,8 @@ static unsigned core_live_flows(void *arg, const char *edge, uint64_t *ids, unsi
 
 /* ---- start -------------------------------------------------------------------------------------------------------------- */
 
-static const struct core_stream_ops core_stream_callbacks = {core_on_stream_message,
-							     core_on_stream_closed};
+static const struct core_stream_ops core_stream_callbacks = {
+	core_on_stream_message, core_on_stream_closed, core_on_stream_climbed};
 static const struct inside_ops core_inside_callbacks = {
 	core_on_inside_message, core_on_inside_failed, core_on_inside_targets};
 static const struct link_ops core_link_callbacks = {core_on_link_up, core_on_link_down,
@@ -475,11 +497,13 @@ static int core_make(struct core *c, char *why, size_t why_n)
 	if (!err)
 		err = core_media_start(c, why, why_n);
 	if (!err)
+		err = core_make_link(c, why, why_n);
+	if (!err) /* streams first: bindings find them */
+		err = core_lodge_take(c, why, why_n);
+	if (!err)
 		core_keep_restore(c);
 	if (!err)
 		err = core_make_inside(c, why, why_n);
-	if (!err)
-		err = core_make_link(c, why, why_n);
 	if (!err)
 		err = core_admin_start(c, why, why_n);
 	return err ? err : handover_attach(&c->turn, why, why_n);

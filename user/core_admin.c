@@ -167,13 +167,15 @@ static void core_stream_row(void *arg, struct core_stream *s)
 
 	json_array_append_new(
 		l->list,
-		json_pack("{s:o, s:s, s:o, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s}",
+		json_pack("{s:o, s:s, s:o, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:s, s:s, "
+			  "s:s}",
 			  "stream", hex(s->id), "edge", s->edge, "edge_stream", hex(s->edge_stream),
 			  "client", addr_text(&s->client, client), "admitted", s->admitted, "aors",
 			  engine_stream_aors(l->c->engine, s->id), "messages_in",
 			  (json_int_t)s->messages_in, "messages_out", (json_int_t)s->messages_out,
 			  "keepalives", (json_int_t)s->keepalives, "age_s",
-			  (json_int_t)((now - s->since_ms) / 1000), "client_tls", s->tls, "rung",
+			  (json_int_t)((now - s->since_ms) / 1000), "kept", s->keep != NULL,
+			  "taken_over", s->adopted, "client_tls", s->tls, "rung",
 			  rung == TLS_RUNG_A   ? "kernel TLS"
 			  : rung == TLS_RUNG_B ? "kernel TLS send"
 					       : "user TLS",

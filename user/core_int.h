@@ -83,6 +83,15 @@ int core_tls_ctx(struct tls_params *p, const char *name, struct tls_ctx **out, c
 struct core_edge *core_edge_find(struct core *c, const char *name);
 /* Carry out what the engine wants, after each input. */
 void core_pump(struct core *c);
+/* The stream's edge may let it through; also once more, what was said before may be lost with a worker or link. */
+void core_tell_admitted(struct core *c, struct core_stream *s);
+/* core_lodge.c: streams from one worker to the next. @s is admitted, or its connection could outlive us now; those that an earlier worker
+ * left, before core_keep_restore(); and after it: which of them are still admitted; their edge is back; for sallyctl. */
+void core_lodge(struct core *c, struct core_stream *s);
+int core_lodge_take(struct core *c, char *why, size_t why_n);
+void core_lodge_check(struct core *c);
+void core_lodge_link_up(struct core *c, const struct core_edge *e);
+json_t *core_lodge_show(const struct core *c);
 /* core_media.c: ENGINE_MEDIUM_* actions; both carriers of media. */
 void core_media_act(struct core *c, const struct engine_action *a, uint64_t now);
 int core_media_start(struct core *c, char *why, size_t why_n);

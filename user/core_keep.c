@@ -112,7 +112,10 @@ int core_keep_plan(struct keeper_plan *p, const struct config_core *cfg, char *w
 /* No packet is handled any more: the indices stand, and whoever takes them up need not fear them. */
 static void core_last(void *arg)
 {
-	keep_settled(((struct core *)arg)->keep);
+	struct core *c = arg;
+
+	core_streams_leave(c->streams);
+	keep_settled(c->keep);
 }
 
 int core_keep_wait(struct core *c, char *why, size_t why_n)
@@ -213,6 +216,7 @@ json_t *core_keep_show(const struct core *c)
 				  (json_int_t)kinds[i].slots, "too_large", (json_int_t)s.too_large,
 				  "no_slot", (json_int_t)s.no_slot));
 	}
+	json_object_set_new(o, "stream", core_lodge_show(c));
 	return o;
 }
 
@@ -222,6 +226,7 @@ void core_keep_restore(struct core *c)
 
 	if (c->keep_fresh) { /* the maps may be older than the keeper */
 		media_pass_each(c->pass, medium_unknown, &x);
+		core_lodge_check(c);
 		return;
 	}
 	for (x.kind = 0; x.kind < ENGINE_RECORDS; x.kind++)
@@ -229,8 +234,9 @@ void core_keep_restore(struct core *c)
 	media_core_each(c->media, medium_unknown, &x);
 	media_pass_each(c->pass, medium_unknown, &x);
 	engine_each_medium(c->engine, medium_lost, &x);
+	core_lodge_check(c);
 	log_event(LOG_L_WARN, "resumed",
-		  "calls=%u bindings=%u refused=%u media_ended=%u ringing_ended=%u",
-		  x.n[ENGINE_RECORD_CALL], x.n[ENGINE_RECORD_BINDING], x.refused, x.media_ended,
-		  x.n[ENGINE_RECORD_INVITE]);
+		  "streams=%u calls=%u bindings=%u refused=%u media_ended=%u ringing_ended=%u",
+		  (unsigned)engine_stats(c->engine)->admitted, x.n[ENGINE_RECORD_CALL],
+		  x.n[ENGINE_RECORD_BINDING], x.refused, x.media_ended, x.n[ENGINE_RECORD_INVITE]);
 }

@@ -1,7 +1,7 @@
 /* user/core_keep.h -- what of the core outlives its worker: which records there are, how many, and how a worker takes them up.
  *
  * Data flow: keeper: core_keep_plan() -> state file and media sockets; worker: core_keep_open() -> struct keep -> media_core_new() takes its
- * media up -> core_keep_restore() gives the engine its bindings and calls, and the INVITEs of calls that rang, which it ends; then it ends
+ * media up -> core_lodge.c the clients' streams that the keeper held -> core_keep_restore() gives the engine its bindings and calls, and the INVITEs of calls that rang, which it ends; then it ends
  * what only one side of them knows.
  * Owner rules: the keeper owns file and sockets; struct core owns the mapping. */
 #ifndef SALLYPORT_CORE_KEEP_H
@@ -34,7 +34,8 @@ int core_keep_open(struct core *c, char *why, size_t why_n);
 void core_keep_restore(struct core *c);
 /* For sallyctl: of each kind the records now, and what was refused. A refused record leaves the one before it in place. What has none
  * will not outlive this worker: a binding waits for its device's next REGISTER, a call is cut off without BYE, one that rings goes on
- * ringing inside until its own timer ends it. */
+ * ringing inside until its own timer ends it, a client of a stream has to connect anew. "stream" also says what became of those of the
+ * worker before: taken_over, lost_busy (bytes were in its hands), lost. */
 json_t *core_keep_show(const struct core *c);
 
 #endif

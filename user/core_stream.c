@@ -1,5 +1,5 @@
 /* user/core_stream.c -- clients' streams on the core. See core_stream.h. */
-#include "user/core_stream.h"
+#include "user/core_stream_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,19 +9,6 @@
 #include "sip/answer.h"
 #include "sip/keepalive.h"
 #include "user/log.h"
-
-#define CORE_STREAM_BUCKETS 4096 /* power of two */
-
-struct core_streams {
-	struct loop *loop;
-	uint32_t message_max;
-	unsigned n, max;
-	bool doomed; /* some stream is */
-	uint64_t next_id;
-	struct core_stream *bucket[CORE_STREAM_BUCKETS];
-	const struct core_stream_ops *ops;
-	void *arg;
-};
 
 static struct core_stream **core_stream_slot(struct core_streams *t, uint64_t id)
 {
@@ -52,7 +39,18 @@ static void core_stream_end(struct core_stream *s, bool orderly, const char *rea
 	log_event(LOG_L_INFO, "stream-closed", "stream=%llx edge=%s client=%s reason=\"%s\"",
 		  (unsigned long long)s->id, s->edge, addr_text(&s->client, peer), reason);
 	t->ops->closed(t->arg, s);
+	core_stream_unlodge(s);
 	link_core_end(s->data, orderly);
+	free(s->buf);
+	free(s);
+}
+
+void core_stream_forget(struct core_stream *s)
+{
+	struct core_stream **at = core_stream_slot(s->table, s->id);
+
+	*at = s->next;
+	s->table->n--;
 	free(s->buf);
 	free(s);
 }
@@ -82,6 +80,8 @@ int core_stream_send(struct core_streams *t, uint64_t id, struct span data)
 	}
 	s->messages_out++;
 	s->bytes_out += data.n;
+	if (s->keep)
+		lodge_word_set(&s->keep->messages_out, s->messages_out);
 	return 0;
 }
 
@@ -94,6 +94,8 @@ static ssize_t core_stream_keepalive(struct core_stream *s, struct span rest)
 
 	if (used > 0) {
 		s->keepalives++;
+		if (s->keep)
+			lodge_word_set(&s->keep->keepalives, s->keepalives);
 		if (n)
 			conn_write(s->conn, span_of(answer, n));
 	}
@@ -141,6 +143,8 @@ static bool core_stream_parse(struct core_stream *s)
 		}
 		done += (size_t)used;
 		s->messages_in++;
+		if (s->keep)
+			lodge_word_set(&s->keep->messages_in, s->messages_in);
 		t->ops->message(t->arg, s, &m);
 		if (!core_stream_find(t, id))
 			return false;
@@ -171,8 +175,10 @@ static void core_stream_readable(void *arg)
 			free(s->buf);
 			s->buf = NULL;
 		}
-		if (n == -EAGAIN)
+		if (n == -EAGAIN) {
+			conn_hold(s->conn, s->n > 0);
 			return;
+		}
 		if (n <= 0) {
 			core_stream_end(s, n == 0,
 					n == 0 ? "closed by the client"
@@ -195,22 +201,39 @@ static void core_stream_down(void *arg, int err, const char *why)
 	core_stream_end(arg, err == 0, err ? (why ? why : strerror(-err)) : "closed by the client");
 }
 
+static void core_stream_climbed(void *arg)
+{
+	struct core_stream *s = arg;
+
+	s->table->ops->climbed(s->table->arg, s);
+}
+
 static void core_stream_nothing(void *arg)
 {
 	(void)arg;
 }
 
-static const struct conn_ops core_stream_conn_ops = {
+const struct conn_ops core_stream_conn_ops = {
 	.up = core_stream_nothing,
 	.readable = core_stream_readable,
 	.drained = core_stream_nothing,
 	.down = core_stream_down,
+	.climbed = core_stream_climbed,
 };
+
+void core_stream_insert(struct core_stream *s)
+{
+	struct core_stream **at = core_stream_slot(s->table, s->id);
+
+	s->next = *at;
+	*at = s;
+	s->table->n++;
+}
 
 int core_stream_open(struct core_streams *t, const char *edge, struct link_data *d,
 		     const Sallyport__Open *o, struct core_stream **out)
 {
-	struct core_stream *s = NULL, **at;
+	struct core_stream *s = NULL;
 	int err = -EBADMSG;
 
 	if (o->client_ip.len != 16 || o->client_port > 65535 || strcmp(o->service, "sip"))
@@ -234,10 +257,7 @@ int core_stream_open(struct core_streams *t, const char *edge, struct link_data 
 	snprintf(s->sni, sizeof(s->sni), "%s", o->sni ? o->sni : "");
 	snprintf(s->tls, sizeof(s->tls), "%s %s", o->tls_version ? o->tls_version : "",
 		 o->tls_cipher ? o->tls_cipher : "");
-	at = core_stream_slot(t, s->id);
-	s->next = *at;
-	*at = s;
-	t->n++;
+	core_stream_insert(s);
 	*out = s;
 	return 0;
 refuse:
@@ -317,6 +337,11 @@ int core_streams_new(struct loop *l, uint32_t message_max, unsigned max,
 	}
 	*out = t;
 	return 0;
+}
+
+void core_streams_set_lodge(struct core_streams *t, struct lodge *lodge)
+{
+	t->lodge = lodge;
 }
 
 static void core_stream_shut(void *arg, struct core_stream *s)

@@ -64,14 +64,24 @@ static void hand_over(void *arg)
 	loop_drain(h->loop, false, look, h);
 }
 
+int handover_take(struct handover *h, char *why, size_t why_n)
+{
+	int err = h->taken ? 0 : lodge_take(h->lodge, h->take, h->arg);
+
+	h->taken = true;
+	if (err)
+		snprintf(why, why_n, "lodge: taking over: %s", strerror(-err));
+	return err;
+}
+
 int handover_attach(struct handover *h, char *why, size_t why_n)
 {
-	int err = lodge_take(h->lodge, h->take, h->arg);
+	int err = handover_take(h, why, why_n);
 
-	if (!err) {
-		lodge_on_handover(h->lodge, hand_over, h);
-		err = lodge_attach(h->lodge, h->loop);
-	}
+	if (err)
+		return err;
+	lodge_on_handover(h->lodge, hand_over, h);
+	err = lodge_attach(h->lodge, h->loop);
 	if (err)
 		snprintf(why, why_n, "lodge: %s", strerror(-err));
 	return err;

@@ -28,6 +28,7 @@ struct handover {
 	void *arg;
 	/* Ours. */
 	struct lodge *lodge;
+	bool taken;
 	struct admin_ticket ticket;
 	struct loop_timer look;
 	uint64_t busy_until_ms;
@@ -35,6 +36,8 @@ struct handover {
 
 /* Map the lodge, say READY (or why we would rather not: user/lodge.h), wait for GO. 0 or negative errno with @why. */
 int handover_wait(struct handover *h, const char *objection, char *why, size_t why_n);
+/* What an earlier worker left goes to .take, once; a daemon that needs it before handover_attach() calls this itself. */
+int handover_take(struct handover *h, char *why, size_t why_n);
 /* On the loop from now on, before the sandbox is closed. */
 int handover_attach(struct handover *h, char *why, size_t why_n);
 void handover_free(struct handover *h);

@@ -145,6 +145,12 @@ struct link_core;
 int link_core_new(const struct link_core_params *p,
 		  struct link_core **out); /* starts dialling; retries 0.2 s doubling to 5 s */
 void link_core_free(struct link_core *l);
+/* A connection that carried @stream of @edge in an earlier worker (conn_adopt()): it goes on alone, with a peer that is not up, for
+ * the caller as for the callee of ops.open(). -ENOENT: no such edge is configured. On failure both descriptors are closed. And: it goes to
+ * the next worker; its connection is the caller's from here on. */
+int link_core_adopt(struct link_core *l, const char *edge, int fd, int pipe, struct conn_keep *k,
+		    uint64_t stream, const struct conn_ops *ops, void *arg, struct link_data **out);
+void link_core_leave(struct link_data *d);
 /* For the callee of ops.open(): have the stream's bytes told to @ops (up() is never called), read them: as conn_read(), with an end where the
  * edge says that the stream ended; -ECONNABORTED and -EPIPE: it was cut off. Writing is by conn_write(). */
 void link_data_set_ops(struct link_data *d, const struct conn_ops *ops, void *arg);

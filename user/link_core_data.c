@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "user/link_core_impl.h"
 #include "user/log.h"
@@ -269,6 +270,52 @@ static bool data_recycle(struct link_data *d)
 	link_send_later(p, &m,
 			LINK_LATER_MS); /* a failure ends the peer, and with it this connection */
 	return true;
+}
+
+static struct core_edge *edge_of_name(struct link_core *l, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < l->p.n_edges; i++)
+		if (strcmp(l->edges[i].cfg.name, name) == 0)
+			return &l->edges[i];
+	return NULL;
+}
+
+int link_core_adopt(struct link_core *l, const char *edge, int fd, int pipe, struct conn_keep *k,
+		    uint64_t stream, const struct conn_ops *ops, void *arg, struct link_data **out)
+{
+	struct core_edge *e = edge_of_name(l, edge);
+	struct link_data *d = e ? calloc(1, sizeof(*d)) : NULL;
+	struct conn_params cp;
+	int ret = e ? -ENOMEM : -ENOENT;
+
+	if (d) {
+		link_core_conn_params(e, ops, arg, &cp);
+		ret = conn_adopt(&cp, fd, pipe, k, &d->conn);
+	} else {
+		close(fd);
+		if (pipe >= 0)
+			close(pipe);
+	}
+	if (ret) {
+		free(d);
+		return ret;
+	}
+	d->loop = l->p.loop;
+	d->owner = e;
+	d->state = LINK_USED;
+	d->stream = stream;
+	d->ops = ops;
+	d->arg = arg;
+	*out = d;
+	return 0;
+}
+
+void link_core_leave(struct link_data *d)
+{
+	link_data_unuse(d);
+	free(d);
 }
 
 void link_core_end(struct link_data *d, bool orderly)

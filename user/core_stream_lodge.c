@@ -1,0 +1,254 @@
+/* user/core_stream_lodge.c -- admitted streams that outlive the worker. See core_stream.h, user/lodge.h and user/conn_keep.h.
+ *
+ * In: a stream whose connection is in the kernel; or what the keeper held of an earlier worker's. Out: a slot with descriptor and record,
+ * and the same stream in the next worker. Owner: the stream has its slot until it ends. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "user/core_stream_impl.h"
+#include "user/log.h"
+
+enum { ROLE_CONN, ROLE_OUT, ROLE_IN };
+
+/* Text of a record: ended, or it did not fit. */
+static bool text_put(char *to, size_t n, const char *from)
+{
+	return memccpy(to, from, 0, n) != NULL;
+}
+
+void core_stream_lodge(struct core_stream *s, const char *host, uint16_t port)
+{
+	struct core_streams *t = s->table;
+	struct core_stream_keep r = {};
+	int fd, err = 0;
+
+	if (!t->lodge || s->keep || !s->admitted || s->ended || s->doomed ||
+	    !conn_keepable(s->conn))
+		return;
+	r.id = s->id;
+	r.edge_stream = s->edge_stream;
+	r.since_ms = s->since_ms;
+	r.base_in = conn_received(s->conn) - s->bytes_in;
+	r.base_out = conn_sent(s->conn) - s->bytes_out;
+	r.messages_in = s->messages_in;
+	r.messages_out = s->messages_out;
+	r.keepalives = s->keepalives;
+	r.client = s->client;
+	r.edge_port = port;
+	snprintf(r.tls, sizeof(r.tls), "%.43s", s->tls);
+	if (!text_put(r.edge, sizeof(r.edge), s->edge) ||
+	    !text_put(r.edge_host, sizeof(r.edge_host), host))
+		err = -ENAMETOOLONG;
+	/* Not to be gone on with until the connection writes its own state. */
+	r.conn.rx_busy = 1;
+	fd = conn_fd(s->conn);
+	if (!err)
+		err = lodge_put(t->lodge, CORE_STREAM_LODGE_KIND, &fd, 1, &r, sizeof(r), &s->slot);
+	if (err) {
+		*(err == -ENAMETOOLONG ? &t->counts.too_large : &t->counts.no_slot) += 1;
+		return;
+	}
+	t->counts.lodged++;
+	s->keep = lodge_record(t->lodge, s->slot);
+	conn_keep(s->conn, &s->keep->conn);
+}
+
+void core_stream_unlodge(struct core_stream *s)
+{
+	if (!s->keep)
+		return;
+	s->keep = NULL;
+	s->table->counts.lodged--;
+	conn_unkeep(s->conn);
+	lodge_drop(s->table->lodge, s->slot);
+}
+
+const struct core_stream_counts *core_streams_counts(const struct core_streams *t)
+{
+	return &t->counts;
+}
+
+/* ---- the next worker ---- */
+
+/* The edge and its client hear at once that the stream is over. */
+static void fds_reset(const int fds[LODGE_ROLES])
+{
+	static const struct linger rst = {.l_onoff = 1};
+	unsigned i;
+
+	setsockopt(fds[ROLE_CONN], SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
+	for (i = 0; i < LODGE_ROLES; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static bool keep_good(const struct core_stream_keep *k)
+{
+	return k->id && memchr(k->edge, 0, sizeof(k->edge)) &&
+	       memchr(k->edge_host, 0, sizeof(k->edge_host)) && memchr(k->tls, 0, sizeof(k->tls)) &&
+	       k->base_in <= k->conn.received && k->base_out <= k->conn.sent;
+}
+
+/* The first part of a message. */
+static int carried_in(struct core_stream *s, int pipe)
+{
+	size_t max = s->table->message_max;
+	ssize_t n;
+
+	if (pipe < 0)
+		return 0;
+	s->buf = malloc(max);
+	n = s->buf ? conn_carried(pipe, s->buf, max - 1) : -ENOMEM;
+	if (!s->buf)
+		close(pipe);
+	if (n < 0)
+		return (int)n;
+	s->n = (size_t)n;
+	return 0;
+}
+
+static int stream_adopt(struct core_stream *s, struct link_core *l, const int fds[LODGE_ROLES],
+			struct core_stream_keep *k)
+{
+	int err = carried_in(s, fds[ROLE_IN]);
+
+	if (err) {
+		int left[LODGE_ROLES] = {fds[ROLE_CONN], fds[ROLE_OUT], -1, fds[3]};
+
+		fds_reset(left);
+		return err;
+	}
+	if (fds[3] >= 0) /* no role of ours */
+		close(fds[3]);
+	err = link_core_adopt(l, k->edge, fds[ROLE_CONN], fds[ROLE_OUT], &k->conn, k->edge_stream,
+			      &core_stream_conn_ops, s, &s->data);
+	if (err)
+		return err;
+	s->conn = link_data_conn(s->data);
+	conn_hold(s->conn, s->n > 0);
+	return 0;
+}
+
+static void stream_fill(struct core_stream *s, const struct core_stream_keep *k)
+{
+	s->id = k->id;
+	s->edge_stream = k->edge_stream;
+	s->client = k->client;
+	s->since_ms = k->since_ms;
+	s->messages_in = k->messages_in;
+	s->messages_out = k->messages_out;
+	s->keepalives = k->keepalives;
+	s->bytes_in = k->conn.received - k->base_in;
+	s->bytes_out = k->conn.sent - k->base_out;
+	s->admitted = s->adopted = true;
+	snprintf(s->edge, sizeof(s->edge), "%s", k->edge);
+	snprintf(s->tls, sizeof(s->tls), "%s", k->tls);
+}
+
+static void take_failed(struct core_streams *t, uint32_t slot, const struct core_stream_keep *k,
+			int err)
+{
+	char peer[ADDR_TEXT_MAX];
+
+	*(err == -ECANCELED ? &t->counts.lost_busy : &t->counts.lost_other) += 1;
+	log_event(LOG_L_WARN, "stream-lost", "stream=%llx client=%s reason=\"%s\"",
+		  (unsigned long long)k->id, addr_text(&k->client, peer),
+		  err == -ECANCELED ? "bytes of it were in the hands of the worker that died"
+		  : err == -ENOENT  ? "its edge is not configured"
+				    : strerror(-err));
+	lodge_drop(t->lodge, slot);
+}
+
+int core_stream_take(struct core_streams *t, struct link_core *l, uint32_t slot,
+		     const int fds[LODGE_ROLES], void *record, struct core_stream **out,
+		     const char **host, uint16_t *port)
+{
+	struct core_stream_keep *k = record;
+	struct core_stream *s = NULL;
+	int err = 0;
+
+	if (!keep_good(k))
+		err = -EBADMSG;
+	else if (!conn_keep_idle(&k->conn))
+		err = -ECANCELED;
+	else if (t->n >= t->max || core_stream_find(t, k->id))
+		err = t->n >= t->max ? -ENOBUFS : -EEXIST;
+	else if (!(s = calloc(1, sizeof(*s))))
+		err = -ENOMEM;
+	if (err) {
+		fds_reset(fds);
+	} else {
+		s->table = t;
+		stream_fill(s, k);
+		err = stream_adopt(s, l, fds, k);
+	}
+	if (err) {
+		take_failed(t, slot, k, err);
+		if (s)
+			free(s->buf);
+		free(s);
+		return err;
+	}
+	s->keep = k;
+	s->slot = slot;
+	t->counts.lodged++;
+	t->counts.taken++;
+	if (fds[ROLE_OUT] >= 0)
+		lodge_fd_drop(t->lodge, slot, ROLE_OUT);
+	if (fds[ROLE_IN] >= 0)
+		lodge_fd_drop(t->lodge, slot, ROLE_IN);
+	if (s->id > t->next_id)
+		t->next_id = s->id;
+	core_stream_insert(s);
+	*out = s;
+	*host = k->edge_host;
+	*port = k->edge_port;
+	return 0;
+}
+
+/* ---- hand-over ---- */
+
+/* The first part of a message goes along. */
+static int leave_in(struct core_stream *s)
+{
+	int pipe;
+
+	if (!s->n)
+		return 0;
+	pipe = conn_carry(span_of(s->buf, s->n));
+	if (pipe < 0)
+		return pipe;
+	/* Stays open until the process ends: it may be sent later. */
+	return lodge_fd_add(s->table->lodge, s->slot, ROLE_IN, pipe);
+}
+
+static void stream_leave(void *arg, struct core_stream *s)
+{
+	struct core_streams *t = s->table;
+	int pipe, err;
+
+	(void)arg;
+	if (!s->keep)
+		return;
+	err = leave_in(s);
+	link_core_leave(s->data);
+	if (err)
+		conn_abort(s->conn);
+	else
+		err = conn_leave(s->conn, &pipe);
+	if (!err && pipe >= 0)
+		err = lodge_fd_add(t->lodge, s->slot, ROLE_OUT, pipe);
+	if (err)
+		lodge_drop(t->lodge, s->slot);
+	t->counts.lodged--;
+	core_stream_forget(s);
+}
+
+void core_streams_leave(struct core_streams *t)
+{
+	core_streams_each(t, stream_leave, NULL);
+}
