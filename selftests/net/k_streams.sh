@@ -1,5 +1,5 @@
 #!/bin/bash
-# k_streams.sh -- streams on kernel TLS outlive the edge's worker: killed, upgraded, and killed again, no client reconnects
+# k_streams.sh -- streams on kernel TLS outlive the workers of both daemons: killed, upgraded, and killed again, no client reconnects
 #
 #	203.0.113.50 alice ... --tls-- edge (dmz) ==link== core (inside) -- Kamailio 10.20.0.30, bob 10.20.0.40
 #
@@ -14,7 +14,8 @@ net_up
 kamailio_up
 pair_up
 EDGE_KEEPER=$(pid_of edge)
-export EDGE_KEEPER B
+CORE_KEEPER=$(pid_of core)
+export EDGE_KEEPER CORE_KEEPER B
 script <<'PY'
 import signal
 import uuid
@@ -39,8 +40,8 @@ def tls_stat():
         return dict(l.split() for l in open("/proc/net/tls_stat"))
 
 
-def worker():
-    p = subprocess.run(["pgrep", "-P", E["EDGE_KEEPER"]], capture_output=True, text=True).stdout.split()
+def worker(daemon):
+    p = subprocess.run(["pgrep", "-P", E[f"{daemon.upper()}_KEEPER"]], capture_output=True, text=True).stdout.split()
     return p[-1] if p else ""
 
 
@@ -67,30 +68,40 @@ step(f"{N} streams on kernel TLS: {s[0]['tls_version']} {s[0]['tls_cipher']}; Tl
 check(int(t["TlsCurrTxSw"]) >= 2 * N and int(t["TlsCurrRxSw"]) >= 2 * N, t)
 
 
-def kill():
-    os.kill(int(worker()), signal.SIGKILL)
+def kill(daemon):
+    os.kill(int(worker(daemon)), signal.SIGKILL)
 
 
-def upgrade():
-    r = subprocess.run([f"{E['B']}/sallyctl", "-s", f"{E['RUN']}/edge.sock", "upgrade"], capture_output=True, text=True)
+def upgrade(daemon):
+    r = subprocess.run([f"{E['B']}/sallyctl", "-s", f"{E['RUN']}/{daemon}.sock", "upgrade"], capture_output=True, text=True)
     check(r.returncode == 0, r.stderr + r.stdout)
 
 
-def round(name, act):
-    old = worker()
-    ids = {x["stream"] for x in stat("edge", "streams")}
-    act()
-    wait_until(10, "a new worker that answers", lambda: worker() not in ("", old) and stat("edge", "status"))
-    s = stat("edge", "streams")
-    st = stat("edge", "status")["streams"]
-    step(f"{name}: worker {old} -> {worker()}: {st['taken_over']} streams taken over, {st['lost_with_worker']} lost")
-    check(len(s) == N and {x["stream"] for x in s} == ids, f"{len(s)} streams of {N}")
-    check(st["taken_over"] == N and st["lost_with_worker"] == 0, st)
-    check(all(x["admitted"] and x["rung"] == "kernel TLS" for x in s), s)
+def taken(daemon):
+    s = stat(daemon, "status")
+    s = s["streams"] if daemon == "edge" else s["kept"]["stream"]
+    lost = s["lost_with_worker"] if daemon == "edge" else s["lost"] + s["lost_busy"]
+    return s["taken_over"], lost
+
+
+def round(name, act, *daemons):
+    old = {d: worker(d) for d in daemons}
+    ids = {d: {x["stream"] for x in stat(d, "streams")} for d in ("edge", "core")}
+    for d in daemons:
+        act(d)
+    for d in daemons:
+        wait_until(10, f"a new worker of the {d} that answers", lambda: worker(d) not in ("", old[d]) and stat(d, "status"))
+        n, lost = taken(d)
+        step(f"{d} {name}: worker {old[d]} -> {worker(d)}: {n} streams taken over, {lost} lost")
+        check(n == N and lost == 0, stat(d, "status"))
+    for d in ("edge", "core"):
+        s = stat(d, "streams")
+        check(len(s) == N and {x["stream"] for x in s} == ids[d], f"{d}: {len(s)} streams of {N}")
+        check(all(x["admitted"] and x["rung"] == "kernel TLS" for x in s), s)
     wait_until(10, "the link up again", link_up)
     for p in phones:
-        check(p.register(cached=True).status == 200, "a refresh over the same connection")
-    check(stat("core", "status")["counters"]["streams"] == N, "the core has the same streams")
+        r = p.register(cached="core" not in daemons)  # nonces end with the core's worker: it has the phone challenged once
+        check(r.status == 200, f"a refresh over the same connection: {r.start}")
 
 
 def call():
@@ -103,19 +114,25 @@ def call():
 
 
 call()
-round("killed", kill)
+round("killed", kill, "edge")
 call()
-round("upgraded", upgrade)
+round("upgraded", upgrade, "edge")
 call()
-round("killed", kill)
+round("killed", kill, "core")
+call()
+round("upgraded", upgrade, "core")
+call()
+round("killed", kill, "edge", "core")
+call()
+round("upgraded", upgrade, "core", "edge")
 call()
 step("one client leaves, one vanishes: their slots go, too")
 phones[0].conn.close()
 phones[1].conn.abort()
 N -= 2
 phones = phones[2:]
-wait_until(10, "two streams fewer", lambda: len(stat("edge", "streams")) == N)
-round("killed", kill)
+wait_until(10, "two streams fewer", lambda: len(stat("edge", "streams")) == N and len(stat("core", "streams")) == N)
+round("killed", kill, "edge", "core")
 for p in phones:
     p.conn.close()
 N = 0
