@@ -85,19 +85,33 @@ int core_stream_send(struct core_streams *t, uint64_t id, struct span data)
 	return 0;
 }
 
-/* Answer keepalives at the front. Bytes used, 0: no keepalive, -EAGAIN: more needed. */
-static ssize_t core_stream_keepalive(struct core_stream *s, struct span rest)
-{
-	uint8_t answer[SIP_KEEPALIVE_MAX];
-	size_t n = 0;
-	ssize_t used = sip_stream_keepalive(rest, &s->client, answer, &n);
+/* Answers to keepalives on their way: many come at once where a client does not wait for them. */
+struct core_pongs {
+	uint8_t p[1024];
+	size_t n;
+};
 
+static void core_stream_pongs(struct core_stream *s, struct core_pongs *o)
+{
+	if (o->n && conn_write(s->conn, span_of(o->p, o->n)))
+		core_stream_doom(s, "client does not read");
+	o->n = 0;
+}
+
+/* Answer a keepalive at the front. Bytes used, 0: no keepalive, -EAGAIN: more needed. */
+static ssize_t core_stream_keepalive(struct core_stream *s, struct span rest, struct core_pongs *o)
+{
+	size_t n = 0;
+	ssize_t used;
+
+	if (o->n + SIP_KEEPALIVE_MAX > sizeof(o->p))
+		core_stream_pongs(s, o);
+	used = sip_stream_keepalive(rest, &s->client, o->p + o->n, &n);
 	if (used > 0) {
 		s->keepalives++;
 		if (s->keep)
 			lodge_word_set(&s->keep->keepalives, s->keepalives);
-		if (n)
-			conn_write(s->conn, span_of(answer, n));
+		o->n += n;
 	}
 	return used;
 }
@@ -120,6 +134,7 @@ static void core_stream_refuse(struct core_stream *s, struct span rest, bool too
 static bool core_stream_parse(struct core_stream *s)
 {
 	struct core_streams *t = s->table;
+	struct core_pongs pongs = {.n = 0};
 	uint64_t id = s->id;
 	size_t done = 0;
 
@@ -127,14 +142,15 @@ static bool core_stream_parse(struct core_stream *s)
 		struct span rest = span_of(s->buf + done, s->n - done);
 		enum sip_why why = SIP_OK;
 		struct sip_msg m;
-		ssize_t used = core_stream_keepalive(s, rest);
+		ssize_t used = core_stream_keepalive(s, rest, &pongs);
 
-		if (used == 0)
-			used = sip_msg_parse(rest, true, t->message_max, &m, &why);
-		else if (used > 0) {
+		if (used > 0) {
 			done += (size_t)used;
 			continue;
 		}
+		core_stream_pongs(s, &pongs);
+		if (used == 0)
+			used = sip_msg_parse(rest, true, t->message_max, &m, &why);
 		if (used == -EAGAIN)
 			break;
 		if (used < 0) {
@@ -149,6 +165,7 @@ static bool core_stream_parse(struct core_stream *s)
 		if (!core_stream_find(t, id))
 			return false;
 	}
+	core_stream_pongs(s, &pongs);
 	memmove(s->buf, s->buf + done, s->n - done);
 	s->n -= done;
 	if (!s->n) {

@@ -165,7 +165,7 @@ class Conn:
             c = ssl.create_default_context(cafile=f"{E['RUN']}/pki/web-ca.pem")
             if not verify:
                 c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
-            self.s = c.wrap_socket(self.s, server_hostname=server_name or f"edge.{DOMAIN}")
+            self.s = c.wrap_socket(self.s, server_hostname=server_name or f"edge.{DOMAIN}", suppress_ragged_eofs=False)
         self.local = self.s.getsockname()
         self.host = f"{bracket(self.local[0])}:{self.local[1]}"
 
