@@ -236,7 +236,7 @@ void core_keep_restore(struct core *c)
 	engine_each_medium(c->engine, medium_lost, &x);
 	core_lodge_check(c);
 	log_event(LOG_L_WARN, "resumed",
-		  "streams=%u calls=%u bindings=%u refused=%u media_ended=%u ringing_ended=%u",
-		  (unsigned)engine_stats(c->engine)->admitted, x.n[ENGINE_RECORD_CALL],
-		  x.n[ENGINE_RECORD_BINDING], x.refused, x.media_ended, x.n[ENGINE_RECORD_INVITE]);
+		  "calls=%u bindings=%u refused=%u media_ended=%u ringing_ended=%u streams=%u",
+		  x.n[ENGINE_RECORD_CALL], x.n[ENGINE_RECORD_BINDING], x.refused, x.media_ended,
+		  x.n[ENGINE_RECORD_INVITE], (unsigned)engine_stats(c->engine)->admitted);
 }

@@ -146,7 +146,8 @@ int link_core_new(const struct link_core_params *p,
 		  struct link_core **out); /* starts dialling; retries 0.2 s doubling to 5 s */
 void link_core_free(struct link_core *l);
 /* A connection that carried @stream of @edge in an earlier worker (conn_adopt()): it goes on alone, with a peer that is not up, for
- * the caller as for the callee of ops.open(). -ENOENT: no such edge is configured. On failure both descriptors are closed. And: it goes to
+ * the caller as for the callee of ops.open(). -ENOENT: no such edge is configured. On failure both descriptors are closed, the
+ * connection by a reset. And: it goes to
  * the next worker; its connection is the caller's from here on. */
 int link_core_adopt(struct link_core *l, const char *edge, int fd, int pipe, struct conn_keep *k,
 		    uint64_t stream, const struct conn_ops *ops, void *arg, struct link_data **out);

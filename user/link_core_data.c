@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "user/link_core_impl.h"
@@ -285,6 +286,7 @@ static struct core_edge *edge_of_name(struct link_core *l, const char *name)
 int link_core_adopt(struct link_core *l, const char *edge, int fd, int pipe, struct conn_keep *k,
 		    uint64_t stream, const struct conn_ops *ops, void *arg, struct link_data **out)
 {
+	static const struct linger rst = {.l_onoff = 1};
 	struct core_edge *e = edge_of_name(l, edge);
 	struct link_data *d = e ? calloc(1, sizeof(*d)) : NULL;
 	struct conn_params cp;
@@ -294,6 +296,7 @@ int link_core_adopt(struct link_core *l, const char *edge, int fd, int pipe, str
 		link_core_conn_params(e, ops, arg, &cp);
 		ret = conn_adopt(&cp, fd, pipe, k, &d->conn);
 	} else {
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
 		close(fd);
 		if (pipe >= 0)
 			close(pipe);
