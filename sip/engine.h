@@ -209,8 +209,9 @@ struct engine_stats {
 	uint64_t requests, responses, registers_ok, registers_refused, calls_total;
 	uint64_t refused_identity, refused_route, refused_plain_rtp, refused_token, refused_full,
 		retransmits, timeouts;
-	uint64_t half_registered;	   /* streams closed for it */
-	uint64_t not_kept[ENGINE_RECORDS]; /* larger than RECORD_MAX (sip/record.h) */
+	uint64_t half_registered; /* streams closed for it */
+	uint64_t not_kept
+		[ENGINE_RECORDS]; /* larger than RECORD_MAX (sip/record.h): each counts once */
 };
 const struct engine_stats *engine_stats(const struct engine *e);
 

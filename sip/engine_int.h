@@ -69,7 +69,7 @@ struct record { /* of something that is kept: sip/record.h */
 	struct record *next;
 	enum engine_record kind;
 	uint64_t id;
-	bool queued, kept;
+	bool queued, kept, refused;
 };
 #define record_owner(ptr, type) table_entry(ptr, type, record)
 

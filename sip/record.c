@@ -186,7 +186,8 @@ bool record_next(struct engine *e, struct engine_action *out)
 		if (!record_write(e, r, &o))
 			continue; /* not one that is kept, yet */
 		if (o.overflow) {
-			e->stats.not_kept[r->kind]++;
+			e->stats.not_kept[r->kind] += !r->refused;
+			r->refused = true;
 			continue;
 		}
 		r->kept = true;

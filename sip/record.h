@@ -4,7 +4,7 @@
  * Data flow: something of a call, binding or INVITE changes -> record_touch() -> before any other action of that turn is handed out, ENGINE_KEEP with the
  * record as it is now; its end -> ENGINE_FORGET after them. The caller keeps the bytes (user/keep.h; later in Redis) and gives each back to
  * engine_restore() of an engine that follows. Nothing is touched while engine_config.keep is off.
- * A restored INVITE is not carried on: it ends (txn_record.c).
+ * A restored INVITE is not carried on: it ends, on both sides (txn_record.c).
  * A restored call has no transaction and no offer under way: the session that was in force is. A restored binding has those of its
  * streams that are open again, and they are admitted for it as before; without one it waits for its device's next REGISTER. Times are
  * the caller's milliseconds, which must go on from one engine to the next.

@@ -56,7 +56,7 @@ static void txn_unlink_stream(const struct engine *e, struct txn *t)
 	t->stream_next = NULL;
 }
 
-static void txn_link_stream(struct engine *e, struct txn *t, const struct peer *p)
+void txn_link_stream(struct engine *e, struct txn *t, const struct peer *p)
 {
 	struct stream *s = p->kind == PEER_STREAM ? engine_stream(e, p->stream) : NULL;
 
@@ -276,7 +276,7 @@ void txn_acked(struct engine *e, struct txn *t)
 
 static void txn_server_final(struct engine *e, struct txn *t, unsigned status)
 {
-	bool udp = txn_unreliable(&t->up) || t->orphan;
+	bool udp = txn_unreliable(&t->up) || (t->orphan && t->up.kind == PEER_INSIDE);
 	uint32_t life = TIMEOUT_MS;
 
 	txn_uncount(e, t);
@@ -363,8 +363,7 @@ void txn_client_start(struct engine *e, struct txn *t)
 	t->client = TXN_TRYING;
 	if (t->down.kind == PEER_INSIDE && t->n_tried < TXN_TRIES_MAX)
 		t->tried[t->n_tried++] = t->down.to;
-	if (t->down.kind == PEER_INSIDE)
-		txn_keep(e, t);
+	txn_keep(e, t);
 	engine_send(e, &t->down, blob_span(&t->sent));
 	if (t->down.kind == PEER_INSIDE && t->use != TXN_PING)
 		target_asked(e, t->down.server, &t->down.to);

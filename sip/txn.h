@@ -121,9 +121,11 @@ struct txn *txn_alloc(struct engine *e, enum sip_method method, uint64_t id);
 /* It is matched by the name of @m from now on, and holds a copy of it. 0, -E2BIG, -ENOMEM. */
 int txn_name_set(struct engine *e, struct txn *t, const struct sip_msg *m);
 void txn_free(struct engine *e, struct txn *t);
-/* One of its sides has ended: its record goes if that was the inside one. */
+/* One of its sides has ended: its record goes if that was the inside one, and else tells of that one alone. */
 void txn_keep_over(struct engine *e, struct txn *t);
 bool txn_unanswered(const struct txn *t);
+/* It ends with the stream that @p is, if it is one. */
+void txn_link_stream(struct engine *e, struct txn *t, const struct peer *p);
 void txn_client_start(struct engine *e, struct txn *t);
 void txn_send_hop(struct engine *e, struct txn *t, const char *method, struct span to,
 		  struct txn *with);

@@ -3,14 +3,15 @@
  *
  * In: struct txn, or bytes. Out: bytes; or CANCEL to the call server that was called, an answer to the one that calls.
  * Kept is what is needed of the hop to the call server: of an INVITE from a client its head as it was sent, of one to a client
- * its head as it came, without bodies. Its call cannot be carried on, since the client's stream and the media ports that it was
- * about went with the engine before; so a restored one is ended as if the stream had been closed:
+ * its head as it came, without bodies; and the same of the hop to the client, with its stream. Its call cannot be carried on, since
+ * the media ports that it was about went with the engine before; so a restored one is ended as if the stream had been closed:
  *   from a client: CANCEL (RFC 3261 9.1), at once if a provisional answer was there, else when one comes; the final answer that
  *   follows is ACKed, and a 2xx that crossed the CANCEL gets ACK and BYE. Over TCP and TLS a call server may send that answer to the
  *   connection that went with the engine: then we end without it, and who answered hangs up for want of an ACK (RFC 3261 13.3.1.4);
  *   to a client: 480, or 430 (RFC 5626 5.3.1) where the device registered with outbound. Not 503: a call server that hears it may
  *   pass the core, which is back, over for a while (RFC 3261 21.5.4), but may well try the user's other devices or mailbox.
- * The client hears nothing: it has no stream. Other requests, and INVITEs in a call that stands, are not kept.
+ * The client hears of it where its stream has outlived the engine: one that calls by 500, one that is called by CANCEL, with ACK and BYE
+ * for a 2xx that crossed it. Other requests, and INVITEs in a call that stands, are not kept.
  * The call itself is over from the start (its ports are closed by the caller) and stays as long as its transaction, for its ids.
  * Owner rules: txn.c owns struct txn. The record stays until the inside has, or has given, the final answer: if this engine goes
  * before that, a further one tries again. */
@@ -22,8 +23,8 @@
 #include "sip/record.h"
 #include "sip/route.h"
 
-/* From a client; it had a provisional answer. */
-enum { INVITE_OUTBOUND = 1, INVITE_PROCEEDING = 2 };
+/* From a client; it had a provisional answer; the hop to the client is there. */
+enum { INVITE_OUTBOUND = 1, INVITE_PROCEEDING = 2, INVITE_STREAM = 4, INVITE_FLAGS = 7 };
 
 /* The side of it that is inside has no final answer, or one that waits for media ports: a 2xx without its ACK, which comes again. */
 static bool invite_pending(const struct txn *t)
@@ -46,6 +47,8 @@ void txn_keep_over(struct engine *e, struct txn *t)
 {
 	if (t->record.id && !invite_pending(t))
 		record_forget(e, &t->record);
+	else if (t->record.id)
+		record_touch(e, &t->record);
 }
 
 /* What answers to @req are made of. */
@@ -67,32 +70,58 @@ static ssize_t invite_head(const struct sip_msg *req, void *buf, size_t cap)
 	return sip_out_body(&o, SPAN(""));
 }
 
+/* Of the hop to the call server (@inside) or to the client. */
+static void invite_put_head(struct engine *e, const struct txn *t, bool inside,
+			    struct record_out *o)
+{
+	bool sent = (t->down.kind == PEER_INSIDE) == inside;
+	const struct blob *b = sent ? &t->sent : &t->req;
+	struct sip_msg m;
+	enum sip_why why;
+	ssize_t n = -1;
+
+	if (sip_msg_parse(blob_span(b), false, b->n, &m, &why) > 0)
+		n = sent ? forward_hop(&m, "INVITE", SPAN(""), e->out, e->buf_cap)
+			 : invite_head(&m, e->out, e->buf_cap);
+	record_put_span(o, span_of(e->out, n > 0 ? (size_t)n : 0));
+	o->overflow |= n <= 0;
+}
+
+/* The client waits for something: the answer to its INVITE, or its own answer is waited for. 0: not. */
+static uint64_t invite_stream(const struct txn *t)
+{
+	if (t->down.kind == PEER_INSIDE)
+		return t->up.kind == PEER_STREAM && txn_unanswered(t) ? t->up.stream : 0;
+	return t->down.kind == PEER_STREAM &&
+			       (t->client == TXN_TRYING || t->client == TXN_PROCEEDING)
+		       ? t->down.stream
+		       : 0;
+}
+
 bool txn_record(struct engine *e, const struct record *r, struct record_out *o)
 {
 	const struct txn *t = record_owner(r, struct txn);
 	bool out = t->down.kind == PEER_INSIDE;
 	const struct peer *p = out ? &t->down : &t->up;
-	const struct blob *b = out ? &t->sent : &t->req;
-	struct sip_msg m;
-	enum sip_why why;
-	ssize_t n;
+	uint64_t stream = invite_stream(t);
 
-	if (!invite_pending(t) || !t->call || !p->to.port ||
-	    sip_msg_parse(blob_span(b), false, b->n, &m, &why) <= 0)
+	if (!invite_pending(t) || !t->call || !p->to.port)
 		return false;
-	n = out ? forward_hop(&m, "INVITE", SPAN(""), e->out, e->buf_cap)
-		: invite_head(&m, e->out, e->buf_cap);
 	record_put(o,
 		   (out ? INVITE_OUTBOUND : 0u) |
-			   (t->client == TXN_PROCEEDING ? INVITE_PROCEEDING : 0u),
+			   (t->client == TXN_PROCEEDING ? INVITE_PROCEEDING : 0u) |
+			   (stream ? INVITE_STREAM : 0u),
 		   1);
 	record_put(o, t->call->binding, 8);
 	record_put_text(o, e->c.servers[p->server].name);
 	record_put_text(o, t->call->user->aor);
 	record_put(o, p->transport, 1);
 	record_put_addr(o, &p->to);
-	record_put_span(o, span_of(e->out, n > 0 ? (size_t)n : 0));
-	o->overflow |= n <= 0;
+	invite_put_head(e, t, true, o);
+	if (!stream)
+		return true;
+	record_put(o, stream, 8);
+	invite_put_head(e, t, false, o);
 	return true;
 }
 
@@ -100,16 +129,16 @@ bool txn_record(struct engine *e, const struct record *r, struct record_out *o)
 
 struct invite {
 	unsigned flags;
-	uint64_t binding, branch;
+	uint64_t binding, branch, stream;
 	char *aor;
 	struct peer peer;
-	struct sip_msg m;
+	struct sip_msg m, client; /* the two hops */
 };
 
 /* The transaction that our own Via names. */
-static bool invite_branch(const struct engine *e, struct invite *v)
+static bool invite_branch(const struct engine *e, const struct sip_msg *m, struct invite *v)
 {
-	struct span b = v->m.via.branch;
+	struct span b = m->via.branch;
 	struct token tok;
 
 	if (b.n < 7 || token_read(e, span_cut(b, 7, b.n), &tok) || tok.kind != TOKEN_BRANCH)
@@ -118,11 +147,19 @@ static bool invite_branch(const struct engine *e, struct invite *v)
 	return tok.id != 0;
 }
 
+static bool invite_get_head(struct record_in *in, struct sip_msg *m)
+{
+	struct span head = record_get_span(in);
+	enum sip_why why;
+
+	return !in->bad && sip_msg_parse(head, false, head.n, m, &why) == (ssize_t)head.n &&
+	       m->request && m->method == SIP_M_INVITE;
+}
+
 static bool invite_read(struct engine *e, struct record_in *in, struct invite *v)
 {
-	struct span head;
-	enum sip_why why;
 	unsigned transport;
+	bool heads;
 	int server;
 
 	v->flags = (unsigned)record_get(in, 1);
@@ -131,16 +168,20 @@ static bool invite_read(struct engine *e, struct record_in *in, struct invite *v
 	v->aor = record_get_text(in, AOR_MAX - 1);
 	transport = (unsigned)record_get(in, 1);
 	record_get_addr(in, &v->peer.to);
-	head = record_get_span(in);
-	if (in->bad || in->n || server < 0 || !v->aor || transport > ENGINE_TLS ||
-	    !v->peer.to.port || v->flags > (INVITE_OUTBOUND | INVITE_PROCEEDING) ||
-	    sip_msg_parse(head, false, head.n, &v->m, &why) != (ssize_t)head.n || !v->m.request ||
-	    v->m.method != SIP_M_INVITE)
+	heads = invite_get_head(in, &v->m);
+	if (v->flags & INVITE_STREAM) {
+		v->stream = record_get(in, 8);
+		heads = heads && v->stream && invite_get_head(in, &v->client);
+	}
+	if (!heads || in->bad || in->n || server < 0 || !v->aor || transport > ENGINE_TLS ||
+	    !v->peer.to.port || v->flags > INVITE_FLAGS)
 		return false;
 	v->peer.kind = PEER_INSIDE; /* a stream that it came on has gone: no .conn */
 	v->peer.server = (unsigned)server;
 	v->peer.transport = (enum engine_transport)transport;
-	return !(v->flags & INVITE_OUTBOUND) || invite_branch(e, v);
+	if (!(v->flags & (INVITE_OUTBOUND | INVITE_STREAM)))
+		return true;
+	return invite_branch(e, v->flags & INVITE_OUTBOUND ? &v->m : &v->client, v);
 }
 
 /* Over, and for its transaction only. */
@@ -165,30 +206,57 @@ static struct call *invite_call(struct engine *e, uint64_t id, const struct invi
 	return c;
 }
 
+/* The client's side of it, if its stream is there. */
+static int invite_client(struct engine *e, struct txn *t, const struct invite *v)
+{
+	if (!engine_stream(e, v->stream))
+		return 0;
+	if (v->flags & INVITE_OUTBOUND) {
+		t->up = engine_peer_stream(v->stream);
+		t->server = TXN_PROCEEDING;
+		txn_link_stream(e, t, &t->up);
+		return txn_name_set(e, t, &v->client);
+	}
+	t->down = engine_peer_stream(v->stream);
+	t->client = v->flags & INVITE_PROCEEDING ? TXN_PROCEEDING : TXN_TRYING;
+	txn_link_stream(e, t, &t->down);
+	return blob_set(&t->sent, v->client.whole);
+}
+
 static int invite_txn(struct engine *e, struct txn *t, const struct invite *v)
 {
+	int err;
+
 	t->initial = t->orphan = true;
 	t->binding = v->binding;
-	if (!(v->flags & INVITE_OUTBOUND)) {
+	if (v->flags & INVITE_OUTBOUND) {
+		t->down = v->peer;
+		t->server = TXN_ENDED;
+		t->client = v->flags & INVITE_PROCEEDING ? TXN_PROCEEDING : TXN_TRYING;
+		err = blob_set(&t->sent, v->m.whole);
+	} else {
 		t->up = v->peer;
 		t->server = TXN_PROCEEDING;
-		return txn_name_set(e, t, &v->m);
+		err = txn_name_set(e, t, &v->m);
 	}
-	t->down = v->peer;
-	t->server = TXN_ENDED;
-	t->client = v->flags & INVITE_PROCEEDING ? TXN_PROCEEDING : TXN_TRYING;
-	return blob_set(&t->sent, v->m.whole);
+	return err ? err : invite_client(e, t, v);
 }
 
 static void invite_end(struct engine *e, struct txn *t)
 {
-	if (t->down.kind == PEER_INSIDE) {
+	bool out = t->down.kind == PEER_INSIDE;
+
+	if (t->client != TXN_NONE) {
 		timer_set(&e->timers, &t->client_end, e->now + TIMEOUT_MS);
 		txn_cancel(e, t);
-	} else {
-		timer_set(&e->timers, &t->server_end, e->now + TIMEOUT_MS);
-		route_failed(e, t, 430, "Flow Failed");
 	}
+	if (t->server == TXN_ENDED)
+		return;
+	timer_set(&e->timers, &t->server_end, e->now + TIMEOUT_MS);
+	if (out)
+		route_failed(e, t, 500, "Server Internal Error");
+	else
+		route_failed(e, t, 430, "Flow Failed");
 }
 
 static int invite_restore(struct engine *e, uint64_t id, const struct invite *v)

@@ -67,8 +67,14 @@ def upgrade():
     check(r.returncode == 0, r.stderr + r.stdout)
 
 
-def registers():
-    return stat("core", "status")["counters"]["registers_ok"]
+def core():
+    return wait_until(15, "the core answers", lambda: stat("core", "status"))
+
+
+def killed():
+    old = worker()
+    kill()
+    return wait_until(15, "a new worker that answers", lambda: worker() not in ("", old) and stat("core", "status"))
 
 
 def message(text):
@@ -114,7 +120,7 @@ def round(name, act, lost=0):
     check(all(x["admitted"] and x["kept"] and x["taken_over"] and x["rung"] == "kernel TLS" and x["aors"] for x in s), s)
     message(name)
     wait_until(15, "the link up again", link_up)
-    check(registers() == 0, "nobody registered")
+    check(core()["counters"]["registers_ok"] == 0, "nobody registered")
     called()
     check(len(stat("edge", "streams")) == N, "the edge has the same streams")
 
@@ -137,15 +143,40 @@ for p in phones[:3]:
 step("a call that is up goes on and is hung up by the stream that it was made on")
 c = Call(carol, b)
 round_b = c.media(6)
-old = worker()
-kill()
-wait_until(15, "a new worker that answers", lambda: worker() not in ("", old) and stat("core", "status"))
-check(stat("core", "status")["counters"]["calls"] == 1, "one call")
+check(killed()["counters"]["calls"] == 1, "one call")
 wait_until(15, "the link up again", link_up)
 rx, ry = (m.result() for m in round_b)
 check(rx["received"] > 200 and ry["received"] > 200, f"{rx} {ry}")
 hangup(c.rd, carol)
 flows_gone()
+
+step("a call that only rings ends on both sides")
+d, _ = b.invite(carol.aor, make_sdp(b.ip, 41000), final=False)
+d.challenged(15)
+i = carol.expect("INVITE", 15)
+carol.reply(i, 180, "Ringing", [f"Contact: {carol.contact}"], totag="r1")
+d.provisional(180)
+killed()
+x = carol.expect("CANCEL", 15)
+carol.reply(x, 200, "OK", totag="r1")
+carol.reply(i, 487, "Request Terminated", totag="r1")
+carol.expect("ACK")
+step(f"inside hears {d.final().status}")
+wait_until(15, "the link up again", link_up)
+d, _ = carol.invite(b.aor, make_sdp(carol.ip, 40000, [("AES_CM_128_HMAC_SHA1_80", new_key("AES_CM_128_HMAC_SHA1_80"))]), final=False)
+d.challenged(15)
+i = b.expect("INVITE", 15)
+b.reply(i, 180, "Ringing", [f"Contact: {b.contact}"], totag="r2")
+d.provisional(180)
+killed()
+check(d.final(15).status == 500, "the caller outside")
+x = b.expect("CANCEL", 15)
+b.reply(x, 200, "OK", totag="r2")
+b.reply(i, 487, "Request Terminated", totag="r2")
+b.expect("ACK")
+wait_until(15, "the link up again", link_up)
+flows_gone()
+called()
 
 step("half a message goes over with an upgrade, and is a reset with a kill")
 half = phones.pop(0)
@@ -168,10 +199,10 @@ N -= 2
 phones = phones[2:]
 wait_until(10, "two streams fewer", lambda: len(streams()) == N)
 round("killed", kill)
-check(stat("core", "status")["kept"]["stream"]["records"] == N, "as many slots")
+check(core()["kept"]["stream"]["records"] == N, "as many slots")
 for p in phones + [carol]:
     p.conn.close()
 wait_until(10, "no stream left", lambda: stat("core", "streams") == [])
-check(stat("core", "status")["kept"]["stream"]["records"] == 0, "no slot")
+check(core()["kept"]["stream"]["records"] == 0, "no slot")
 wait_until(10, "no stream left on the edge", lambda: stat("edge", "streams") == [])
 PY

@@ -40,7 +40,12 @@ unsigned ring_kept(const struct kit *k)
 /* As in a core: where its call servers are, an engine hears after it was given what is kept. */
 void ring_crash(struct kit *k, unsigned ended)
 {
-	kit_crash(k);
+	ring_crash_but(k, ended, 0);
+}
+
+void ring_crash_but(struct kit *k, unsigned ended, unsigned streams)
+{
+	kit_crash_but(k, streams);
 	assert_int_equal(k->restored, ended + kit_kept(k, ENGINE_RECORD_BINDING));
 	assert_int_equal(k->not_restored, 0);
 	assert_int_equal(engine_stats(k->e)->calls, 0);

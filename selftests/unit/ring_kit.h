@@ -19,7 +19,8 @@ struct kit *ring_new(unsigned n_targets); /* 1: RING_A; 2: then RING_B */
 void ring_targets(struct kit *k, unsigned n);
 /* An engine follows, takes up @ended INVITEs and all bindings, and then hears of RING_A; no call is left. */
 void ring_crash(struct kit *k, unsigned ended);
-unsigned ring_kept(const struct kit *k); /* INVITEs */
+void ring_crash_but(struct kit *k, unsigned ended, unsigned streams); /* kit_crash_but() */
+unsigned ring_kept(const struct kit *k);			      /* INVITEs */
 /* Nothing is left of anything. */
 void ring_end(struct kit *k);
 void kit_take_all(struct kit *k);
