@@ -300,8 +300,7 @@ int loop_accept(struct loop *l, int fd, loop_accept_fn *fn, void *arg, struct lo
 	return loop_op_start(l, slot, out);
 }
 
-/* Whether the kernel is to end it, and will say so. */
-static bool op_disarm(struct loop *l, uint32_t slot)
+bool loop_op_disarm(struct loop *l, uint32_t slot)
 {
 	struct loop_op *op = &l->ops[slot];
 	struct io_uring_sqe *sqe;
@@ -335,7 +334,7 @@ void loop_cancel(struct loop *l, struct loop_handle *h)
 	if (op->ending)
 		l->ending--;
 	else
-		op_disarm(l, was.slot);
+		loop_op_disarm(l, was.slot);
 	loop_op_end(l, was.slot);
 }
 
@@ -353,7 +352,7 @@ void loop_drain(struct loop *l, bool datagrams, void (*fn)(void *arg), void *arg
 		if (!op_is_drained(l, op) || op->ending)
 			continue;
 		op->wants_arm = false;
-		op->ending = op_disarm(l, slot);
+		op->ending = loop_op_disarm(l, slot);
 		if (op->ending)
 			l->ending++;
 		else

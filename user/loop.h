@@ -123,6 +123,12 @@ void loop_cancel(struct loop *l, struct loop_handle *h);
  * armed: -ESHUTDOWN. Everything else goes on. To be called once without, then with @datagrams, or at once with. */
 void loop_drain(struct loop *l, bool datagrams, void (*fn)(void *arg), void *arg);
 
+/* A process that goes on with less than it had (loop_clear.c): nothing is armed, set or to be called any more, at once, and nobody is told;
+ * whoever goes on arms anew. What loop_drain() forbade stays so. Descriptors may be closed right after. */
+void loop_clear(struct loop *l);
+/* The ring's own descriptor. */
+int loop_fd(const struct loop *l);
+
 /* Timers: intrusive, one due time each; setting a set timer moves it. They fire in loop_run(), once. */
 struct loop_timer {
 	uint64_t due_ms;
@@ -145,5 +151,6 @@ struct loop_at_free {
 };
 void loop_at_free_add(struct loop *l, struct loop_at_free *f);
 void loop_at_free_del(struct loop_at_free *f);
+bool loop_at_free_any(const struct loop *l); /* something is in */
 
 #endif

@@ -112,6 +112,8 @@ uint32_t loop_op_new(struct loop *l, enum loop_kind kind, int fd, void *arg);
 /* Arm the new op in @slot, and tell the handle. 0 or -ENOBUFS (the slot is given back). */
 int loop_op_start(struct loop *l, uint32_t slot, struct loop_handle *out);
 void loop_op_end(struct loop *l, uint32_t slot);
+/* Whether the kernel is to end what is armed, and will say so. */
+bool loop_op_disarm(struct loop *l, uint32_t slot);
 /* The kernel ended a multishot operation: arm it again in @in_ms. */
 void loop_op_rearm(struct loop *l, uint32_t slot, unsigned in_ms);
 void loop_rearm_all(struct loop *l);
