@@ -12,7 +12,8 @@ XMPP_LIBS := -lexpat -lidn2
 
 TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_bio user/tls_cert user/tls_climb
 CONN := user/conn user/conn_bytes user/conn_keep user/conn_splice
-BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/handover user/keep user/keeper user/keeper_child user/keeper_open user/keeper_upgrade user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool $(TLS)
+RELAY := user/conn_relay user/loop_clear
+BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/handover user/keep user/keeper user/keeper_child user/keeper_open user/keeper_upgrade user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer $(RELAY) user/sandbox user/sockpool $(TLS)
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng
 
 BPF := bench tc_relay xdp_probe xdp_relay
@@ -36,7 +37,7 @@ PARSE := $(HTTP) $(SIP) $(XMPP) tools/parse_http tools/parse_main tools/parse_xm
 PARSE_LIBS := $(XMPP_LIBS)
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_conn_keep test_dns test_drain test_engine_call \
+UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_conn_keep test_conn_relay test_dns test_drain test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
 	test_engine_random test_engine_register test_engine_ringing test_engine_ringing_kept test_gate test_inside test_keep test_keeper \
 	test_ktls test_link test_link_recycle test_load_msg test_lodge test_log test_loop test_maps test_maps_memory test_media_core \
@@ -61,6 +62,8 @@ test_splice_OBJS := $(test_conn_OBJS)
 test_splice_LIBS := $(test_conn_LIBS)
 test_conn_keep_OBJS := $(test_conn_OBJS)
 test_conn_keep_LIBS := $(test_conn_LIBS)
+test_conn_relay_OBJS := $(test_conn_OBJS) $(RELAY)
+test_conn_relay_LIBS := $(test_conn_LIBS)
 LINK_TEST := selftests/unit/certs selftests/unit/link_kit user/addr $(CONN) $(LINK_CORE) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer $(TLS)
 test_link_OBJS := $(LINK_TEST)
 test_link_LIBS := -lssl -lcrypto -luring -lprotobuf-c

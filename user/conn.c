@@ -16,7 +16,9 @@
 
 #define HANDSHAKE_MS 5000 /* all in milliseconds */
 #define CLOSE_MS     2000
-#define NEVER_MS     (1ull << 40)
+#define PAIR_MS \
+	60000 /* from FIN on: whoever reads the rest is a process of ours, and tells by its own FIN that it has */
+#define NEVER_MS (1ull << 40)
 #define READ_BUDGET \
 	(256u << 10) /* bytes one readable() may take before the others get their turn */
 #define DISCARD_ROUNDS 16
@@ -213,9 +215,14 @@ static void step_closing(struct conn *c)
 		conn_destroy(c);
 		return;
 	}
-	if (!c->shut)
+	if (!c->shut) {
 		shutdown(c->fd, SHUT_WR);
-	c->shut = true;
+		c->shut = true;
+		if (c->pair) { /* a close would look like a cut, and overtake what is not read yet */
+			c->deadline_ms = loop_now_ms(c->loop) + PAIR_MS;
+			conn_timer_update(c);
+		}
+	}
 	if (discard_done(c))
 		conn_destroy(c);
 }
@@ -275,6 +282,8 @@ static void conn_event(void *arg, int revents)
 	else if (c->tls && tls_wants(c->tls) == POLLOUT)
 		c->rd_ready = true; /* a read that had to write first */
 	/* A reset is told at once where nobody reads; a reader finds it behind the bytes that came before. */
+	if (c->pair && revents & POLLHUP)
+		revents |= POLLERR;
 	if (revents & POLLERR && c->state == CONN_UP && (c->paused || c->eof)) {
 		getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &n);
 		conn_fail(c, err ? -err : -ECONNRESET, NULL);
@@ -429,6 +438,16 @@ void conn_close(struct conn *c)
 void conn_gone(struct conn *c)
 {
 	conn_destroy(c);
+}
+
+int conn_again(struct conn *c)
+{
+	c->poll = (struct loop_handle){};
+	c->rd_ready = true; /* edges went by unseen */
+	conn_kick(c);
+	return c->state == CONN_DOWN ? 0
+				     : loop_poll(c->loop, c->fd, POLLIN | POLLOUT | POLLRDHUP, true,
+						 conn_event, c, &c->poll);
 }
 
 void conn_abort(struct conn *c)

@@ -2,6 +2,7 @@
  *
  * In: reads and writes of the module. Out: bytes, and the connection's end where one is met. Owner: the connection. */
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "user/conn_impl.h"
@@ -129,6 +130,14 @@ int conn_write(struct conn *c, struct span data)
 	return ret;
 }
 
+/* The other end of a pair was closed, not only shut down: see conn_relay.h. */
+static bool hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd};
+
+	return poll(&p, 1, 0) != 0;
+}
+
 static ssize_t read_some(struct conn *c, void *buf, size_t n)
 {
 	ssize_t ret;
@@ -138,6 +147,8 @@ static ssize_t read_some(struct conn *c, void *buf, size_t n)
 	do {
 		ret = recv(c->fd, buf, n, MSG_DONTWAIT);
 	} while (ret < 0 && errno == EINTR);
+	if (ret == 0 && c->pair && hung_up(c->fd))
+		return -ECONNRESET;
 	return ret < 0 ? -errno : ret;
 }
 

@@ -1,5 +1,5 @@
 /* user/conn_impl.h -- what the files of user/conn* share: conn.c (life and events), conn_bytes.c (reading and writing),
- * conn_splice.c (kernel TLS), conn_keep.c (from one process to the next). Nobody else
+ * conn_splice.c (kernel TLS), conn_keep.c (from one process to the next), conn_relay.c (TLS that stays behind). Nobody else
  * includes this.
  *
  * In: nothing. Out: struct conn and the calls between those files. Owner: see user/conn.h. */
@@ -26,6 +26,7 @@ struct conn {
 	int fd;
 	uint8_t state;
 	bool link, paused;
+	bool pair;	      /* AF_UNIX: the other end is a process of ours (conn_relay.h) */
 	bool rd_ready;	      /* there may be something to read */
 	bool progress;	      /* the running readable() got bytes */
 	bool eof;	      /* clean end seen */
@@ -57,6 +58,8 @@ const char *conn_why(const struct conn *c);
 int conn_new(const struct conn_params *p, int fd, const struct addr *peer, struct conn **out);
 void conn_set_up(struct conn *c);
 void conn_gone(struct conn *c);
+/* After loop_clear(): on the loop again. 0 or -ENOBUFS. */
+int conn_again(struct conn *c);
 /* A word of the record, set before and cleared after what it stands for. */
 static inline void conn_busy_set(uint32_t *word, bool busy)
 {

@@ -24,6 +24,7 @@ void conn_keep(struct conn *c, struct conn_keep *k)
 	k->peer = c->peer;
 	k->local = c->local;
 	k->link = c->link;
+	k->pair = c->pair;
 	if (c->tls)
 		tls_kernel_place(c->tls, &k->tls);
 	/* In the middle of readable() more may be read than was dealt with. */
@@ -38,6 +39,11 @@ void conn_unkeep(struct conn *c)
 	c->keep = NULL;
 	if (c->tls)
 		tls_kernel_place(c->tls, NULL);
+}
+
+bool conn_relayed(const struct conn *c)
+{
+	return c->pair;
 }
 
 int conn_fd(const struct conn *c)
@@ -154,6 +160,7 @@ int conn_adopt(const struct conn_params *p, int fd, int pipe, struct conn_keep *
 			close(pipe);
 		return ret;
 	}
+	c->pair = k->pair;
 	c->local = k->local;
 	c->received = k->received;
 	c->sent = k->sent;

@@ -21,7 +21,8 @@ struct conn_keep {
 	struct ktls tls;	   /* .has all 0: plain bytes */
 	struct addr peer, local;
 	uint8_t link; /* as conn_params.link */
-	uint8_t reserved[3];
+	uint8_t pair; /* as conn_relayed() */
+	uint8_t reserved[2];
 };
 _Static_assert(sizeof(struct conn_keep) == 200, "part of a record");
 
@@ -30,6 +31,8 @@ bool conn_keepable(const struct conn *c);
 void conn_keep(struct conn *c, struct conn_keep *k);
 /* The record is not the connection's any more; also done by conn_close() and conn_abort(). */
 void conn_unkeep(struct conn *c);
+/* Plain bytes to a process before us that has its TLS: user/conn_relay.h. */
+bool conn_relayed(const struct conn *c);
 int conn_fd(const struct conn *c);
 void conn_hold(struct conn *c, bool holds);
 

@@ -56,9 +56,12 @@ void conn_climb(struct conn *c, bool tx_only)
 
 enum tls_rung conn_rung(const struct conn *c, const char **why)
 {
-	enum tls_rung r = c->tls ? tls_rung(c->tls) : TLS_RUNG_A;
+	enum tls_rung r = c->pair ? TLS_RUNG_C : c->tls ? tls_rung(c->tls) : TLS_RUNG_A;
 
-	*why = r == TLS_RUNG_A ? "" : c->climb_why ? c->climb_why : "kernel TLS was not asked for";
+	*why = r == TLS_RUNG_A ? ""
+	       : c->pair       ? "an older worker keeps its TLS"
+	       : c->climb_why  ? c->climb_why
+			       : "kernel TLS was not asked for";
 	if (r == TLS_RUNG_B)
 		*why = c->climb_tx ? "kernel TLS is configured for sending only"
 				   : "the kernel does not receive with this version and cipher";

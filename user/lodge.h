@@ -36,10 +36,10 @@
 
 #include "user/keeper.h"
 
-#define LODGE_VERSION	1 /* of the file and of all records in it; another one is not read */
+#define LODGE_VERSION	2 /* of the file and of all records in it; another one is not read */
 #define LODGE_SLOTS_MAX 65536u
 #define LODGE_ROLES	4 /* 0: the connection; 1 and up: pipes and the like */
-#define LODGE_PAYLOAD	512
+#define LODGE_PAYLOAD	576
 
 struct lodge;
 struct loop;

@@ -63,6 +63,7 @@ static const int allowed[] = {
 	SCMP_SYS(getsockname),
 	SCMP_SYS(getpeername),
 	SCMP_SYS(close),
+	SCMP_SYS(close_range),
 	SCMP_SYS(fcntl),
 	SCMP_SYS(fstat),
 	SCMP_SYS(eventfd2),
@@ -168,6 +169,9 @@ static int add_arguments(scmp_filter_ctx ctx)
 		rc = allow_one_of(ctx, SCMP_SYS(socket), 0, (scmp_datum_t)families[i]);
 	for (i = 0; !rc && i < N(ioctls); i++)
 		rc = allow_one_of(ctx, SCMP_SYS(ioctl), 1, ioctls[i]);
+	/* Two ends of nothing but ourselves: conn_relay.h. */
+	if (!rc)
+		rc = allow_one_of(ctx, SCMP_SYS(socketpair), 0, AF_UNIX);
 	if (!rc)
 		rc = allow_masked(ctx, SCMP_SYS(mmap), 2, PROT_EXEC, 0);
 	if (!rc)
