@@ -3,7 +3,9 @@
 #include "user/handover.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +19,11 @@ int handover_wait(struct handover *h, const char *objection, char *why, size_t w
 
 	if (err)
 		return err;
+	err = conn_relays_new(h->loop, &h->relays);
+	if (err) {
+		snprintf(why, why_n, "relays: %s", strerror(-err));
+		return err;
+	}
 	if (objection)
 		log_event(LOG_L_WARN, "take-over-refused", "reason=\"%s\"", objection);
 	err = lodge_wait_go(h->lodge, objection);
@@ -28,10 +35,62 @@ int handover_wait(struct handover *h, const char *objection, char *why, size_t w
 
 /* ---- giving way ---- */
 
-static _Noreturn void gone(void *arg)
+static int ascending(const void *a, const void *b)
 {
-	(void)arg;
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Every descriptor but the relays', the loop's and those that log and life hang on. False: none was closed. */
+static bool others_close(const struct handover *h, int life)
+{
+	size_t n = 2 * (size_t)conn_relays_stats(h->relays).now, i;
+	int *keep = malloc((n + 3) * sizeof(*keep)), from = STDERR_FILENO + 1;
+
+	if (!keep)
+		return false;
+	conn_relays_fds(h->relays, keep);
+	keep[n++] = loop_fd(h->loop);
+	keep[n++] = life;
+	keep[n++] = INT_MAX;
+	qsort(keep, n, sizeof(*keep), ascending);
+	for (i = 0; i < n; i++) {
+		if (keep[i] > from && close_range((unsigned)from, (unsigned)keep[i] - 1, 0)) {
+			log_event(LOG_L_ERROR, "relays", "error=\"close_range: %s\"",
+				  strerror(errno));
+			_exit(1); /* half of them would hold what others wait to see closed */
+		}
+		from = keep[i] < INT_MAX ? keep[i] + 1 : INT_MAX;
+	}
+	free(keep);
+	return true;
+}
+
+static _Noreturn void relays_over(void *arg)
+{
+	struct conn_relays_stats s = conn_relays_stats(((struct handover *)arg)->relays);
+
+	log_event(LOG_L_INFO, "relays-over", "pid=%d clean=%llu cut=%llu late=%llu", (int)getpid(),
+		  (unsigned long long)s.clean, (unsigned long long)s.cut,
+		  (unsigned long long)s.late);
 	_exit(0);
+}
+
+static void gone(void *arg)
+{
+	struct handover *h = arg;
+	unsigned n = conn_relays_stats(h->relays).now;
+	int life = keeper_fd("life");
+
+	if (!n)
+		_exit(0);
+	conn_relays_run(h->relays, CONN_RELAY_MS, relays_over, h);
+	if (life < 0 || !others_close(h, life)) {
+		log_event(LOG_L_ERROR, "relays", "cut=%u reason=\"%s\"", n,
+			  life < 0 ? "a keeper of an earlier version" : strerror(ENOMEM));
+		_exit(1);
+	}
+	log_event(LOG_L_INFO, "relays", "pid=%d connections=%u seconds=%u", (int)getpid(), n,
+		  CONN_RELAY_MS / 1000);
 }
 
 static void all_over(void *arg)
@@ -41,7 +100,7 @@ static void all_over(void *arg)
 	if (h->last)
 		h->last(h->arg);
 	log_event(LOG_L_INFO, "handed-over", "pid=%d", (int)getpid());
-	lodge_done(h->lodge, gone, NULL);
+	lodge_done(h->lodge, gone, h);
 }
 
 static void look(void *arg)
@@ -89,6 +148,8 @@ int handover_attach(struct handover *h, char *why, size_t why_n)
 
 void handover_free(struct handover *h)
 {
+	conn_relays_free(h->relays);
+	h->relays = NULL;
 	lodge_close(h->lodge);
 	h->lodge = NULL;
 }

@@ -3,16 +3,19 @@
  * Data flow: handover_wait() before kept state, maps or sockets are touched -> (GO) -> the daemon takes up and arms ->
  * handover_attach(). Then, on the keeper's word HANDOVER: no accept any more -> handshakes that are under way are finished
  * (.busy, HANDOVER_BUSY_MS at most) -> no datagram is received any more, what came and was answered has left -> .last() ->
- * DONE -> the process ends. Whatever comes in between waits in the sockets, which are the keeper's, for the next worker.
+ * DONE -> the process ends, unless .last() gave connections to .relays: then everything else of it ends as if the process had (the loop is
+ * cleared, all other descriptors are closed; what other modules hold in memory just lies there), and the process lives on with these,
+ * CONN_RELAY_MS at most (user/conn_relay.h). Whatever comes in between waits in the sockets, which are the keeper's, for the next worker.
  * "sallyctl upgrade" -> handover_upgrade() -> the keeper -> its reason, or the next worker's version and pid.
- * Owner rules: in the daemon's struct, which outlives it; owns the struct lodge. Between DONE and the end nothing of ours
- * runs. */
+ * Owner rules: in the daemon's struct, which outlives it; owns the struct lodge and the relays. Between DONE and the end nothing
+ * of ours but the relays runs: no function of any other module is called any more. */
 #ifndef SALLYPORT_HANDOVER_H
 #define SALLYPORT_HANDOVER_H
 
 #include <jansson.h>
 
 #include "user/admin.h"
+#include "user/conn_relay.h"
 #include "user/lodge.h"
 #include "user/loop.h"
 
@@ -28,6 +31,7 @@ struct handover {
 	void *arg;
 	/* Ours. */
 	struct lodge *lodge;
+	struct conn_relays *relays; /* from handover_wait() on */
 	bool taken;
 	struct admin_ticket ticket;
 	struct loop_timer look;

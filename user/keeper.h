@@ -21,7 +21,8 @@
  * it likes: what is started is what the path holds, as the service's user, which must not be able to write there.
  * A worker that handed over may live on with what it could not hand over: KEEPER_OLD_MAX of them; one more sends the oldest
  * away. They are not started again.
- * Worker side: keeper_fd("name") gives the descriptor or -1; user/lodge.h: READY, GO and the rest; sandbox_enter() closes
+ * Worker side: keeper_fd("name") gives the descriptor or -1 (besides those of the plan "lodge" and "life", the pipe that kills the worker when
+ * the keeper's end closes); user/lodge.h: READY, GO and the rest; sandbox_enter() closes
  * the door behind the start-up. */
 #ifndef SALLYPORT_KEEPER_H
 #define SALLYPORT_KEEPER_H

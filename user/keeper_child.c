@@ -58,11 +58,11 @@ int keeper_drop_capabilities(struct keeper *k)
 	return 0;
 }
 
-static int fds_text(const struct keeper_plan *p, int lodge, char *buf, size_t max)
+static int fds_text(const struct keeper_plan *p, int lodge, int life, char *buf, size_t max)
 {
 	size_t at;
 	unsigned i;
-	int n = snprintf(buf, max, "lodge=%d", lodge);
+	int n = snprintf(buf, max, "lodge=%d,life=%d", lodge, life);
 
 	at = (size_t)n;
 	for (i = 0; i < p->n_fds; i++) {
@@ -102,7 +102,7 @@ static int child_life(int fd, pid_t parent)
 static _Noreturn void child(const struct keeper *k, int exe, int life, int lodge, pid_t parent)
 {
 	static char text[KEEPER_ENV_MAX];
-	int err = fds_text(k->p, lodge, text, sizeof(text));
+	int err = fds_text(k->p, lodge, life, text, sizeof(text));
 	unsigned i;
 
 	if (!err)
