@@ -306,6 +306,7 @@ static int link_start(struct edge *e, char *why, size_t why_n)
 		err = link_edge_new(&lp, &e->link);
 	sp.link = e->link;
 	sp.lodge = e->turn.lodge;
+	sp.relays = e->turn.relays;
 	if (!err)
 		err = streams_new(&sp, &e->streams);
 	if (err)

@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "user/ban.h"
+#include "user/conn_relay.h"
 #include "user/config.h"
 #include "user/ktls_policy.h"
 #include "user/link.h"
@@ -29,9 +30,10 @@ struct streams;
 
 struct streams_params {
 	struct loop *loop;
-	struct tls_ctx *tls;	/* server, no client certificates */
-	struct link_edge *link; /* where domains lead */
-	struct lodge *lodge;	/* NULL: streams end with the worker */
+	struct tls_ctx *tls;	    /* server, no client certificates */
+	struct link_edge *link;	    /* where domains lead */
+	struct lodge *lodge;	    /* NULL: streams end with the worker */
+	struct conn_relays *relays; /* with lodge: for what cannot be handed over */
 	const struct config_edge *cfg;
 	struct ban *ban;
 	enum ktls_mode ktls;
@@ -49,7 +51,7 @@ bool streams_message(struct streams *t, struct link_peer *p, const Sallyport__Li
 /* A slot of kind STREAMS_LODGE_KIND that an earlier worker left: true, it is ours now. */
 #define STREAMS_LODGE_KIND 1
 bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], void *record);
-/* Take in no more; and all streams go over to the next worker, as far as they are with the keeper, or end. */
+/* Take in no more; and all streams that are admitted go over to the next worker, the others end. */
 void streams_stop(struct streams *t);
 unsigned streams_unadmitted(const struct streams *t);
 void streams_leave(struct streams *t);

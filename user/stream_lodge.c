@@ -3,10 +3,14 @@
  * In: a stream both of whose connections are in the kernel; or what the keeper held of an earlier worker's. Out: a slot with both
  * descriptors and a record, and the same stream in the next worker. Owner: the stream has the slot until it ends.
  *
+ * An admitted stream with a connection that is not (OpenSSL has its TLS) ends with a worker that dies, but not with one that hands over: it
+ * gets its slot then, with a plain end of that connection, which this process relays (user/conn_relay.h: what becomes of which bytes).
+ *
  * The next worker's link to the core is a new one, so the stream goes on alone, as one does whose control connection is over: the core's
  * Admit, Revoke and CloseStream find it by id. Slot roles: 0 the client's connection, 1 the core's; at a hand-over 2 bytes towards the
  * core, 3 bytes towards the client. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,7 +28,8 @@ struct stream_keep {
 	uint64_t base_in, base_out; /* received by a connection before the stream's count began */
 	uint64_t cap_bytes, since_ms, deadline_ms;
 	char sni[48];
-	uint8_t registered, reserved[7];
+	char tls_version[12], tls_cipher[40]; /* a connection that is relayed does not know them */
+	uint8_t registered, reserved[3];
 };
 _Static_assert(sizeof(struct stream_keep) <= LODGE_PAYLOAD, "a record");
 
@@ -48,26 +53,41 @@ static int core_by_hash(const struct streams *t, uint64_t hash)
 	return -1;
 }
 
+static void record_fill(const struct stream *s, struct stream_keep *r)
+{
+	const struct streams *t = s->all;
+
+	r->id = s->id;
+	r->core_name = name_hash(t->p.cfg->link.cores[s->core_index].name);
+	r->base_in = conn_received(s->client) - s->bytes_in;
+	r->base_out = conn_received(s->core) - s->bytes_out;
+	r->cap_bytes = s->cap_bytes;
+	r->since_ms = s->since_ms;
+	r->deadline_ms = s->deadline.pos ? s->deadline.due_ms : 0;
+	memccpy(r->sni, s->sni, 0, sizeof(r->sni) - 1);
+	memcpy(r->tls_version, s->tls_version, sizeof(r->tls_version));
+	memcpy(r->tls_cipher, s->tls_cipher, sizeof(r->tls_cipher));
+	r->registered = s->registered;
+	/* Not to be gone on with until both connections write their own state. */
+	r->client.rx_busy = r->core.rx_busy = 1;
+}
+
+/* It is worth to be gone on with, and may be. */
+static bool lasting(const struct stream *s)
+{
+	return s->all->p.lodge && s->state == STREAM_ADMITTED && !s->close_reason[0] &&
+	       conn_fit(s->client) && conn_fit(s->core);
+}
+
 void stream_lodge(struct stream *s)
 {
 	struct streams *t = s->all;
 	struct stream_keep *k, r = {};
 	int fds[2], ret;
 
-	if (!t->p.lodge || s->lodged || s->state != STREAM_ADMITTED || s->close_reason[0] ||
-	    !conn_keepable(s->client) || !conn_keepable(s->core))
+	if (s->lodged || !lasting(s) || !conn_keepable(s->client) || !conn_keepable(s->core))
 		return;
-	r.id = s->id;
-	r.core_name = name_hash(t->p.cfg->link.cores[s->core_index].name);
-	r.base_in = conn_received(s->client) - s->bytes_in;
-	r.base_out = conn_received(s->core) - s->bytes_out;
-	r.cap_bytes = s->cap_bytes;
-	r.since_ms = s->since_ms;
-	r.deadline_ms = s->deadline.pos ? s->deadline.due_ms : 0;
-	memccpy(r.sni, s->sni, 0, sizeof(r.sni) - 1);
-	r.registered = s->registered;
-	/* Not to be gone on with until both connections write their own state. */
-	r.client.rx_busy = r.core.rx_busy = 1;
+	record_fill(s, &r);
 	fds[ROLE_CLIENT] = conn_fd(s->client);
 	fds[ROLE_CORE] = conn_fd(s->core);
 	ret = lodge_put(t->p.lodge, STREAMS_LODGE_KIND, fds, 2, &r, sizeof(r), &s->slot);
@@ -179,8 +199,8 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 	s->core = link_data_conn(s->data);
 	s->bytes_in = conn_received(s->client) - k->base_in;
 	s->bytes_out = conn_received(s->core) - k->base_out;
-	snprintf(s->tls_version, sizeof(s->tls_version), "%s", tls_version(conn_tls(s->client)));
-	snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%s", tls_cipher(conn_tls(s->client)));
+	snprintf(s->tls_version, sizeof(s->tls_version), "%.11s", k->tls_version);
+	snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%.39s", k->tls_cipher);
 	s->lodged = true;
 	s->slot = slot;
 	for (int i = ROLE_TO_CORE; i <= ROLE_TO_CLIENT; i++)
@@ -232,23 +252,91 @@ static int pipe_to_queue(struct conn *dst, struct conn_pipe *pipe)
 	return 0;
 }
 
+/* One side's descriptor for a slot that is made only now. A relayed connection is the stream's no more. */
+static int side_part(struct streams *t, struct conn **c, struct conn_keep *k, int *out_fd)
+{
+	int ret;
+
+	if (conn_keepable(*c)) { /* a copy: the channel may take it later than we leave */
+		*out_fd = fcntl(conn_fd(*c), F_DUPFD_CLOEXEC, 0);
+		return *out_fd < 0 ? -errno : 0;
+	}
+	ret = conn_relay(t->p.relays, *c, k, out_fd);
+	if (!ret)
+		*c = NULL;
+	return ret;
+}
+
+/* What is the stream's still leaves by its own descriptor. */
+static int kept_leave(struct stream *s, struct conn *c, struct conn_keep *k, unsigned role)
+{
+	if (!c)
+		return 0;
+	conn_keep(c, k);
+	return leave(s, c, role);
+}
+
+/* Not in its slot yet: at least one side is to be relayed. The descriptors stay open until the process ends, or is nothing but relays. */
+static int leave_apart(struct stream *s)
+{
+	struct streams *t = s->all;
+	struct conn *core = s->core;
+	struct stream_keep *k, r = {};
+	int fds[2], ret;
+
+	record_fill(s, &r);
+	ret = side_part(t, &s->client, &r.client, &fds[ROLE_CLIENT]);
+	if (ret)
+		return ret;
+	ret = side_part(t, &core, &r.core, &fds[ROLE_CORE]);
+	if (ret) {
+		close(fds[ROLE_CLIENT]); /* which cuts the client's, if it is relayed */
+		return ret;
+	}
+	link_edge_leave(s->data);
+	s->data = NULL;
+	s->core = core;
+	ret = lodge_put(t->p.lodge, STREAMS_LODGE_KIND, fds, 2, &r, sizeof(r), &s->slot);
+	if (ret) {
+		close(fds[ROLE_CLIENT]);
+		close(fds[ROLE_CORE]);
+		conn_abort(s->client);
+		conn_abort(s->core);
+		s->client = s->core = NULL;
+		return ret;
+	}
+	k = lodge_record(t->p.lodge, s->slot);
+	ret = kept_leave(s, s->client, &k->client, ROLE_TO_CLIENT) |
+	      kept_leave(s, s->core, &k->core, ROLE_TO_CORE);
+	if (ret)
+		lodge_drop(t->p.lodge, s->slot);
+	s->client = s->core = NULL;
+	return ret;
+}
+
 void stream_leave(struct stream *s)
 {
 	struct streams *t = s->all;
 	struct conn *core = s->core;
+	int ret;
 
-	if (!s->lodged || pipe_to_queue(s->core, &s->pipe_in) ||
+	if (!lasting(s) || pipe_to_queue(s->core, &s->pipe_in) ||
 	    pipe_to_queue(s->client, &s->pipe_out)) {
 		stream_end(s, false, "the worker hands over");
 		return;
 	}
-	link_edge_leave(s->data);
-	if (leave(s, s->client, ROLE_TO_CLIENT) | leave(s, core, ROLE_TO_CORE)) {
-		/* One side could not be carried on: neither is. The descriptors' last owner is the keeper. */
-		t->lost++;
-		lodge_drop(t->p.lodge, s->slot);
+	if (s->lodged) {
+		link_edge_leave(s->data);
+		ret = leave(s, s->client, ROLE_TO_CLIENT) | leave(s, core, ROLE_TO_CORE);
+		if (ret) /* neither is carried on: the descriptors' last owner is the keeper */
+			lodge_drop(t->p.lodge, s->slot);
 	} else {
-		t->left++;
+		ret = leave_apart(s);
+	}
+	*(ret ? &t->lost : &t->left) += 1;
+	if (ret && !s->lodged) {
+		stream_end(s, false, "the worker hands over, and could not hand this over");
+		return;
 	}
 	s->lodged = false;
 	s->client = s->core = NULL;

@@ -37,6 +37,8 @@ static const char *stream_rung(const struct stream *s, const char **why)
 
 	if (s->state != STREAM_ADMITTED)
 		*why = "it is not admitted yet";
+	else if (conn_relayed(s->client))
+		; /* whatever this worker could do */
 	else if (s->all->p.ktls == KTLS_MODE_OFF)
 		*why = s->all->ktls_off;
 	else if (client == TLS_RUNG_A && core != TLS_RUNG_A)
@@ -47,20 +49,22 @@ static const char *stream_rung(const struct stream *s, const char **why)
 json_t *streams_status(const struct streams *t)
 {
 	json_t *states = json_object(), *reasons = json_object();
-	unsigned n[STREAM_STATES] = {}, i;
+	unsigned n[STREAM_STATES] = {}, relayed = 0, i;
 	const struct stream *s;
 
 	for (i = 0; i < STREAM_BUCKETS; i++)
-		for (s = t->buckets[i]; s; s = s->hash_next)
+		for (s = t->buckets[i]; s; s = s->hash_next) {
 			n[s->state]++;
+			relayed += conn_relayed(s->client) || (s->core && conn_relayed(s->core));
+		}
 	for (i = 0; i < STREAM_ENDED; i++)
 		json_object_set_new(states, stream_state_name(i), json_integer(n[i]));
 	for (i = GATE_OK + 1; i < GATE_REASONS; i++)
 		json_object_set_new(reasons, gate_reason_name(i),
 				    json_integer((json_int_t)t->n_by_reason[i]));
-	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:I}", "streams",
-			 (int)t->n, "unadmitted", (int)t->n_unadmitted, "opened",
-			 (json_int_t)t->opened, "admitted_total", (json_int_t)t->admitted,
+	return json_pack("{s:i,s:i,s:i,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:I}", "streams",
+			 (int)t->n, "relayed", (int)relayed, "unadmitted", (int)t->n_unadmitted,
+			 "opened", (json_int_t)t->opened, "admitted_total", (json_int_t)t->admitted,
 			 "truncated", (json_int_t)t->truncated, "unknown_orders",
 			 (json_int_t)t->unknown_orders, "states", states, "refused", reasons,
 			 "rungs", rungs_json(t), "spliced_bytes", (json_int_t)t->spliced,

@@ -1,0 +1,172 @@
+#!/bin/bash
+# t_upgrade_streams.sh -- clients whose TLS is OpenSSL's keep their connections over upgrades of the edge: the old worker lives on as their
+# relay until they have left, and the next one may be killed, not it
+#
+#	203.0.113.50 alice 19 times --+                                      +-- Kamailio 10.20.0.30
+#	203.0.113.51 carol -----------+--tls-- edge (dmz) ==link== core (inside) --+-- bob 10.20.0.40
+# alone
+set -eu
+. "$(dirname "$0")/lib.sh"
+net_isolate "$@"
+need kamailio nft ethtool
+KTLS=off
+export KTLS
+net_up
+kamailio_up
+pair_up
+EDGE_KEEPER=$(pid_of edge)
+export EDGE_KEEPER B
+script <<'PY'
+import signal
+
+N = 20
+OLDER = "an older worker keeps its TLS"
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+
+
+def stat(daemon, what):
+    try:
+        return admin(daemon, what)
+    except (OSError, ValueError):
+        return None
+
+
+def workers():
+    return subprocess.run(["pgrep", "-P", E["EDGE_KEEPER"]], capture_output=True, text=True).stdout.split()
+
+
+def link_up():
+    s = stat("core", "status")
+    return s and s["links"][0]["state"] == "up" and s["links"][0]["pool_idle"] > 0
+
+
+def device(user, i):
+    """One of several of a user, each with its own +sip.instance."""
+    u = Ua(user)
+    u.instance = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_DNS, f'{user}{i}')}"
+    r = u.register()
+    check(r.status == 200, f"{user} {i} registers: {r.start}")
+    return u
+
+
+def refresh(which):
+    for p in which:
+        check(p.register(cached=True).status == 200, "a refresh over the same connection")
+
+
+def call_out(p):
+    c = Call(p, b)
+    x, y = c.media(2)
+    rx, ry = x.result(), y.result()
+    check(rx["received"] > 50 and ry["received"] > 50, f"{rx} {ry}")
+    hangup(c.d, b)
+    flows_gone()
+
+
+def call_in(p):
+    d, _ = b.invite(p.aor, make_sdp(b.ip, 41000), final=False)
+    d.challenged()
+    i = p.expect("INVITE")
+    offer, tx = Sdp(i.body), (SUITE, new_key(SUITE))
+    rd = inside_answer(p, i, srtp_answer(p.ip, 40000, offer, tx), d)
+    x = Rtp(p.ns, f"{p.ip}:40000", offer.addr, 2, 600, tx, offer.key(SUITE))
+    y = Rtp("lan", f"{b.ip}:41000", Sdp(rd.ok.body).addr, 2, 1200)
+    rx, ry = x.result(), y.result()
+    check(rx["received"] > 50 and ry["received"] > 50, f"{rx} {ry}")
+    hangup(rd, b)
+    flows_gone()
+
+
+def calls():
+    call_out(carol)
+    call_in(carol)
+
+
+def upgrade():
+    r = subprocess.run([f"{E['B']}/sallyctl", "-s", f"{E['RUN']}/edge.sock", "upgrade"], capture_output=True, text=True)
+    check(r.returncode == 0, r.stderr + r.stdout)
+    return re.search(r"as process (\d+)", r.stdout).group(1)
+
+
+def taken_over(new, relayed):
+    """The worker @new has all streams, so many of them by way of older ones."""
+    wait_until(10, "the new worker answers", lambda: new in workers() and stat("edge", "status"))
+    wait_until(10, "the link up again", link_up)
+    st, s = stat("edge", "status")["streams"], stat("edge", "streams")
+    check(st["taken_over"] == N and st["lost_with_worker"] == 0 and st["relayed"] == relayed and st["opened"] == 0, st)
+    check(st["rungs"] == {"kernel TLS": 0, "kernel TLS send": 0, "user TLS": N}, st["rungs"])
+    check({x["stream"] for x in s} == ids and all(x["admitted"] for x in s), s)
+    rows = [x for x in s if x["reason"] == OLDER and x["rung"] == "user TLS" and x["tls_version"] == "TLSv1.3" and x["tls_cipher"]]
+    check(len(rows) == relayed, s)
+    check(stat("core", "status")["counters"]["streams"] == N, "the core has the same streams")
+    step(f"workers {workers()}: {st['taken_over']} streams taken over, {st['relayed']} by way of older workers")
+
+
+phones = [device("alice", i) for i in range(N - 1)]
+b, carol = inside(), outside("carol", E["CAROL"])
+phones.append(carol)
+ids = {x["stream"] for x in stat("edge", "streams")}
+check(len(ids) == N, f"{len(ids)} streams")
+first = workers()
+check(len(first) == 1, first)
+
+step("upgraded: the old worker relays")
+second = upgrade()
+taken_over(second, N)
+check(workers() == [*first, second], f"{first} lives on beside {second}: {workers()}")
+refresh(phones)
+calls()
+
+step("two clients more, and upgraded again: the first relays, the second relays its own two")
+phones += [device("alice", N + i) for i in range(2)]
+N += 2
+ids = {x["stream"] for x in stat("edge", "streams")}
+third = upgrade()
+taken_over(third, N)
+check(workers() == [*first, second, third], workers())
+refresh(phones)
+calls()
+
+step("the worker is killed: all streams go on")
+os.kill(int(third), signal.SIGKILL)
+wait_until(10, "a new worker", lambda: len(workers()) == 3 and workers()[-1] != third)
+taken_over(workers()[-1], N)
+refresh(phones)
+calls()
+
+step("one client leaves, one vanishes: the core hears of both")
+leaver, vanisher = phones[0], phones[1]
+check(leaver.conn.s.unwrap() is not None, "close_notify is answered")
+vanisher.conn.abort()
+N, phones = N - 2, phones[2:]
+wait_until(10, "two streams fewer", lambda: len(stat("edge", "streams")) == N)
+wait_until(10, "two streams fewer on the core", lambda: stat("core", "status")["counters"]["streams"] == N)
+log_wait("edge", "event=stream-closed .*clean=1 .*reason=\"?client: closed")
+log_wait("edge", "event=stream-closed .*clean=0 .*reason=\"?client: ")
+
+step("the second relay is killed: its two clients are cut off, nobody else")
+os.kill(int(second), signal.SIGKILL)
+for p in phones[-2:]:
+    try:
+        p.conn.s.settimeout(5)
+        p.conn.s.suppress_ragged_eofs = False
+        check(False, f"a clean end, or bytes: {p.conn.s.recv(1)}")
+    except (ssl.SSLEOFError, ConnectionError):
+        pass
+N, phones = N - 2, phones[:-2]
+wait_until(10, "two streams fewer", lambda: len(stat("edge", "streams")) == N)
+wait_until(10, "two streams fewer on the core", lambda: stat("core", "status")["counters"]["streams"] == N)
+refresh(phones)
+
+step("all leave: so does the relay")
+last = workers()[-1]
+for p in phones:
+    p.conn.s.unwrap()
+    p.conn.close()
+wait_until(10, "one worker", lambda: workers() == [last])
+check(stat("edge", "streams") == [], "no stream left")
+wait_until(10, "none on the core", lambda: stat("core", "status")["counters"]["streams"] == 0)
+log_wait("edge", f"event=relays-over pid={first[0]} clean=")
+PY
+[ "$(count_log edge 'event=worker-died')" = 1 ] || fail "a worker died that was not killed"
+say "PASS: upgrade_streams"
