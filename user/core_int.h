@@ -89,6 +89,7 @@ void core_tell_admitted(struct core *c, struct core_stream *s);
  * left, before core_keep_restore(); and after it: which of them are still admitted; their edge is back; for sallyctl. */
 void core_lodge(struct core *c, struct core_stream *s);
 int core_lodge_take(struct core *c, char *why, size_t why_n);
+void core_lodge_leave(struct core *c); /* the worker hands over: all go to the next one */
 void core_lodge_check(struct core *c);
 void core_lodge_link_up(struct core *c, const struct core_edge *e);
 json_t *core_lodge_show(const struct core *c);

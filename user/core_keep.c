@@ -114,7 +114,7 @@ static void core_last(void *arg)
 {
 	struct core *c = arg;
 
-	core_streams_leave(c->streams);
+	core_lodge_leave(c);
 	keep_settled(c->keep);
 }
 

@@ -14,6 +14,21 @@ void core_lodge(struct core *c, struct core_stream *s)
 		core_stream_lodge(s, e->sip_host, e->sip_port);
 }
 
+static void relay(void *arg, struct core_stream *s)
+{
+	struct core *c = arg;
+	const struct core_edge *e = core_edge_find(c, s->edge);
+
+	if (e && e->sip_host[0])
+		core_stream_relay(s, c->turn.relays, e->sip_host, e->sip_port);
+}
+
+void core_lodge_leave(struct core *c)
+{
+	core_streams_each(c->streams, relay, c);
+	core_streams_leave(c->streams);
+}
+
 static bool take(void *arg, uint32_t slot, uint32_t kind, const int fds[LODGE_ROLES], void *record)
 {
 	struct core *c = arg;

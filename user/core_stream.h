@@ -18,6 +18,7 @@
 
 #include "sip/sip.h"
 #include "user/conn.h"
+#include "user/conn_relay.h"
 #include "user/link.h"
 #include "user/lodge.h"
 
@@ -78,6 +79,10 @@ void core_stream_doom(struct core_stream *s,
  * struct engine_stream, for the next worker. */
 void core_stream_lodge(struct core_stream *s, const char *host, uint16_t port);
 void core_stream_unlodge(struct core_stream *s);
+/* Right before core_streams_leave(), for one that is admitted and could not be lodged, as its connection is not in the kernel: this process
+ * goes on as its relay, and the next worker gets a plain end of it. Nothing but core_streams_leave() may follow. */
+void core_stream_relay(struct core_stream *s, struct conn_relays *relays, const char *host,
+		       uint16_t port);
 /* A slot of kind CORE_STREAM_LODGE_KIND (lodge_take_fn): 0, and the stream goes on; @host lives as long as it. Else a negative errno, it
  * is logged, and descriptors and slot are gone: -ECANCELED: it was busy. */
 #define CORE_STREAM_LODGE_KIND 1

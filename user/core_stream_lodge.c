@@ -1,7 +1,10 @@
 /* user/core_stream_lodge.c -- admitted streams that outlive the worker. See core_stream.h, user/lodge.h and user/conn_keep.h.
  *
  * In: a stream whose connection is in the kernel; or what the keeper held of an earlier worker's. Out: a slot with descriptor and record,
- * and the same stream in the next worker. Owner: the stream has its slot until it ends. */
+ * and the same stream in the next worker. Owner: the stream has its slot until it ends.
+ *
+ * A stream whose connection is not in the kernel gets its slot when the worker hands over, with a plain end of that connection, which this
+ * process relays (user/conn_relay.h: what becomes of which bytes). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,41 +23,95 @@ static bool text_put(char *to, size_t n, const char *from)
 	return memccpy(to, from, 0, n) != NULL;
 }
 
-void core_stream_lodge(struct core_stream *s, const char *host, uint16_t port)
+/* 0 or -ENAMETOOLONG. */
+static int record_fill(const struct core_stream *s, const char *host, uint16_t port,
+		       struct core_stream_keep *r)
+{
+	*r = (struct core_stream_keep){.id = s->id,
+				       .edge_stream = s->edge_stream,
+				       .since_ms = s->since_ms,
+				       .base_in = conn_received(s->conn) - s->bytes_in,
+				       .base_out = conn_sent(s->conn) - s->bytes_out,
+				       .messages_in = s->messages_in,
+				       .messages_out = s->messages_out,
+				       .keepalives = s->keepalives,
+				       .client = s->client,
+				       .edge_port = port};
+	/* Not to be gone on with until the connection writes its own state. */
+	r->conn.rx_busy = 1;
+	snprintf(r->tls, sizeof(r->tls), "%.43s", s->tls);
+	return text_put(r->edge, sizeof(r->edge), s->edge) &&
+			       text_put(r->edge_host, sizeof(r->edge_host), host)
+		       ? 0
+		       : -ENAMETOOLONG;
+}
+
+/* Worth to be gone on with, and in no slot yet. */
+static bool lasting(const struct core_stream *s)
+{
+	return s->table->lodge && !s->keep && s->admitted && !s->ended && !s->doomed;
+}
+
+static int slot_get(struct core_stream *s, int fd, const struct core_stream_keep *r)
 {
 	struct core_streams *t = s->table;
-	struct core_stream_keep r = {};
-	int fd, err = 0;
+	int err = lodge_put(t->lodge, CORE_STREAM_LODGE_KIND, &fd, 1, r, sizeof(*r), &s->slot);
 
-	if (!t->lodge || s->keep || !s->admitted || s->ended || s->doomed ||
-	    !conn_keepable(s->conn))
-		return;
-	r.id = s->id;
-	r.edge_stream = s->edge_stream;
-	r.since_ms = s->since_ms;
-	r.base_in = conn_received(s->conn) - s->bytes_in;
-	r.base_out = conn_sent(s->conn) - s->bytes_out;
-	r.messages_in = s->messages_in;
-	r.messages_out = s->messages_out;
-	r.keepalives = s->keepalives;
-	r.client = s->client;
-	r.edge_port = port;
-	snprintf(r.tls, sizeof(r.tls), "%.43s", s->tls);
-	if (!text_put(r.edge, sizeof(r.edge), s->edge) ||
-	    !text_put(r.edge_host, sizeof(r.edge_host), host))
-		err = -ENAMETOOLONG;
-	/* Not to be gone on with until the connection writes its own state. */
-	r.conn.rx_busy = 1;
-	fd = conn_fd(s->conn);
-	if (!err)
-		err = lodge_put(t->lodge, CORE_STREAM_LODGE_KIND, &fd, 1, &r, sizeof(r), &s->slot);
-	if (err) {
-		*(err == -ENAMETOOLONG ? &t->counts.too_large : &t->counts.no_slot) += 1;
-		return;
-	}
+	if (err)
+		return err;
 	t->counts.lodged++;
 	s->keep = lodge_record(t->lodge, s->slot);
-	conn_keep(s->conn, &s->keep->conn);
+	return 0;
+}
+
+static void not_lodged(struct core_streams *t, int err)
+{
+	*(err == -ENAMETOOLONG ? &t->counts.too_large : &t->counts.no_slot) += 1;
+}
+
+void core_stream_lodge(struct core_stream *s, const char *host, uint16_t port)
+{
+	struct core_stream_keep r;
+	int err;
+
+	if (!lasting(s) || !conn_keepable(s->conn))
+		return;
+	err = record_fill(s, host, port, &r);
+	if (!err)
+		err = slot_get(s, conn_fd(s->conn), &r);
+	if (err)
+		not_lodged(s->table, err);
+	else
+		conn_keep(s->conn, &s->keep->conn);
+}
+
+void core_stream_relay(struct core_stream *s, struct conn_relays *relays, const char *host,
+		       uint16_t port)
+{
+	struct core_stream_keep r;
+	int err, fd;
+
+	if (!lasting(s) || conn_keepable(s->conn))
+		return;
+	err = record_fill(s, host, port, &r);
+	if (!err)
+		err = conn_relay(relays, s->conn, &r.conn, &fd);
+	if (err == -EPIPE) /* it is over anyway */
+		return;
+	if (!err) {
+		s->conn = NULL;
+		err = slot_get(s, fd, &r);
+	} else {
+		fd = -1;
+	}
+	if (!err)
+		return;
+	not_lodged(s->table, err);
+	if (fd >= 0) {
+		close(fd); /* which cuts it */
+		link_core_leave(s->data);
+		core_stream_forget(s);
+	}
 }
 
 void core_stream_unlodge(struct core_stream *s)
@@ -229,7 +286,7 @@ static int leave_in(struct core_stream *s)
 static void stream_leave(void *arg, struct core_stream *s)
 {
 	struct core_streams *t = s->table;
-	int pipe, err;
+	int pipe = -1, err;
 
 	(void)arg;
 	if (!s->keep)
@@ -238,7 +295,7 @@ static void stream_leave(void *arg, struct core_stream *s)
 	link_core_leave(s->data);
 	if (err)
 		conn_abort(s->conn);
-	else
+	else if (s->conn)
 		err = conn_leave(s->conn, &pipe);
 	if (!err && pipe >= 0)
 		err = lodge_fd_add(t->lodge, s->slot, ROLE_OUT, pipe);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # t_upgrade.sh -- sallyctl upgrade of both daemons in a call: no packet lost either way, no client's TLS connection refused or broken off in its
-# handshake, the caller's goes on over the edge's; and a binary that cannot take over changes nothing
+# handshake, and the caller's goes on; a binary that cannot take over changes nothing
 #
 #	203.0.113.50 alice --+                                          +-- Kamailio 10.20.0.30
 #	203.0.113.51 carol --+--tls-- edge (dmz) ==link== core (inside) --+-- bob 10.20.0.40
@@ -125,10 +125,7 @@ check(a.register(cached=True).status == 200, "a refresh over the same connection
 check(first[0] in workers("edge"), "its old worker relays")
 upgrade("core")
 log_wait("core", "event=resumed calls=1 bindings=1 refused=0 media_ended=0", 5)
-check(a.conn.closed_within(5), "the client's connection ended with the core's worker")
-wait_until(5, "the old workers are gone", lambda: all(len(workers(d)) == 1 for d in KEEPER))
-a.connect()
-check(a.register().status == 200, "registered again")
+check(a.register().status == 200, "a refresh over the same connection: the core's nonces are new")
 # Once more, from upgraded to upgraded.
 upgrade("edge")
 check(a.register(cached=True).status == 200, "a refresh over the same connection")

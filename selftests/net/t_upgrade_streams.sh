@@ -1,6 +1,6 @@
 #!/bin/bash
-# t_upgrade_streams.sh -- clients whose TLS is OpenSSL's keep their connections over upgrades of the edge: the old worker lives on as their
-# relay until they have left, and the next one may be killed, not it
+# t_upgrade_streams.sh -- clients whose TLS is OpenSSL's keep their connections over upgrades of both daemons: the old workers live on as their
+# relays until they have left, and the next ones may be killed, not they
 #
 #	203.0.113.50 alice 19 times --+                                      +-- Kamailio 10.20.0.30
 #	203.0.113.51 carol -----------+--tls-- edge (dmz) ==link== core (inside) --+-- bob 10.20.0.40
@@ -15,7 +15,8 @@ net_up
 kamailio_up
 pair_up
 EDGE_KEEPER=$(pid_of edge)
-export EDGE_KEEPER B
+CORE_KEEPER=$(pid_of core)
+export EDGE_KEEPER CORE_KEEPER B
 script <<'PY'
 import signal
 
@@ -31,8 +32,8 @@ def stat(daemon, what):
         return None
 
 
-def workers():
-    return subprocess.run(["pgrep", "-P", E["EDGE_KEEPER"]], capture_output=True, text=True).stdout.split()
+def workers(d="edge"):
+    return subprocess.run(["pgrep", "-P", E[f"{d.upper()}_KEEPER"]], capture_output=True, text=True).stdout.split()
 
 
 def link_up():
@@ -49,9 +50,9 @@ def device(user, i):
     return u
 
 
-def refresh(which):
+def refresh(which, cached=True):
     for p in which:
-        check(p.register(cached=True).status == 200, "a refresh over the same connection")
+        check(p.register(cached=cached).status == 200, "a refresh over the same connection")
 
 
 def call_out(p):
@@ -82,8 +83,8 @@ def calls():
     call_in(carol)
 
 
-def upgrade():
-    r = subprocess.run([f"{E['B']}/sallyctl", "-s", f"{E['RUN']}/edge.sock", "upgrade"], capture_output=True, text=True)
+def upgrade(d="edge"):
+    r = subprocess.run([f"{E['B']}/sallyctl", "-s", f"{E['RUN']}/{d}.sock", "upgrade"], capture_output=True, text=True)
     check(r.returncode == 0, r.stderr + r.stdout)
     return re.search(r"as process (\d+)", r.stdout).group(1)
 
@@ -102,6 +103,17 @@ def taken_over(new, relayed):
     step(f"workers {workers()}: {st['taken_over']} streams taken over, {st['relayed']} by way of older workers")
 
 
+def core_taken_over(new):
+    relayed = N if LINK_USER else 0
+    wait_until(10, "the core's new worker answers", lambda: new in workers("core") and stat("core", "status"))
+    wait_until(10, "the link up again", link_up)
+    s = stat("core", "streams")
+    check(len(s) == N and all(x["taken_over"] and x["kept"] and x["admitted"] and x["aors"] for x in s), s)
+    check(sum(x["reason"] == OLDER for x in s) == relayed, s)
+    check({x["stream"] for x in stat("edge", "streams")} == ids, "the edge has the same streams")
+    step(f"the core's workers {workers('core')}: {len(s)} streams, {relayed} by way of older workers")
+
+
 phones = [device("alice", i) for i in range(N - 1)]
 b, carol = inside(), outside("carol", E["CAROL"])
 phones.append(carol)
@@ -109,6 +121,9 @@ ids = {x["stream"] for x in stat("edge", "streams")}
 check(len(ids) == N, f"{len(ids)} streams")
 first = workers()
 check(len(first) == 1, first)
+# Where the kernel has the link's TLS the core hands descriptors over, and the edge one descriptor of two.
+LINK_USER = stat("edge", "streams")[0]["link_rung"] == "user TLS"
+check(all((x["link_rung"] == "user TLS") == LINK_USER for x in stat("edge", "streams")), "all on one rung")
 
 step("upgraded: the old worker relays")
 second = upgrade()
@@ -127,7 +142,30 @@ check(workers() == [*first, second, third], workers())
 refresh(phones)
 calls()
 
-step("the worker is killed: all streams go on")
+step("the core upgraded, twice, and then both: its first worker relays as well")
+core_first = workers("core")
+core_second = upgrade("core")
+core_taken_over(core_second)
+core_relay = core_first if LINK_USER else []
+wait_until(5, "the core's first worker relays, or has gone", lambda: workers("core") == [*core_relay, core_second])
+refresh(phones, cached=False)
+calls()
+core_third = upgrade("core")
+third = upgrade()
+core_taken_over(core_third)
+taken_over(third, N)
+wait_until(5, "the second had nothing to relay", lambda: workers("core") == [*core_relay, core_third])
+refresh(phones, cached=False)
+calls()
+
+step("the core's worker is killed: all streams go on")
+os.kill(int(core_third), signal.SIGKILL)
+wait_until(10, "a new worker", lambda: len(workers("core")) == len(core_relay) + 1 and workers("core")[-1] != core_third)
+core_taken_over(workers("core")[-1])
+refresh(phones, cached=False)
+calls()
+
+step("the edge's worker is killed: all streams go on")
 os.kill(int(third), signal.SIGKILL)
 wait_until(10, "a new worker", lambda: len(workers()) == 3 and workers()[-1] != third)
 taken_over(workers()[-1], N)
@@ -164,9 +202,12 @@ for p in phones:
     p.conn.s.unwrap()
     p.conn.close()
 wait_until(10, "one worker", lambda: workers() == [last])
+wait_until(10, "one worker of the core", lambda: len(workers("core")) == 1 and workers("core") != core_first)
 check(stat("edge", "streams") == [], "no stream left")
 wait_until(10, "none on the core", lambda: stat("core", "status")["counters"]["streams"] == 0)
 log_wait("edge", f"event=relays-over pid={first[0]} clean=")
+if LINK_USER:
+    log_wait("core", f"event=relays-over pid={core_first[0]} clean=")
 PY
-[ "$(count_log edge 'event=worker-died')" = 1 ] || fail "a worker died that was not killed"
+[ "$(count_log edge 'event=worker-died')$(count_log core 'event=worker-died')" = 11 ] || fail "a worker died that was not killed"
 say "PASS: upgrade_streams"
