@@ -79,7 +79,7 @@ void core_stream_doom(struct core_stream *s,
  * struct engine_stream, for the next worker. */
 void core_stream_lodge(struct core_stream *s, const char *host, uint16_t port);
 void core_stream_unlodge(struct core_stream *s);
-/* Right before core_streams_leave(), for one that is admitted and could not be lodged, as its connection is not in the kernel: this process
+/* Right before core_streams_leave(), for one that is admitted and could not be lodged, e.g. as its connection is not in the kernel: this process
  * goes on as its relay, and the next worker gets a plain end of it. Nothing but core_streams_leave() may follow. */
 void core_stream_relay(struct core_stream *s, struct conn_relays *relays, const char *host,
 		       uint16_t port);

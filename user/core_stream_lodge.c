@@ -91,7 +91,7 @@ void core_stream_relay(struct core_stream *s, struct conn_relays *relays, const 
 	struct core_stream_keep r;
 	int err, fd;
 
-	if (!lasting(s) || conn_keepable(s->conn))
+	if (!lasting(s))
 		return;
 	err = record_fill(s, host, port, &r);
 	if (!err)

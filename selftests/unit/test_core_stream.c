@@ -427,6 +427,63 @@ static void test_stream_goes_over_busy(void **state)
 }
 
 /* As a worker leaves it that was killed in the middle of something: the edge hears a reset. */
+/* One that was not lodged, in the same state: this process goes on with its connection, and the answer that it has. */
+static void test_stream_relayed(void **state)
+{
+	static char big[100000], in[sizeof(big) + 10];
+	struct conn_relays *relays;
+	struct core_stream *s;
+	int fd, small = 4096;
+	uint64_t id;
+	size_t i;
+
+	(void)state;
+	bed_up();
+	bed.admit = false;
+	assert_int_equal(conn_relays_new(bed.loop, &relays), 0);
+	s = open_stream(&fd);
+	say(fd, MESSAGE("one"));
+	core_stream_relay(s, relays, "edge.stand.test", 5061);
+	assert_int_equal(held.puts, 0); /* not admitted */
+	s->admitted = true;
+	id = s->id;
+	setsockopt(conn_fd(s->conn), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	for (i = 0; i < sizeof(big); i++)
+		big[i] = (char)(i * 7 + (i >> 9));
+	assert_int_equal(core_stream_send(bed.t, id, span_of(big, sizeof(big))), 0);
+	assert_true(conn_queued(s->conn) > 0);
+	say(fd, "MESSAGE sip:bob@sta");
+	core_stream_relay(s, relays, "edge.stand.test", 5061);
+	assert_int_equal(held.puts, 1);
+	assert_int_equal(conn_relays_stats(relays).now, 1);
+	core_streams_leave(bed.t);
+	assert_null(core_stream_find(bed.t, id));
+	assert_int_equal(held.fd[1], -1);
+	assert_true(held.fd[2] >= 0);
+	assert_int_equal(taken(&s), 0);
+	assert_true(conn_relayed(s->conn));
+	assert_int_equal(s->bytes_in, strlen(MESSAGE("one")) + 19);
+	assert_int_equal(s->bytes_out, sizeof(big));
+	assert_false(conn_keep_idle(&record()->conn)); /* still the first half */
+	assert_int_equal(core_stream_send(bed.t, id, SPAN("hello")), 0);
+	say(fd, MESSAGE("two") + 19);
+	for (i = 0; i < 200 && bed.messages < 2;
+	     i++) /* the second half waits for an ACK of the first */
+		run(10);
+	assert_string_equal(bed.last, "two");
+	assert_true(conn_keep_idle(&record()->conn));
+	assert_int_equal(hears(fd, in, sizeof(big) + 5), sizeof(big) + 5);
+	assert_memory_equal(in, big, sizeof(big));
+	assert_memory_equal(in + sizeof(big), "hello", 5);
+	core_stream_close(s, "test");
+	assert_int_equal(hears(fd, in, sizeof(in)), 0); /* in order */
+	assert_int_equal(conn_relays_stats(relays).clean, 1);
+	conn_relays_free(relays);
+	close(fd);
+	bed_down();
+}
+
 static void test_stream_lost(void **state)
 {
 	static const struct {
@@ -500,6 +557,7 @@ int main(void)
 		cmocka_unit_test(test_stream_not_lodged),
 		cmocka_unit_test(test_stream_goes_over),
 		cmocka_unit_test(test_stream_goes_over_busy),
+		cmocka_unit_test(test_stream_relayed),
 		cmocka_unit_test(test_stream_lost),
 		cmocka_unit_test(test_stream_bad_text),
 	};
