@@ -21,7 +21,7 @@ BPF := bench tc_relay xdp_probe xdp_relay
 INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
-EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/edge user/edge_admin user/edge_keeper user/edge_main user/gate $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket
+EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/edge_admin user/edge_keeper user/edge_main user/gate $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream

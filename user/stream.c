@@ -106,8 +106,8 @@ void stream_end(struct stream *s, bool clean, const char *reason)
 	stream_uncount(s);
 	(clean ? conn_close : conn_abort)(s->client);
 	link_edge_end(s->data, clean ? NULL : reason);
-	conn_pipe_put(&t->pipes, &s->pipe_in);
-	conn_pipe_put(&t->pipes, &s->pipe_out);
+	conn_pipe_put(&t->mover.pipes, &s->pipe_in);
+	conn_pipe_put(&t->mover.pipes, &s->pipe_out);
 	s->client = s->core = NULL;
 	s->data = NULL;
 	if (s->lodged) /* behind our own closing: the keeper's is the last one, and obeys what was set */
@@ -433,7 +433,7 @@ void streams_free(struct streams *t)
 		while (t->buckets[i])
 			stream_end(t->buckets[i], true, "shutdown");
 	reap(t);
-	conn_pipes_fini(&t->pipes);
+	conn_pipes_fini(&t->mover.pipes);
 	prefix_counts_free(t->prefixes);
 	free(t);
 }

@@ -3,15 +3,13 @@
 #ifndef SALLYPORT_STREAM_IMPL_H
 #define SALLYPORT_STREAM_IMPL_H
 
-#include "user/conn.h"
+#include "user/conn_move.h"
 #include "user/gate.h"
 #include "user/prefix.h"
 #include "user/stream.h"
 
-#define STREAM_QUEUE 65536 /* bytes a direction may queue */
-#define STREAM_ROOM_MIN \
-	4096 /* less room than this: the reader is paused until the queue is empty */
-#define STREAM_WAIT_MS	 2000 /* for a core or for its pool, then 503 */
+#define STREAM_QUEUE	 65536 /* bytes a direction may queue */
+#define STREAM_WAIT_MS	 2000  /* for a core or for its pool, then 503 */
 #define STREAM_RETRY_MS	 100
 #define STREAM_HOLD_MS	 1000 /* for an Admit that may be on its way */
 #define STREAM_BUCKETS	 4096 /* power of two */
@@ -69,11 +67,9 @@ struct streams {
 	size_t in_max;
 	struct stream *buckets[STREAM_BUCKETS];
 	struct stream *ended;
-	struct conn_pipes pipes;
+	struct conn_mover mover;
 	char ktls_off[KTLS_WHY_MAX + 32]; /* why no stream climbs */
-	uint64_t spliced;		  /* bytes that never were in user space */
 	struct gate_out out;
-	uint8_t buf[STREAM_QUEUE];
 };
 
 /* stream.c */

@@ -1,7 +1,6 @@
 /* user/stream_relay.c -- moving a stream's bytes between its two connections, with back-pressure. See stream_impl.h.
  *
- * What one side gives goes to the other as far as that one's queue takes it; then the reader is paused until the queue is empty. A clean end is
- * passed on as a clean end, a truncation or reset as a reset. */
+ * The moving itself is user/conn_move.h's. A clean end is passed on as a clean end, a truncation or reset as a reset. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,101 +10,17 @@
 
 #define CLOSE_LINGER_MS \
 	1000 /* CloseStream overtakes the core's last bytes; they get this long to arrive */
-#define TURN_BYTES     (256u << 10)
 #define CLIMB_AGAIN_MS 1000 /* a stream that is old enough, but not large enough */
-/* From so many reads of so many bytes in a row on, bytes go through a pipe; a record smaller than SMALL ends that. */
-#define STREAM_BULK	   4
-#define STREAM_CHUNK_LARGE 8192
-#define STREAM_CHUNK_SMALL 4096
-
-/* One direction of a stream. */
-struct way {
-	struct conn *src, *dst;
-	bool *paused;
-	uint64_t *count;
-	struct conn_pipe *pipe;
-	uint8_t *bulk;
-};
-
-static struct way way_in(struct stream *s)
+static struct conn_way way_in(struct stream *s)
 {
-	return (struct way){s->client,	  s->core,     &s->client_paused,
-			    &s->bytes_in, &s->pipe_in, &s->bulk_in};
+	return (struct conn_way){s->client,    s->core,	    &s->client_paused,
+				 &s->bytes_in, &s->pipe_in, &s->bulk_in};
 }
 
-static struct way way_out(struct stream *s)
+static struct conn_way way_out(struct stream *s)
 {
-	return (struct way){s->core,	   s->client,	 &s->core_paused,
-			    &s->bytes_out, &s->pipe_out, &s->bulk_out};
-}
-
-static void wait_for_room(const struct way *w)
-{
-	*w->paused = true;
-	conn_pause(w->src, true);
-}
-
-/* A turn through a pipe, where both sides are in the kernel and the chunks are large: two system calls a record only pay then. > 0 bytes;
- * -EAGAIN, -ENOBUFS: nothing more now; -EOPNOTSUPP: copy. */
-static ssize_t splice_some(struct stream *s, const struct way *w)
-{
-	const char *why;
-	ssize_t n;
-
-	if (!w->pipe->n && (*w->bulk < STREAM_BULK || conn_rung(w->src, &why) != TLS_RUNG_A ||
-			    conn_rung(w->dst, &why) != TLS_RUNG_A))
-		return -EOPNOTSUPP;
-	if (w->pipe->in < 0 && conn_pipe_get(&s->all->pipes, w->pipe))
-		return -EOPNOTSUPP; /* out of descriptors: bytes can still be copied */
-	n = conn_splice(w->src, w->dst, w->pipe);
-	if (n > 0) {
-		*w->count += (uint64_t)n;
-		s->all->spliced += (uint64_t)n;
-		if (n < STREAM_CHUNK_SMALL)
-			*w->bulk = 0;
-	}
-	if (!w->pipe->n)
-		conn_pipe_put(&s->all->pipes, w->pipe);
-	return n;
-}
-
-/* Move bytes one way. Returns 1 (nothing more now), 0 (clean end of the source) or a negative errno. */
-static ssize_t move(struct stream *s, const struct way *w)
-{
-	struct streams *t = s->all;
-	size_t room, turn = 0;
-	ssize_t n;
-
-	while (turn < TURN_BYTES) {
-		n = splice_some(s, w);
-		if (n == -ENOBUFS || w->pipe->n) {
-			wait_for_room(w);
-			return 1;
-		}
-		if (n > 0) {
-			turn += (size_t)n;
-			continue;
-		}
-		if (n == -EAGAIN)
-			return 1;
-		room = conn_room(w->dst);
-		if (room < STREAM_ROOM_MIN) {
-			wait_for_room(w);
-			return 1;
-		}
-		n = conn_read(w->src, t->buf, room < sizeof(t->buf) ? room : sizeof(t->buf));
-		if (n <= 0)
-			return n == -EAGAIN ? 1 : n;
-		*w->bulk = n < STREAM_CHUNK_LARGE   ? 0
-			   : *w->bulk < STREAM_BULK ? (uint8_t)(*w->bulk + 1)
-						    : STREAM_BULK;
-		*w->count += (uint64_t)n;
-		turn += (size_t)n;
-		if (conn_write(w->dst, span_of(t->buf, (size_t)n)))
-			return 1; /* @dst is over; its own down() follows */
-	}
-	conn_pause(w->src, false); /* others get their turn; readable() follows */
-	return 1;
+	return (struct conn_way){s->core,	s->client,    &s->core_paused,
+				 &s->bytes_out, &s->pipe_out, &s->bulk_out};
 }
 
 static const char *error_text(int err)
@@ -126,8 +41,8 @@ void stream_over(struct stream *s, ssize_t n, const char *who)
 
 void stream_relay_in(struct stream *s)
 {
-	const struct way w = way_in(s);
-	ssize_t n = move(s, &w);
+	const struct conn_way w = way_in(s);
+	ssize_t n = conn_move(&s->all->mover, &w);
 
 	if (n <= 0) {
 		stream_over(s, n, "client");
@@ -139,8 +54,8 @@ void stream_relay_in(struct stream *s)
 
 void stream_relay_out(struct stream *s)
 {
-	const struct way w = way_out(s);
-	ssize_t n = move(s, &w);
+	const struct conn_way w = way_out(s);
+	ssize_t n = conn_move(&s->all->mover, &w);
 
 	if (n <= 0)
 		stream_over(s, n, "core");

@@ -67,7 +67,7 @@ json_t *streams_status(const struct streams *t)
 			 "opened", (json_int_t)t->opened, "admitted_total", (json_int_t)t->admitted,
 			 "truncated", (json_int_t)t->truncated, "unknown_orders",
 			 (json_int_t)t->unknown_orders, "states", states, "refused", reasons,
-			 "rungs", rungs_json(t), "spliced_bytes", (json_int_t)t->spliced,
+			 "rungs", rungs_json(t), "spliced_bytes", (json_int_t)t->mover.spliced,
 			 "taken_over", (json_int_t)t->adopted, "lost_with_worker",
 			 (json_int_t)t->lost, "not_lodged", (json_int_t)t->not_lodged);
 }
