@@ -197,7 +197,7 @@ vm_boot() {
 		-chardev socket,id=fs,path="$VM_RUN/fs.sock" -device vhost-user-fs-pci,chardev=fs,tag=host \
 		-display none -serial file:"$VM_RUN/console" -serial stdio -kernel "$vm_dir/vmlinuz" -initrd "$VM_RUN/initrd" \
 		-append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off" </dev/null 2>&1 |
-		tr -d '\r' | tee "$VM_RUN/out" | grep --line-buffered -av '^vm: status ' &
+		sed -u 's/\r//g' | tee "$VM_RUN/out" | grep --line-buffered -av '^vm: status ' &
 	wait $! # in the background: a signal to this shell is taken at once
 	kill $fs 2>/dev/null
 	wait $fs 2>/dev/null
