@@ -20,7 +20,7 @@ script <<'PY'
 import signal
 import uuid
 
-N = 20
+N = int(E.get("STREAMS", 20))
 
 
 def stat(daemon, what):
