@@ -210,7 +210,8 @@ static int may_climb(const struct tls_conn *t, const char **why)
 		*why = "its keys were changed in user space";
 		return -ENOTSUP;
 	}
-	if (SSL_has_pending(t->ssl)) {
+	/* One of which just the header was read does not count as pending. */
+	if (SSL_has_pending(t->ssl) || !strcmp(SSL_rstate_string(t->ssl), "RB")) {
 		*why = "a record is half read";
 		return -EAGAIN;
 	}

@@ -355,6 +355,8 @@ static void test_ktls_data_with_finished(void **state)
 /* A record of which OpenSSL has read a part stays its own until the rest is there. */
 static void test_ktls_waits_for_a_half_record(void **state)
 {
+	static const size_t parts[] = {3, 5, 12}; /* a header is 5 bytes */
+	size_t part;
 	uint8_t wire[512];
 	const char *why = NULL;
 	char buf[64];
@@ -364,23 +366,24 @@ static void test_ktls_waits_for_a_half_record(void **state)
 	int n;
 
 	(void)state;
-	for (i = 0; i < N(suites); i++) {
-		pair_open(&p, &suites[i], true, false);
+	for (i = 0; i < N(suites) * N(parts); i++) {
+		part = parts[i % N(parts)];
+		pair_open(&p, &suites[i / N(parts)], true, false);
 		pair_shake(&p);
 		out = BIO_new(BIO_s_mem());
 		SSL_set0_wbio(p.theirs, out);
 		theirs_write(&p, "two parts");
 		n = BIO_read(out, wire, sizeof(wire));
 		assert_true(n > 20);
-		assert_int_equal(write(p.fd[1], wire, 12), 12);
+		assert_int_equal(write(p.fd[1], wire, part), part);
 		wait_for(p.fd[0], POLLIN);
 		assert_int_equal(tls_read(p.ours, buf, sizeof(buf)), -EAGAIN);
 		assert_int_equal(tls_climb(p.ours, false, &why), kernel ? -EAGAIN : -ENOTSUP);
 		if (kernel)
 			assert_string_equal(why, "a record is half read");
-		assert_int_equal(write(p.fd[1], wire + 12, (size_t)n - 12), n - 12);
+		assert_int_equal(write(p.fd[1], wire + part, (size_t)n - part), n - (int)part);
 		ours_reads(&p, "two parts");
-		pair_climb(&p, &suites[i], false);
+		pair_climb(&p, &suites[i / N(parts)], false);
 		theirs_write(&p, "and one more");
 		n = BIO_read(out, wire, sizeof(wire));
 		assert_int_equal(write(p.fd[1], wire, (size_t)n), n);
@@ -815,6 +818,62 @@ static void test_ktls_bulk_with_slow_readers(void **state)
 		}
 }
 
+/* As conn_close() ends a connection whose socket is full: all that was written, close_notify and the FIN arrive, in this order. */
+static void test_ktls_end_behind_a_full_socket(void **state)
+{
+	static uint8_t out[16384], in[16384];
+	static const int buffers[] = {4096, 16384, 40000};
+	struct pair p;
+	size_t i, b, size, round;
+
+	(void)state;
+	for (i = 0; i < N(suites); i += 3)
+		for (b = 0; b < N(buffers); b++)
+			for (round = 0; round < 24; round++) {
+				uint64_t sent = 0, got = 0, total = 100000 + 7919 * round;
+				bool told = false;
+				int ret = 0;
+				ssize_t n;
+
+				pair_open(&p, &suites[i], true, false);
+				setsockopt(p.fd[0], SOL_SOCKET, SO_SNDBUF, &buffers[b],
+					   sizeof(int));
+				setsockopt(p.fd[1], SOL_SOCKET, SO_RCVBUF, &buffers[b],
+					   sizeof(int));
+				pair_shake(&p);
+				tls_climb(p.ours, false, &(const char *){NULL});
+				for (;;) {
+					size = total - sent < sizeof(out) ? (size_t)(total - sent)
+									  : sizeof(out);
+					n = size    ? tls_write(p.ours, out, size)
+					    : !told ? tls_close_notify(p.ours)
+						    : 1;
+					if (n >= 0 && size)
+						sent += (uint64_t)n;
+					else if (n == 0)
+						told = shutdown(p.fd[0], SHUT_WR) == 0;
+					else if (n < 0)
+						assert_int_equal(n, -EAGAIN);
+					if (n > 0 && size)
+						continue;
+					ret = SSL_read(p.theirs, in, sizeof(in));
+					if (ret > 0)
+						got += (uint64_t)ret;
+					else if (SSL_get_error(p.theirs, ret) ==
+						 SSL_ERROR_WANT_READ)
+						wait_for(p.fd[1], POLLIN);
+					else
+						break;
+				}
+				if (got != total || !SSL_get_shutdown(p.theirs))
+					fail_msg("%s, buffers of %d: %llu of %llu bytes, and %s",
+						 suites[i].name, buffers[b],
+						 (unsigned long long)got, (unsigned long long)total,
+						 SSL_get_shutdown(p.theirs) ? "the end" : "no end");
+				pair_close(&p);
+			}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -829,6 +888,7 @@ int main(void)
 		cmocka_unit_test(test_ktls_control_records),
 		cmocka_unit_test(test_ktls_adopted),
 		cmocka_unit_test(test_ktls_record_limit),
+		cmocka_unit_test(test_ktls_end_behind_a_full_socket),
 		cmocka_unit_test(test_ktls_bulk_with_slow_readers),
 	};
 	const char *expect = getenv("KTLS_EXPECT");
