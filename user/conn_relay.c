@@ -1,4 +1,5 @@
-/* user/conn_relay.c -- see conn_relay.h. In: connections that cannot be handed over. Out: plain ends of them, and bytes both ways. */
+/* user/conn_relay.c -- see conn_relay.h. In: connections that cannot be handed over. Out: plain ends of them, and bytes both
+ * ways. */
 #include "user/conn_relay.h"
 
 #include <errno.h>

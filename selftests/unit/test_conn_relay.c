@@ -1,5 +1,6 @@
-/* selftests/unit/test_conn_relay.c -- TLS that stays behind: a client, the process that has its TLS, and the next one (heir), all in one loop.
- * What is asserted: every byte once and in order, with slow readers and a hand-over in the middle; and that no cut looks like a clean end. */
+/* selftests/unit/test_conn_relay.c -- TLS that stays behind: a client, the process that has its TLS, and the next one (heir),
+ * all in one loop. What is asserted: every byte once and in order, with slow readers and a hand-over in the middle; and that
+ * no cut looks like a clean end. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
