@@ -443,7 +443,8 @@ static void test_splice_random(void **state)
 	spliced = copied = 0;
 	for (i = 0; i < CHAINS; i++)
 		c[i].done = true;
-	while (loop_now_ms(loop) - start < seconds * 1000) {
+	/* So long, and until as many were there as a slow machine manages in a while. */
+	while (loop_now_ms(loop) - start < seconds * 1000 || opened <= CHAINS) {
 		for (i = 0; i < CHAINS; i++) {
 			if (c[i].done && random() % 8 == 0) {
 				chain_open(&c[i], random() & 1);
@@ -465,7 +466,7 @@ static void test_splice_random(void **state)
 	run(2100);
 	print_message("    %u relays opened, %llu KiB through pipes, %llu KiB copied\n", opened,
 		      (unsigned long long)spliced >> 10, (unsigned long long)copied >> 10);
-	assert_true(opened > CHAINS && copied > 0);
+	assert_true(copied > 0);
 	assert_true(!kernel || spliced > 0);
 	assert_int_equal(pipes.n_used, 0);
 	conn_pipes_fini(&pipes);
