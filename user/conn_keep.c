@@ -30,6 +30,7 @@ void conn_keep(struct conn *c, struct conn_keep *k)
 	/* In the middle of readable() more may be read than was dealt with. */
 	conn_busy_set(&k->tx_busy, c->queue.len > 0);
 	conn_busy_set(&k->rx_busy, c->in_op || c->held);
+	__atomic_store_n(&k->tx_along, 0, __ATOMIC_RELEASE);
 }
 
 void conn_unkeep(struct conn *c)
@@ -54,14 +55,30 @@ int conn_fd(const struct conn *c)
 void conn_hold(struct conn *c, bool holds)
 {
 	c->held = holds;
-	if (c->keep && !c->in_op)
+	if (!c->keep)
+		return;
+	if (!c->in_op)
 		conn_busy_set(&c->keep->rx_busy, holds);
+	__atomic_store_n(&c->keep->rx_along, 0, __ATOMIC_RELEASE);
 }
 
 bool conn_keep_idle(const struct conn_keep *k)
 {
 	return !__atomic_load_n(&k->rx_busy, __ATOMIC_ACQUIRE) &&
 	       !__atomic_load_n(&k->tx_busy, __ATOMIC_ACQUIRE) && !k->tls.changing;
+}
+
+/* What ktls.c takes for granted of its struct, and whoever indexes by it. */
+bool conn_keep_good(const struct conn_keep *k)
+{
+	const struct ktls *t = &k->tls;
+
+	if (!t->has[KTLS_RX] && !t->has[KTLS_TX])
+		return true;
+	return t->has[KTLS_RX] && t->has[KTLS_TX] && t->version < KTLS_VERSIONS &&
+	       t->cipher < KTLS_CIPHERS && t->secret_n <= KTLS_SECRET_MAX &&
+	       (!t->rekey || t->secret_n) && t->head_n <= sizeof(t->head) &&
+	       t->alert_n < sizeof(t->alert);
 }
 
 /* ---- bytes in a pipe ---- */
@@ -119,7 +136,7 @@ ssize_t conn_carried(int pipe, void *buf, size_t max)
 
 /* ---- from one process to the next ---- */
 
-static int queue_carried(struct conn *c, int pipe)
+static int queue_carried(struct conn *c, int pipe, bool wanted)
 {
 	uint8_t *buf;
 	ssize_t n;
@@ -133,8 +150,12 @@ static int queue_carried(struct conn *c, int pipe)
 		return -ENOMEM;
 	}
 	n = conn_carried(pipe, buf, CONN_CARRY_MAX);
-	ret = n < 0 ? (int)n : queue_add(&c->queue, span_of(buf, (size_t)n)) ? -ENOMEM : 0;
+	ret = n < 0	     ? (int)n
+	      : !n && wanted ? -ECANCELED /* who read it did not live long enough to say so */
+	      : queue_add(&c->queue, span_of(buf, (size_t)n)) ? -ENOMEM
+							      : 0;
 	c->was_queued |= n > 0;
+	conn_set_queue_max(c, c->queue_max); /* at least what there is */
 	free(buf);
 	return ret;
 }
@@ -145,7 +166,10 @@ int conn_adopt(const struct conn_params *p, int fd, int pipe, struct conn_keep *
 	static const struct linger rst = {.l_onoff = 1};
 	struct conn_params plain = *p;
 	struct conn *c = NULL;
-	int ret = conn_keep_idle(k) ? 0 : -ECANCELED;
+	bool along = k->tx_along;
+	int ret = !conn_keep_good(k)			      ? -EBADMSG
+		  : !conn_keep_idle(k) || (along && pipe < 0) ? -ECANCELED
+							      : 0;
 
 	plain.tls = NULL;
 	plain.link = k->link;
@@ -168,7 +192,7 @@ int conn_adopt(const struct conn_params *p, int fd, int pipe, struct conn_keep *
 	if (k->tls.has[KTLS_TX])
 		ret = tls_conn_adopt(p->tls, fd, &k->tls, &c->tls);
 	if (!ret)
-		ret = queue_carried(c, pipe);
+		ret = queue_carried(c, pipe, along);
 	else if (pipe >= 0)
 		close(pipe);
 	if (ret) {
@@ -191,6 +215,9 @@ int conn_leave(struct conn *c, int *out_pipe)
 		conn_abort(c);
 		return ret;
 	}
+	/* First what the next one must find, then that nothing is in our hands. */
+	c->keep->tx_along = c->queue.len > 0;
+	c->keep->rx_along = c->held;
 	conn_busy_set(&c->keep->tx_busy, false);
 	conn_busy_set(&c->keep->rx_busy, false);
 	c->keep = NULL;

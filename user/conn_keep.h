@@ -5,7 +5,8 @@
  * The process dies -> the next one: conn_adopt() of descriptor and record. The process hands over -> conn_leave(), and the same.
  * What of the bytes: those that the kernel has are safe, whatever happens to us. While we have any (read and not dealt with, or to be
  * written) .rx_busy or .tx_busy says so, set before and cleared after: a connection whose process died then cannot be gone on with,
- * since something would be missing or double; conn_adopt() refuses it. conn_leave() has no such loss: it puts what is queued into a pipe.
+ * since something would be missing or double; conn_adopt() refuses it. conn_leave() has no such loss: it puts what is queued into a pipe,
+ * and says so in the record: a death before the keeper has that pipe, or after it was read, is found by the next one.
  * Owner rules: the record is the caller's memory, 8-byte aligned, and must stay until the connection ends, conn_unkeep() or conn_leave().
  * The module says conn_hold() while it keeps bytes over the end of readable() (the first half of a message). */
 #ifndef SALLYPORT_CONN_KEEP_H
@@ -22,7 +23,8 @@ struct conn_keep {
 	struct addr peer, local;
 	uint8_t link; /* as conn_params.link */
 	uint8_t pair; /* as conn_relayed() */
-	uint8_t reserved[2];
+	/* conn_leave() gave a pipe with what was queued; and the module one with what it held. Without them there is no going on. */
+	uint8_t tx_along, rx_along;
 };
 _Static_assert(sizeof(struct conn_keep) == 200, "part of a record");
 
@@ -38,8 +40,11 @@ void conn_hold(struct conn *c, bool holds);
 
 /* Of a record that lies with a dead worker: was nothing in its hands? */
 bool conn_keep_idle(const struct conn_keep *k);
+/* Is it one that conn_keep() can have written? Nothing else may be adopted. */
+bool conn_keep_good(const struct conn_keep *k);
 /* Take up a kept connection; @pipe: what conn_leave() gave, or -1. Up at once; readable() follows from the loop. @k becomes its record.
- * 0; -ECANCELED: it was busy; or another negative errno. Both descriptors are the connection's, or closed (by RST). */
+ * 0; -ECANCELED: it was busy, or what was to go along is not there; -EBADMSG: no record of ours; or another negative errno. Both
+ * descriptors are the connection's, or closed (by RST). */
 int conn_adopt(const struct conn_params *p, int fd, int pipe, struct conn_keep *k,
 	       struct conn **out);
 /* The process hands over: the connection ends here without a trace on the wire, and its record and descriptor are the next one's. What

@@ -145,19 +145,19 @@ static void fds_reset(const int fds[LODGE_ROLES])
 
 static bool keep_good(const struct core_stream_keep *k)
 {
-	return k->id && memchr(k->edge, 0, sizeof(k->edge)) &&
+	return k->id && conn_keep_good(&k->conn) && memchr(k->edge, 0, sizeof(k->edge)) &&
 	       memchr(k->edge_host, 0, sizeof(k->edge_host)) && memchr(k->tls, 0, sizeof(k->tls)) &&
 	       k->base_in <= k->conn.received && k->base_out <= k->conn.sent;
 }
 
 /* The first part of a message. */
-static int carried_in(struct core_stream *s, int pipe)
+static int carried_in(struct core_stream *s, int pipe, bool wanted)
 {
 	size_t max = s->table->message_max;
 	ssize_t n;
 
 	if (pipe < 0)
-		return 0;
+		return wanted ? -ECANCELED : 0;
 	s->buf = malloc(max);
 	n = s->buf ? conn_carried(pipe, s->buf, max - 1) : -ENOMEM;
 	if (!s->buf)
@@ -165,13 +165,13 @@ static int carried_in(struct core_stream *s, int pipe)
 	if (n < 0)
 		return (int)n;
 	s->n = (size_t)n;
-	return 0;
+	return !n && wanted ? -ECANCELED : 0; /* who read it did not live long enough to say so */
 }
 
 static int stream_adopt(struct core_stream *s, struct link_core *l, const int fds[LODGE_ROLES],
 			struct core_stream_keep *k)
 {
-	int err = carried_in(s, fds[ROLE_IN]);
+	int err = carried_in(s, fds[ROLE_IN], k->conn.rx_along);
 
 	if (err) {
 		int left[LODGE_ROLES] = {fds[ROLE_CONN], fds[ROLE_OUT], -1, fds[3]};
@@ -291,6 +291,10 @@ static void stream_leave(void *arg, struct core_stream *s)
 	(void)arg;
 	if (!s->keep)
 		return;
+	if (!lodge_held(t->lodge, s->slot)) { /* the keeper has not got it: it ends with us */
+		core_stream_unlodge(s);
+		return;
+	}
 	err = leave_in(s);
 	link_core_leave(s->data);
 	if (err)

@@ -207,6 +207,65 @@ static void test_keep_busy_is_refused(void **state)
 	close(fd);
 }
 
+/* A worker that is killed while it hands over, before the keeper has the pipe; and one that read the pipe and died. */
+static void test_keep_pipe_is_missed(void **state)
+{
+	struct end e, heir = {.pipe = {-1, -1, 0}};
+	struct conn_params p = params(&heir);
+	static char big[200000];
+	int small = 4096, i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		int fd = end_open(&e), copy, pipe;
+		ssize_t n;
+
+		setsockopt(conn_fd(e.c), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+		conn_keep(e.c, &e.k);
+		assert_int_equal(conn_write(e.c, span_of(big, sizeof(big))), 0);
+		assert_true(conn_queued(e.c) > 0);
+		copy = dup(conn_fd(e.c));
+		assert_int_equal(conn_leave(e.c, &pipe), 0);
+		assert_true(conn_keep_idle(&e.k));
+		heir.k = e.k;
+		while (i && (n = read(pipe, big, sizeof(big))) > 0)
+			;
+		if (!i)
+			close(pipe);
+		assert_int_equal(conn_adopt(&p, copy, i ? pipe : -1, &heir.k, &heir.c), -ECANCELED);
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		while ((n = read(fd, big, sizeof(big))) > 0 || (n < 0 && errno == EAGAIN))
+			run(1);
+		assert_int_equal(n, -1);
+		assert_int_equal(errno, ECONNRESET);
+		close(fd);
+	}
+}
+
+/* What another process wrote there may be anything. */
+static void test_keep_bad_record(void **state)
+{
+	struct conn_keep k = {}, bad;
+
+	(void)state;
+	assert_true(conn_keep_good(&k));
+	k.tls = (struct ktls){.version = KTLS_1_3, .has = {1, 1}, .rekey = 1, .secret_n = 48};
+	assert_true(conn_keep_good(&k));
+#define BAD(field, value)      \
+	bad = k;               \
+	bad.tls.field = value; \
+	assert_false(conn_keep_good(&bad))
+	BAD(version, KTLS_VERSIONS);
+	BAD(cipher, KTLS_CIPHERS);
+	BAD(has[KTLS_RX], 0);
+	BAD(has[KTLS_TX], 0);
+	BAD(secret_n, KTLS_SECRET_MAX + 1);
+	BAD(secret_n, 0);
+	BAD(head_n, 5);
+	BAD(alert_n, 2);
+#undef BAD
+}
+
 /* Bytes in a pipe of ours count as in our hands, and are all there in the end. */
 static void test_keep_splice(void **state)
 {
@@ -299,6 +358,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keep_leave_and_adopt),
 		cmocka_unit_test(test_keep_busy_is_refused),
+		cmocka_unit_test(test_keep_pipe_is_missed),
+		cmocka_unit_test(test_keep_bad_record),
 		cmocka_unit_test(test_keep_splice),
 		cmocka_unit_test(test_keep_carry),
 	};

@@ -26,7 +26,7 @@
 /* ---- a lodge ---- */
 
 static struct {
-	bool full, used;
+	bool full, used, waits; /* waits: the keeper has not got it yet */
 	int fd[LODGE_ROLES];
 	unsigned puts, drops;
 	_Alignas(16) uint8_t record[LODGE_PAYLOAD];
@@ -57,6 +57,13 @@ void *lodge_record(struct lodge *l, uint32_t slot)
 	(void)l;
 	assert_int_equal(slot, 7);
 	return held.record;
+}
+
+bool lodge_held(const struct lodge *l, uint32_t slot)
+{
+	(void)l;
+	assert_int_equal(slot, 7);
+	return !held.waits;
 }
 
 int lodge_fd_add(struct lodge *l, uint32_t slot, unsigned role, int fd)
@@ -426,6 +433,41 @@ static void test_stream_goes_over_busy(void **state)
 	bed_down();
 }
 
+/* Whoever took over died with what it had read out of the pipes; and before that, a worker whose slot still waits leaves nothing. */
+static void test_stream_goes_over_twice(void **state)
+{
+	struct core_stream *s;
+	int fd, empty[2];
+	char c;
+
+	(void)state;
+	bed_up();
+	(void)open_stream(&fd);
+	say(fd, MESSAGE("one"));
+	say(fd, "MESSAGE sip:bob@sta");
+	core_streams_leave(bed.t);
+	assert_true(held.fd[2] >= 0);
+	assert_int_equal(record()->conn.rx_along, 1);
+	assert_int_equal(pipe(empty), 0);
+	close(empty[1]);
+	close(held.fd[2]);
+	held.fd[2] = empty[0];
+	assert_int_equal(taken(&s), -ECANCELED);
+	assert_int_equal(hears(fd, &c, 1), -1);
+	close(fd);
+	bed_down();
+	bed_up();
+	(void)open_stream(&fd);
+	say(fd, MESSAGE("one"));
+	held.waits = true;
+	core_streams_leave(bed.t);
+	assert_int_equal(held.drops, 1);
+	assert_int_equal(core_streams_counts(bed.t)->lodged, 0);
+	assert_int_equal(bed.closed, 0);
+	close(fd);
+	bed_down();
+}
+
 /* As a worker leaves it that was killed in the middle of something: the edge hears a reset. */
 /* One that was not lodged, in the same state: this process goes on with its connection, and the answer that it has. */
 static void test_stream_relayed(void **state)
@@ -493,6 +535,10 @@ static void test_stream_lost(void **state)
 	} rows[] = {
 		{offsetof(struct core_stream_keep, conn.rx_busy), 1, -ECANCELED},
 		{offsetof(struct core_stream_keep, conn.tx_busy), 1, -ECANCELED},
+		/* Its pipe is not there: the keeper got none. */
+		{offsetof(struct core_stream_keep, conn.rx_along), 1, -ECANCELED},
+		{offsetof(struct core_stream_keep, conn.tx_along), 1, -ECANCELED},
+		{offsetof(struct core_stream_keep, conn.tls.has), 1, -EBADMSG},
 		{offsetof(struct core_stream_keep, edge), 'x', -ENOENT},
 		{offsetof(struct core_stream_keep, edge) + 5, 'x', -ENOENT},
 		{offsetof(struct core_stream_keep, base_in) + 7, 1, -EBADMSG},
@@ -558,6 +604,7 @@ int main(void)
 		cmocka_unit_test(test_stream_goes_over),
 		cmocka_unit_test(test_stream_goes_over_busy),
 		cmocka_unit_test(test_stream_relayed),
+		cmocka_unit_test(test_stream_goes_over_twice),
 		cmocka_unit_test(test_stream_lost),
 		cmocka_unit_test(test_stream_bad_text),
 	};
