@@ -24,6 +24,40 @@ struct core_stream *core_stream_find(struct core_streams *t, uint64_t id)
 	return *core_stream_slot(t, id);
 }
 
+struct core_stream *core_stream_new(struct core_streams *t, const char *edge, const char *sni,
+				    const char *tls)
+{
+	const char *const from[] = {edge, sni, tls};
+	struct core_stream *s;
+	size_t n[3], all = 0, i;
+	char *to;
+
+	for (i = 0; i < 3; i++) {
+		n[i] = strnlen(from[i], CORE_STREAM_TEXT_MAX);
+		all += n[i] + 1;
+	}
+	s = calloc(1, sizeof(*s) + all);
+	if (!s)
+		return NULL;
+	to = s->text;
+	for (i = 0; i < 3; i++, to++)
+		to = mempcpy(to, from[i], n[i]);
+	s->table = t;
+	s->edge = s->text;
+	s->sni = s->edge + n[0] + 1;
+	s->tls = s->sni + n[1] + 1;
+	return s;
+}
+
+void core_stream_free(struct core_stream *s)
+{
+	if (!s)
+		return;
+	free(s->buf);
+	free(s->doom);
+	free(s);
+}
+
 /* Off the table, told once, freed. Where the edge has not ended the stream, the connection is closed in order or aborted. */
 static void core_stream_end(struct core_stream *s, bool orderly, const char *reason)
 {
@@ -41,8 +75,7 @@ static void core_stream_end(struct core_stream *s, bool orderly, const char *rea
 	t->ops->closed(t->arg, s);
 	core_stream_unlodge(s);
 	link_core_end(s->data, orderly);
-	free(s->buf);
-	free(s);
+	core_stream_free(s);
 }
 
 void core_stream_forget(struct core_stream *s)
@@ -51,8 +84,7 @@ void core_stream_forget(struct core_stream *s)
 
 	*at = s->next;
 	s->table->n--;
-	free(s->buf);
-	free(s);
+	core_stream_free(s);
 }
 
 void core_stream_close(struct core_stream *s, const char *reason)
@@ -63,7 +95,8 @@ void core_stream_close(struct core_stream *s, const char *reason)
 void core_stream_doom(struct core_stream *s, const char *reason)
 {
 	s->doomed = s->table->doomed = true;
-	snprintf(s->doom, sizeof(s->doom), "%s", reason);
+	free(s->doom);
+	s->doom = strdup(reason);
 }
 
 int core_stream_send(struct core_streams *t, uint64_t id, struct span data)
@@ -250,8 +283,9 @@ void core_stream_insert(struct core_stream *s)
 int core_stream_open(struct core_streams *t, const char *edge, struct link_data *d,
 		     const Sallyport__Open *o, struct core_stream **out)
 {
-	struct core_stream *s = NULL;
+	struct core_stream *s;
 	int err = -EBADMSG;
+	char tls[64];
 
 	if (o->client_ip.len != 16 || o->client_port > 65535 || strcmp(o->service, "sip"))
 		goto refuse;
@@ -259,10 +293,11 @@ int core_stream_open(struct core_streams *t, const char *edge, struct link_data 
 	if (t->n >= t->max)
 		goto refuse;
 	err = -ENOMEM;
-	s = calloc(1, sizeof(*s));
+	snprintf(tls, sizeof(tls), "%s %s", o->tls_version ? o->tls_version : "",
+		 o->tls_cipher ? o->tls_cipher : "");
+	s = core_stream_new(t, edge, o->sni ? o->sni : "", tls);
 	if (!s)
 		goto refuse;
-	s->table = t;
 	s->data = d;
 	s->conn = link_data_conn(d);
 	s->id = ++t->next_id;
@@ -270,16 +305,11 @@ int core_stream_open(struct core_streams *t, const char *edge, struct link_data 
 	memcpy(s->client.ip, o->client_ip.data, 16);
 	s->client.port = (uint16_t)o->client_port;
 	s->since_ms = loop_now_ms(t->loop);
-	snprintf(s->edge, sizeof(s->edge), "%s", edge);
-	snprintf(s->sni, sizeof(s->sni), "%s", o->sni ? o->sni : "");
-	snprintf(s->tls, sizeof(s->tls), "%s %s", o->tls_version ? o->tls_version : "",
-		 o->tls_cipher ? o->tls_cipher : "");
 	core_stream_insert(s);
 	*out = s;
 	return 0;
 refuse:
 	log_event(LOG_L_WARN, "stream-refused", "edge=%s reason=\"%s\"", edge, strerror(-err));
-	free(s);
 	link_core_end(d, false);
 	return err;
 }
@@ -317,12 +347,8 @@ void core_streams_each(struct core_streams *t, void (*fn)(void *arg, struct core
 static void core_stream_reap(void *arg, struct core_stream *s)
 {
 	(void)arg;
-	char reason[sizeof(s->doom)];
-
-	if (!s->doomed)
-		return;
-	memcpy(reason, s->doom, sizeof(reason));
-	core_stream_end(s, true, reason);
+	if (s->doomed)
+		core_stream_end(s, true, s->doom ? s->doom : "out of memory");
 }
 
 static void core_streams_round(void *arg)

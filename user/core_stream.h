@@ -35,13 +35,12 @@ struct core_stream_ops {
 struct core_stream {
 	struct core_streams *table;
 	struct link_data *data;
-	struct conn *conn;	  /* of data; it is ended, never the connection itself */
-	uint64_t id, edge_stream; /* ours; the edge's */
-	char edge[128];
+	struct conn *conn;	      /* of data; it is ended, never the connection itself */
+	uint64_t id, edge_stream;     /* ours; the edge's */
+	const char *edge, *sni, *tls; /* in .text */
 	struct addr client;
 	bool admitted, ended, doomed; /* doomed: ended after the round */
-	char doom[96];		      /* why */
-	char sni[128], tls[64];
+	char *doom;		      /* why; NULL: no memory to say it */
 	uint64_t since_ms, messages_in, messages_out, bytes_in, bytes_out, keepalives;
 	uint8_t *buf; /* only while bytes of a message wait: an idle client costs no buffer */
 	size_t n;
@@ -49,6 +48,7 @@ struct core_stream {
 	struct core_stream_keep *keep; /* not NULL: lodged in .slot */
 	uint32_t slot;
 	struct core_stream *next; /* in its hash chain */
+	char text[];
 };
 
 struct core_stream_counts {

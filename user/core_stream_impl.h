@@ -34,6 +34,10 @@ struct core_stream_keep {
 _Static_assert(sizeof(struct core_stream_keep) <= LODGE_PAYLOAD, "a record");
 
 /* core_stream.c */
+#define CORE_STREAM_TEXT_MAX 127 /* of each of the three; what is longer is cut */
+struct core_stream *core_stream_new(struct core_streams *t, const char *edge, const char *sni,
+				    const char *tls); /* zeroed otherwise; NULL: no memory */
+void core_stream_free(struct core_stream *s);	      /* its memory, nothing else */
 extern const struct conn_ops core_stream_conn_ops;
 void core_stream_insert(struct core_stream *s);
 /* Off the table and freed; the connection is another's. */

@@ -202,8 +202,6 @@ static void stream_fill(struct core_stream *s, const struct core_stream_keep *k)
 	s->bytes_in = k->conn.received - k->base_in;
 	s->bytes_out = k->conn.sent - k->base_out;
 	s->admitted = s->adopted = true;
-	snprintf(s->edge, sizeof(s->edge), "%s", k->edge);
-	snprintf(s->tls, sizeof(s->tls), "%s", k->tls);
 }
 
 static void take_failed(struct core_streams *t, uint32_t slot, const struct core_stream_keep *k,
@@ -234,20 +232,17 @@ int core_stream_take(struct core_streams *t, struct link_core *l, uint32_t slot,
 		err = -ECANCELED;
 	else if (t->n >= t->max || core_stream_find(t, k->id))
 		err = t->n >= t->max ? -ENOBUFS : -EEXIST;
-	else if (!(s = calloc(1, sizeof(*s))))
+	else if (!(s = core_stream_new(t, k->edge, "", k->tls)))
 		err = -ENOMEM;
 	if (err) {
 		fds_reset(fds);
 	} else {
-		s->table = t;
 		stream_fill(s, k);
 		err = stream_adopt(s, l, fds, k);
 	}
 	if (err) {
 		take_failed(t, slot, k, err);
-		if (s)
-			free(s->buf);
-		free(s);
+		core_stream_free(s);
 		return err;
 	}
 	s->keep = k;
