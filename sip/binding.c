@@ -44,12 +44,14 @@ struct user *user_find(const struct engine *e, const char *aor)
 struct user *user_get(struct engine *e, const char *aor)
 {
 	struct user *u = user_find(e, aor);
+	size_t n;
 
 	if (!u) {
-		u = calloc(1, sizeof(*u));
+		n = strlen(aor) + 1; /* AOR_MAX at most */
+		u = calloc(1, sizeof(*u) + n);
 		if (!u)
 			return NULL;
-		(void)snprintf(u->aor, sizeof(u->aor), "%s", aor);
+		memcpy(u->aor, aor, n);
 		table_add(&e->users, &u->node, engine_hash(e, span_str(u->aor)));
 	}
 	u->refs++;

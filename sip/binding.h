@@ -15,10 +15,10 @@
 
 struct user { /* an address of record with something to it */
 	struct tnode node;
-	char aor[AOR_MAX];
 	unsigned refs; /* bindings and calls */
 	unsigned bindings;
 	unsigned calls, dialogs; /* live ones */
+	char aor[];
 };
 
 struct binding {
