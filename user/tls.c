@@ -256,13 +256,23 @@ out:
 	return ret;
 }
 
+/* Memory of its own is wiped and given back. */
+static void kernel_drop(struct tls_conn *t)
+{
+	if (t->kernel && !t->placed) {
+		ktls_wipe(t->kernel);
+		free(t->kernel);
+	}
+	t->kernel = NULL;
+}
+
 void tls_conn_free(struct tls_conn *t)
 {
 	if (!t)
 		return;
 	tls_track_free(t);
 	SSL_free(t->ssl);
-	ktls_wipe(&t->own);
+	kernel_drop(t);
 	free(t->want);
 	free(t->why);
 	free(t->seen);
@@ -275,8 +285,12 @@ int tls_conn_adopt(struct tls_ctx *c, int fd, const struct ktls *k, struct tls_c
 
 	if (!t)
 		return -ENOMEM;
-	t->own = *k;
-	t->kernel = &t->own;
+	t->kernel = malloc(sizeof(*t->kernel));
+	if (!t->kernel) {
+		free(t);
+		return -ENOMEM;
+	}
+	*t->kernel = *k;
 	t->ctx = c;
 	t->fd = fd;
 	t->established = true;
@@ -511,19 +525,27 @@ struct ktls *tls_kernel(struct tls_conn *t)
 
 void tls_kernel_place(struct tls_conn *t, struct ktls *where)
 {
-	struct ktls *to = where ? where : &t->own;
+	static struct ktls nowhere; /* of connections that are over for want of memory */
+	struct ktls *to = where;
 
-	if (to == t->kernel)
+	if (where ? t->kernel == where : !t->placed)
 		return;
+	if (!to)
+		to = malloc(sizeof(*to));
+	if (!to) {
+		t->kernel = &nowhere;
+		over(t, -ENOMEM);
+		return;
+	}
 	*to = *t->kernel;
-	if (t->kernel == &t->own)
-		ktls_wipe(&t->own);
+	kernel_drop(t);
 	t->kernel = to;
+	t->placed = where != NULL;
 }
 
 void tls_kernel_leave(struct tls_conn *t)
 {
-	t->kernel = NULL;
+	kernel_drop(t);
 }
 
 const char *tls_why(const struct tls_conn *t)

@@ -265,11 +265,17 @@ static void ssl_leave(struct tls_conn *t)
 int tls_climb(struct tls_conn *t, bool tx_only, const char **why)
 {
 	const struct ktls_probe *p = t->ctx->kernel;
-	struct ktls *k = &t->own;
 	int ret = t->kernel ? -EALREADY : may_climb(t, why);
+	struct ktls *k;
 
 	if (ret)
 		return ret;
+	k = calloc(1, sizeof(*k));
+	if (!k) {
+		*why = "out of memory";
+		tls_track_free(t);
+		return -ENOMEM;
+	}
 	k->version = SSL_version(t->ssl) == TLS1_3_VERSION ? KTLS_1_3 : KTLS_1_2;
 	k->cipher = (uint8_t)cipher_of(t->ssl);
 	k->rekey = k->version == KTLS_1_3 && !p->of[k->version][k->cipher].rekey;
@@ -285,6 +291,7 @@ int tls_climb(struct tls_conn *t, bool tx_only, const char **why)
 	if (ret) {
 		tls_track_free(t);
 		ktls_wipe(k);
+		free(k);
 		return ret;
 	}
 	*why = NULL;

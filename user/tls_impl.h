@@ -25,9 +25,9 @@ struct tls_ctx {
 };
 
 struct tls_conn {
-	SSL *ssl;	     /* NULL on rung A */
-	struct ktls *kernel; /* rungs A and B: own, or the caller's memory */
-	struct ktls own;
+	SSL *ssl;		 /* NULL on rung A */
+	struct ktls *kernel;	 /* rungs A and B */
+	bool placed;		 /* and that is the caller's memory */
 	struct tls_track *track; /* while the connection may climb, and on rung B */
 	const char *version_name, *cipher_name, *alpn_name; /* once it climbed */
 	struct tls_ctx *ctx;
