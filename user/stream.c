@@ -11,8 +11,9 @@
 #include "user/log.h"
 #include "user/stream_impl.h"
 
-#define PREFIX_V4 24
-#define PREFIX_V6 56
+#define PREFIX_V4     24
+#define PREFIX_V6     56
+#define SNI_SHOWN_MAX 63
 
 const char *stream_state_name(enum stream_state s)
 {
@@ -116,6 +117,16 @@ void stream_end(struct stream *s, bool clean, const char *reason)
 	stream_forget(s);
 }
 
+void stream_free(struct stream *s)
+{
+	if (!s)
+		return;
+	free(s->in);
+	free(s->sni);
+	free(s->close_reason);
+	free(s);
+}
+
 static void reap(void *arg)
 {
 	struct streams *t = arg;
@@ -123,8 +134,7 @@ static void reap(void *arg)
 
 	while ((s = t->ended)) {
 		t->ended = s->hash_next;
-		free(s->in);
-		free(s);
+		stream_free(s);
 	}
 }
 
@@ -139,14 +149,14 @@ static void deadline_over(void *arg)
 /* ---- the client's connection ---- */
 
 /* A name as the client says it, with nothing in it that a terminal, a log or JSON would stumble over (a stream with bytes that
- * are not UTF-8 could not be shown at all). */
-static void sni_copy(char *to, size_t n, const char *from)
+ * are not UTF-8 could not be shown at all). NULL: none, or no memory. */
+static char *sni_copy(const char *from)
 {
-	size_t i;
+	char *name = *from ? strndup(from, SNI_SHOWN_MAX) : NULL, *p;
 
-	for (i = 0; i + 1 < n && from[i]; i++)
-		to[i] = from[i] > ' ' && from[i] < 0x7f ? from[i] : '?';
-	to[i] = 0;
+	for (p = name; p && *p; p++)
+		*p = *p > ' ' && *p < 0x7f ? *p : '?';
+	return name;
 }
 
 static void client_up(void *arg)
@@ -156,7 +166,7 @@ static void client_up(void *arg)
 
 	snprintf(s->tls_version, sizeof(s->tls_version), "%s", tls_version(tls));
 	snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%s", tls_cipher(tls));
-	sni_copy(s->sni, sizeof(s->sni), tls_sni(tls));
+	s->sni = sni_copy(tls_sni(tls));
 	s->in = malloc(s->all->in_max);
 	if (!s->in) {
 		stream_end(s, false, "out of memory");

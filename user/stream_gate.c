@@ -87,7 +87,7 @@ static int core_open(struct stream *s, struct span domain)
 	o.client_port = s->peer.port;
 	o.local_ip = (ProtobufCBinaryData){16, (uint8_t *)local->ip};
 	o.local_port = local->port;
-	o.sni = s->sni;
+	o.sni = s->sni ? s->sni : (char *)"";
 	o.alpn = (char *)tls_alpn(conn_tls(s->client));
 	o.tls_version = s->tls_version;
 	o.tls_cipher = s->tls_cipher;

@@ -50,8 +50,9 @@ struct stream {
 	struct conn_pipe pipe_in,
 		pipe_out;	   /* client -> core, core -> client; while they hold bytes */
 	uint8_t bulk_in, bulk_out; /* how often in a row a turn was worth a pipe */
-	char tls_version[12], tls_cipher[40], sni[64];
-	char close_reason[64]; /* the core's */
+	char tls_version[12], tls_cipher[40];
+	char *sni;	    /* NULL: none */
+	char *close_reason; /* the core's, once it said so */
 };
 
 struct streams {
@@ -83,6 +84,7 @@ int stream_core_index(const struct streams *t, const char *name);
 extern const struct conn_ops stream_client_ops;
 struct stream *streams_find(struct streams *t, uint64_t id);
 void stream_timers(struct stream *s); /* made, not set */
+void stream_free(struct stream *s);   /* its memory, nothing else; NULL is fine */
 void streams_insert(struct stream *s);
 void stream_forget(
 	struct stream

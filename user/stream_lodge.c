@@ -64,7 +64,8 @@ static void record_fill(const struct stream *s, struct stream_keep *r)
 	r->cap_bytes = s->cap_bytes;
 	r->since_ms = s->since_ms;
 	r->deadline_ms = s->deadline.pos ? s->deadline.due_ms : 0;
-	memccpy(r->sni, s->sni, 0, sizeof(r->sni) - 1);
+	if (s->sni)
+		memccpy(r->sni, s->sni, 0, sizeof(r->sni) - 1);
 	memcpy(r->tls_version, s->tls_version, sizeof(r->tls_version));
 	memcpy(r->tls_cipher, s->tls_cipher, sizeof(r->tls_cipher));
 	r->registered = s->registered;
@@ -75,7 +76,7 @@ static void record_fill(const struct stream *s, struct stream_keep *r)
 /* It is worth to be gone on with, and may be. */
 static bool lasting(const struct stream *s)
 {
-	return s->all->p.lodge && s->state == STREAM_ADMITTED && !s->close_reason[0] &&
+	return s->all->p.lodge && s->state == STREAM_ADMITTED && !s->close_reason &&
 	       conn_fit(s->client) && conn_fit(s->core);
 }
 
@@ -190,8 +191,7 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 	s->since_ms = k->since_ms;
 	s->cap_bytes = k->cap_bytes;
 	s->registered = k->registered;
-	memcpy(s->sni, k->sni, sizeof(k->sni));
-	s->sni[sizeof(k->sni) - 1] = 0;
+	s->sni = k->sni[0] ? strndup(k->sni, sizeof(k->sni)) : NULL;
 	stream_timers(s);
 	ret = connections_adopt(s, k, fds);
 	if (ret)
@@ -217,7 +217,7 @@ lost:
 		  (unsigned long long)k->id, addr_text(&k->client.peer, text),
 		  ret == -ECANCELED ? "\"bytes of it were in the hands of the worker that died\""
 				    : strerrorname_np(-ret));
-	free(s);
+	stream_free(s);
 	lodge_drop(t->p.lodge, slot);
 	return true; /* all is closed here, by resets */
 }

@@ -4,13 +4,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "user/log.h"
 #include "user/stream_impl.h"
 
 #define CLOSE_LINGER_MS \
 	1000 /* CloseStream overtakes the core's last bytes; they get this long to arrive */
-#define CLIMB_AGAIN_MS 1000 /* a stream that is old enough, but not large enough */
+#define CLOSE_REASON_MAX 63
+#define CLIMB_AGAIN_MS	 1000 /* a stream that is old enough, but not large enough */
 static struct conn_way way_in(struct stream *s)
 {
 	return (struct conn_way){s->client,    s->core,	    &s->client_paused,
@@ -36,7 +38,7 @@ void stream_over(struct stream *s, ssize_t n, const char *who)
 
 	s->all->truncated += n == -EPIPE;
 	snprintf(reason, sizeof(reason), "%s: %.48s", who, error_text((int)n));
-	stream_end(s, n == 0, s->close_reason[0] ? s->close_reason : reason);
+	stream_end(s, n == 0, s->close_reason ? s->close_reason : reason);
 }
 
 void stream_relay_in(struct stream *s)
@@ -118,7 +120,7 @@ void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds)
 	char text[ADDR_TEXT_MAX];
 	bool first = s->state != STREAM_ADMITTED;
 
-	if (s->close_reason[0]) /* the core has sent it away since */
+	if (s->close_reason) /* the core has sent it away since */
 		return;
 	s->cap_bytes = max_bytes ? s->bytes_in + max_bytes : 0;
 	loop_timer_cancel(t->p.loop, &s->deadline);
@@ -192,13 +194,12 @@ void stream_core_close(struct stream *s, const char *reason)
 {
 	static const char *const none = "closed by the core";
 
-	if (s->close_reason[0])
+	if (s->close_reason)
 		return;
-	snprintf(s->close_reason, sizeof(s->close_reason), "%.63s",
-		 reason && *reason ? reason : none);
+	s->close_reason = strndup(reason && *reason ? reason : none, CLOSE_REASON_MAX);
 	stream_unlodge(s);
 	loop_timer_cancel(s->all->p.loop, &s->deadline);
 	s->deadline.fn = linger_over;
-	if (loop_timer_set(s->all->p.loop, &s->deadline, CLOSE_LINGER_MS))
-		stream_end(s, true, s->close_reason);
+	if (!s->close_reason || loop_timer_set(s->all->p.loop, &s->deadline, CLOSE_LINGER_MS))
+		stream_end(s, true, s->close_reason ? s->close_reason : none);
 }

@@ -100,9 +100,9 @@ static json_t *stream_json(const struct stream *s)
 			 "waits_for", waits_for(s), "bytes_in", (json_int_t)s->bytes_in,
 			 "bytes_out", (json_int_t)s->bytes_out, "age_s",
 			 (json_int_t)((loop_now_ms(t->p.loop) - s->since_ms) / 1000), "tls_version",
-			 s->tls_version, "tls_cipher", s->tls_cipher, "sni", s->sni, "rung", rung,
-			 "link_rung", s->core ? rung_names[conn_rung(s->core, &core_why)] : "",
-			 "reason", why);
+			 s->tls_version, "tls_cipher", s->tls_cipher, "sni", s->sni ? s->sni : "",
+			 "rung", rung, "link_rung",
+			 s->core ? rung_names[conn_rung(s->core, &core_why)] : "", "reason", why);
 }
 
 json_t *streams_show(const struct streams *t)
