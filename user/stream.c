@@ -2,6 +2,7 @@
  *
  * Sockets come from the listeners; ended streams are reaped at the end of the loop's round. Logs one line an opened, refused and closed stream. */
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,9 @@
 #define PREFIX_V4     24
 #define PREFIX_V6     56
 #define SNI_SHOWN_MAX 63
+/* The heap's free pages go back so long after so many streams climbed, so not more often than that. */
+#define TRIM_CLIMBS 32
+#define TRIM_MS	    10000
 
 const char *stream_state_name(enum stream_state s)
 {
@@ -215,9 +219,23 @@ static void client_down(void *arg, int err, const char *why)
 	stream_end(s, false, why);
 }
 
+static void trim(void *arg)
+{
+	struct streams *t = arg;
+
+	t->climbed = 0;
+	malloc_trim(0);
+}
+
+/* What OpenSSL held for it, some 20 KiB, lies free between what lives on, so the heap never shrinks by itself after many climbed at once. */
 static void client_climbed(void *arg)
 {
-	stream_lodge(arg);
+	struct stream *s = arg;
+	struct streams *t = s->all;
+
+	if (++t->climbed >= TRIM_CLIMBS && !t->trim.pos)
+		loop_timer_set(t->p.loop, &t->trim, TRIM_MS);
+	stream_lodge(s);
 }
 
 const struct conn_ops stream_client_ops = {
@@ -372,6 +390,7 @@ int streams_new(const struct streams_params *p, struct streams **out)
 	if (!t)
 		return -ENOMEM;
 	t->p = *p;
+	t->trim = (struct loop_timer){.fn = trim, .arg = t};
 	t->next_id = p->seed << 32 | 1;
 	t->in_max = p->cfg->limits.message_bytes + 1024u; /* CRLFs ahead of the longest message */
 	t->gate = (struct gate_config){
@@ -443,6 +462,7 @@ void streams_free(struct streams *t)
 		while (t->buckets[i])
 			stream_end(t->buckets[i], true, "shutdown");
 	reap(t);
+	loop_timer_cancel(t->p.loop, &t->trim);
 	conn_pipes_fini(&t->mover.pipes);
 	prefix_counts_free(t->prefixes);
 	free(t);

@@ -62,6 +62,8 @@ struct streams {
 	struct loop_handle listeners[STREAM_LISTENERS];
 	unsigned n_listeners, n, n_unadmitted;
 	uint32_t draining; /* bit by core index */
+	unsigned climbed;  /* since the heap was trimmed */
+	struct loop_timer trim;
 	uint64_t adopted, lost, left,
 		not_lodged; /* from an earlier worker; to the next; no slot was to be had */
 	uint64_t next_id, opened, admitted, truncated, unknown_orders, n_by_reason[GATE_REASONS];
