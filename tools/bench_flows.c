@@ -278,8 +278,8 @@ static int bench_keeper(struct bench *b, struct media_core_params *mp)
 				     .n = 2 * MEDIA_MAX,
 				     .step = 2,
 				     .rcvbuf = 128 << 10};
-	struct keep_kind kinds[2] = {{"medium", MEDIA_MAX, mc_keep_medium_max},
-				     {"session", 2 * MEDIA_MAX, mc_keep_session_max}};
+	struct keep_kind kinds[2] = {{"medium", MEDIA_MAX, mc_keep_medium_max, 0},
+				     {"session", 2 * MEDIA_MAX, mc_keep_session_max, 0}};
 	int fd = memfd_create("bench-flows", MFD_CLOEXEC), err;
 	struct sockaddr_storage ss;
 	socklen_t n = addr_to_sockaddr(&mp->link_bind, &ss);

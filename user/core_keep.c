@@ -10,16 +10,17 @@
 #include "user/core_int.h"
 #include "user/log.h"
 
-#define BINDING_RECORD_MAX 1024
-#define CALL_RECORD_MAX	   4064 /* with its header a page */
-#define INVITE_RECORD_MAX  4064
-#define SETTLE_MS	   500 /* whoever lives so long was not killed by what it took up */
-#define MEDIA_RATE	   50  /* packets a second of an audio stream */
-#define MEDIA_GAP_MS	   300 /* a worker may be away so long */
-#define PACKET_BYTES	   1280 /* what a datagram of a call takes of a buffer, with the kernel's own */
-#define LINK_BUF_MIN	   (4 << 20)
-#define LINK_BUF_MAX	   (128 << 20)
-#define INSIDE_BUF	   (64 << 10) /* the kernel doubles it: 100 packets */
+#define BINDING_RECORD_MAX   1024
+#define BINDING_RECORD_USUAL 352
+#define CALL_RECORD_MAX	     4064 /* with its header a page */
+#define INVITE_RECORD_MAX    4064
+#define SETTLE_MS	     500 /* whoever lives so long was not killed by what it took up */
+#define MEDIA_RATE	     50	 /* packets a second of an audio stream */
+#define MEDIA_GAP_MS	     300 /* a worker may be away so long */
+#define PACKET_BYTES	     1280 /* what a datagram of a call takes of a buffer, with the kernel's own */
+#define LINK_BUF_MIN	     (4 << 20)
+#define LINK_BUF_MAX	     (128 << 20)
+#define INSIDE_BUF	     (64 << 10) /* the kernel doubles it: 100 packets */
 
 _Static_assert((int)CORE_RECORD_BINDING == (int)ENGINE_RECORD_BINDING &&
 		       (int)CORE_RECORD_CALL == (int)ENGINE_RECORD_CALL &&
@@ -28,14 +29,15 @@ _Static_assert((int)CORE_RECORD_BINDING == (int)ENGINE_RECORD_BINDING &&
 
 void core_keep_kinds(const struct config_core *cfg, struct keep_kind out[CORE_RECORDS])
 {
-	out[CORE_RECORD_BINDING] =
-		(struct keep_kind){"binding", cfg->limits.bindings, BINDING_RECORD_MAX};
-	out[CORE_RECORD_CALL] = (struct keep_kind){"call", cfg->limits.calls, CALL_RECORD_MAX};
+	out[CORE_RECORD_BINDING] = (struct keep_kind){"binding", cfg->limits.bindings,
+						      BINDING_RECORD_MAX, BINDING_RECORD_USUAL};
+	out[CORE_RECORD_CALL] = (struct keep_kind){"call", cfg->limits.calls, CALL_RECORD_MAX, 0};
 	out[CORE_RECORD_INVITE] = /* of calls that ring */
-		(struct keep_kind){"invite", cfg->limits.calls, INVITE_RECORD_MAX};
-	out[CORE_RECORD_MEDIUM] = (struct keep_kind){"medium", cfg->media.max, mc_keep_medium_max};
+		(struct keep_kind){"invite", cfg->limits.calls, INVITE_RECORD_MAX, 0};
+	out[CORE_RECORD_MEDIUM] =
+		(struct keep_kind){"medium", cfg->media.max, mc_keep_medium_max, 0};
 	out[CORE_RECORD_SESSION] = /* two a medium, and those that follow others */
-		(struct keep_kind){"session", 2 * cfg->media.max + 64, mc_keep_session_max};
+		(struct keep_kind){"session", 2 * cfg->media.max + 64, mc_keep_session_max, 0};
 }
 
 /* ---- keeper ---- */

@@ -24,7 +24,7 @@ struct keep_head {
 	uint64_t size;
 	uint32_t deaths, pad;
 	struct {
-		uint32_t slots, data_max;
+		uint32_t slots, data_max, small_max, pad;
 	} kind[KEEP_KINDS_MAX];
 };
 _Static_assert(sizeof(struct keep_head) <= KEEP_HEAD, "the head's page");
@@ -38,13 +38,20 @@ struct slot {
 };
 _Static_assert(sizeof(struct slot) == 32, "header of a slot");
 
+/* Slots of one size. */
 struct keep_table {
-	struct keep_kind kind;
 	uint8_t *base;
-	uint32_t stride, slots;
+	uint32_t data_max, stride, slots;
 	uint32_t *next;	  /* free list and hash chains: by slot */
 	uint32_t *bucket; /* by id; mask + 1 */
 	uint32_t mask, free, used;
+};
+
+/* A kind's slots: small ones, if it has such, and large ones; a record is in one of them. */
+enum { SMALL, LARGE, SIZES };
+struct keep_set {
+	struct keep_kind kind;
+	struct keep_table of[SIZES];
 	uint64_t too_large, no_slot;
 };
 
@@ -53,12 +60,19 @@ struct keep {
 	uint64_t size, seq;
 	unsigned kinds, deaths;
 	bool opened;
-	struct keep_table t[KEEP_KINDS_MAX];
+	struct keep_set t[KEEP_KINDS_MAX];
 };
 
-static uint32_t stride_of(const struct keep_kind *k)
+static uint32_t stride_of(uint32_t data_max)
 {
-	return (uint32_t)(sizeof(struct slot) + k->data_max + KEEP_ALIGN - 1) & ~(KEEP_ALIGN - 1u);
+	return (uint32_t)(sizeof(struct slot) + data_max + KEEP_ALIGN - 1) & ~(KEEP_ALIGN - 1u);
+}
+
+static uint64_t table_size(const struct keep_kind *k, unsigned which)
+{
+	uint32_t data_max = which == SMALL ? k->small_max : k->data_max;
+
+	return data_max ? (uint64_t)stride_of(data_max) * (k->slots + KEEP_SPARE) : 0;
 }
 
 uint64_t keep_size(const struct keep_kind *kinds, unsigned n)
@@ -67,7 +81,7 @@ uint64_t keep_size(const struct keep_kind *kinds, unsigned n)
 	unsigned i;
 
 	for (i = 0; i < n; i++)
-		size += (uint64_t)stride_of(&kinds[i]) * (kinds[i].slots + KEEP_SPARE);
+		size += table_size(&kinds[i], SMALL) + table_size(&kinds[i], LARGE);
 	return (size + 4095) & ~4095ull;
 }
 
@@ -84,7 +98,7 @@ static uint32_t *bucket_of(const struct keep_table *t, uint64_t id)
 
 static uint32_t slot_find(const struct keep_table *t, uint64_t id)
 {
-	uint32_t i = *bucket_of(t, id);
+	uint32_t i = t->slots ? *bucket_of(t, id) : NO_SLOT;
 
 	while (i != NO_SLOT && slot_at(t, i)->id != id)
 		i = t->next[i];
@@ -104,7 +118,7 @@ static void slot_link(struct keep_table *t, uint32_t i)
 static void slot_wipe(const struct keep_table *t, struct slot *s)
 {
 	__atomic_store_n(&s->valid, 0, __ATOMIC_RELEASE);
-	explicit_bzero(s->data, s->len <= t->kind.data_max ? s->len : t->kind.data_max);
+	explicit_bzero(s->data, s->len <= t->data_max ? s->len : t->data_max);
 	__atomic_store_n(&s->len, 0, __ATOMIC_RELEASE);
 }
 
@@ -128,15 +142,43 @@ static void slot_unlink(struct keep_table *t, uint32_t i)
 	t->used--;
 }
 
+static void slot_drop(struct keep_table *t, uint32_t i)
+{
+	slot_unlink(t, i);
+	slot_free(t, i);
+}
+
+/* The table that has @id, and where; NULL: none has. */
+static struct keep_table *set_find(const struct keep_set *set, uint64_t id, uint32_t *slot)
+{
+	unsigned which;
+
+	for (which = SMALL; which < SIZES; which++) {
+		*slot = slot_find(&set->of[which], id);
+		if (*slot != NO_SLOT)
+			return (struct keep_table *)&set->of[which];
+	}
+	return NULL;
+}
+
+static uint32_t set_used(const struct keep_set *set)
+{
+	return set->of[SMALL].used + set->of[LARGE].used;
+}
+
 /* ---- start ---- */
 
-static int table_init(struct keep_table *t, const struct keep_kind *kind, uint8_t *base)
+static int table_init(struct keep_table *t, const struct keep_kind *kind, unsigned which,
+		      uint8_t *base)
 {
 	uint32_t i;
 
-	t->kind = *kind;
 	t->base = base;
-	t->stride = stride_of(kind);
+	t->data_max = which == SMALL ? kind->small_max : kind->data_max;
+	t->free = NO_SLOT;
+	if (!t->data_max)
+		return 0;
+	t->stride = stride_of(t->data_max);
 	t->slots = kind->slots + KEEP_SPARE;
 	for (t->mask = 63; t->mask < kind->slots;)
 		t->mask = 2 * t->mask + 1;
@@ -146,7 +188,6 @@ static int table_init(struct keep_table *t, const struct keep_kind *kind, uint8_
 		return -ENOMEM;
 	for (i = 0; i <= t->mask; i++)
 		t->bucket[i] = NO_SLOT;
-	t->free = NO_SLOT;
 	return 0;
 }
 
@@ -180,7 +221,7 @@ static void slot_take_in(struct keep *k, struct keep_table *t, uint32_t i)
 	uint32_t other;
 
 	t->next[i] = FREE_SLOT;
-	if (!s->valid || !s->id || s->len > t->kind.data_max) {
+	if (!s->valid || !s->id || s->len > t->data_max) {
 		if (s->valid || s->len) /* its worker was killed when it wrote or wiped it */
 			slot_wipe(t, s);
 		return;
@@ -218,6 +259,44 @@ static void table_scan(struct keep *k, struct keep_table *t, struct extent *x)
 	}
 }
 
+/* Records that a worker left in both sizes when it was killed: the newer one counts. */
+static void set_resolve(struct keep_set *set)
+{
+	struct keep_table *small = &set->of[SMALL], *large = &set->of[LARGE];
+	uint32_t b, i, next, other;
+
+	for (b = 0; small->slots && b <= small->mask; b++) {
+		for (i = small->bucket[b]; i != NO_SLOT; i = next) {
+			next = small->next[i];
+			other = slot_find(large, slot_at(small, i)->id);
+			if (other == NO_SLOT)
+				continue;
+			if (slot_at(large, other)->seq > slot_at(small, i)->seq)
+				slot_drop(small, i);
+			else
+				slot_drop(large, other);
+		}
+	}
+}
+
+static int set_open(struct keep *k, struct keep_set *set, const struct keep_kind *kind,
+		    struct extent *x, uint64_t *at)
+{
+	unsigned which;
+	int err = 0;
+
+	set->kind = *kind;
+	for (which = SMALL; which < SIZES && !err; which++) {
+		err = table_init(&set->of[which], kind, which, k->map + *at);
+		if (!err)
+			table_scan(k, &set->of[which], x);
+		*at += table_size(kind, which);
+	}
+	if (!err)
+		set_resolve(set);
+	return err;
+}
+
 /* NULL: it fits; else why not. */
 static const char *head_misfit(const struct keep_head *h, uint64_t size,
 			       const struct keep_kind *kinds, unsigned n)
@@ -231,7 +310,9 @@ static const char *head_misfit(const struct keep_head *h, uint64_t size,
 	if (h->kinds != n || h->size != size)
 		return "another layout";
 	for (i = 0; i < n; i++)
-		if (h->kind[i].slots != kinds[i].slots || h->kind[i].data_max != kinds[i].data_max)
+		if (h->kind[i].slots != kinds[i].slots ||
+		    h->kind[i].data_max != kinds[i].data_max ||
+		    h->kind[i].small_max != kinds[i].small_max)
 			return kinds[i].name;
 	return NULL;
 }
@@ -276,6 +357,7 @@ static void head_write(struct keep_head *h, const struct keep *k, const struct k
 	for (i = 0; i < n; i++) {
 		h->kind[i].slots = kinds[i].slots;
 		h->kind[i].data_max = kinds[i].data_max;
+		h->kind[i].small_max = kinds[i].small_max;
 	}
 	memcpy(h->magic, keep_magic, sizeof(h->magic));
 }
@@ -335,11 +417,8 @@ int keep_open(int fd, const struct keep_kind *kinds, unsigned n, struct keep **o
 		fresh = true;
 	}
 	for (i = 0; i < n && !err; i++) {
-		err = table_init(&k->t[i], &kinds[i], k->map + at);
 		k->kinds = i + 1;
-		if (!err)
-			table_scan(k, &k->t[i], &x);
-		at += (uint64_t)k->t[i].stride * k->t[i].slots;
+		err = set_open(k, &k->t[i], &kinds[i], &x, &at);
 	}
 	if (err)
 		goto fail;
@@ -363,9 +442,9 @@ void keep_close(struct keep *k)
 		return;
 	if (k->opened)
 		keep_settled(k);
-	for (i = 0; i < k->kinds; i++) {
-		free(k->t[i].next);
-		free(k->t[i].bucket);
+	for (i = 0; i < k->kinds * SIZES; i++) {
+		free(k->t[i / SIZES].of[i % SIZES].next);
+		free(k->t[i / SIZES].of[i % SIZES].bucket);
 	}
 	if (k->map)
 		munmap(k->map, k->size);
@@ -374,19 +453,25 @@ void keep_close(struct keep *k)
 
 /* ---- records ---- */
 
+static bool fits_small(const struct keep_kind *k, size_t n)
+{
+	return k->small_max && n <= k->small_max;
+}
+
 int keep_put(struct keep *k, unsigned kind, uint64_t id, struct span data)
 {
-	struct keep_table *t = &k->t[kind];
+	struct keep_set *set = &k->t[kind];
+	struct keep_table *t = &set->of[fits_small(&set->kind, data.n) ? SMALL : LARGE], *had;
 	uint32_t old, i = t->free;
 	struct slot *s;
 
-	if (data.n > t->kind.data_max) {
-		t->too_large++;
+	if (data.n > set->kind.data_max) {
+		set->too_large++;
 		return -E2BIG;
 	}
-	old = slot_find(t, id);
-	if (i == NO_SLOT || (old == NO_SLOT && t->used >= t->kind.slots)) {
-		t->no_slot++;
+	had = set_find(set, id, &old);
+	if (i == NO_SLOT || (!had && set_used(set) >= set->kind.slots)) {
+		set->no_slot++;
 		return -ENOBUFS;
 	}
 	t->free = t->next[i];
@@ -397,50 +482,45 @@ int keep_put(struct keep *k, unsigned kind, uint64_t id, struct span data)
 	if (data.n)
 		memcpy(s->data, data.p, data.n);
 	__atomic_store_n(&s->valid, 1, __ATOMIC_RELEASE);
-	if (old != NO_SLOT) {
-		slot_unlink(t, old);
-		slot_free(t, old);
-	}
+	if (had)
+		slot_drop(had, old);
 	slot_link(t, i);
 	return 0;
 }
 
 void keep_del(struct keep *k, unsigned kind, uint64_t id)
 {
-	struct keep_table *t = &k->t[kind];
-	uint32_t i = slot_find(t, id);
+	uint32_t i;
+	struct keep_table *t = set_find(&k->t[kind], id, &i);
 
-	if (i == NO_SLOT)
-		return;
-	slot_unlink(t, i);
-	slot_free(t, i);
+	if (t)
+		slot_drop(t, i);
 }
 
 bool keep_get(const struct keep *k, unsigned kind, uint64_t id, struct span *out)
 {
-	const struct keep_table *t = &k->t[kind];
-	uint32_t i = slot_find(t, id);
+	uint32_t i;
+	const struct keep_table *t = set_find(&k->t[kind], id, &i);
 
-	if (i == NO_SLOT)
-		return false;
-	*out = span_of(slot_at(t, i)->data, slot_at(t, i)->len);
-	return true;
+	if (t)
+		*out = span_of(slot_at(t, i)->data, slot_at(t, i)->len);
+	return t != NULL;
 }
 
 void *keep_live(struct keep *k, unsigned kind, uint64_t id)
 {
-	uint32_t i = slot_find(&k->t[kind], id);
+	uint32_t i;
+	const struct keep_table *t = set_find(&k->t[kind], id, &i);
 
-	return i == NO_SLOT ? NULL : slot_at(&k->t[kind], i)->data;
+	return t ? slot_at(t, i)->data : NULL;
 }
 
-void keep_each(struct keep *k, unsigned kind, void (*fn)(void *arg, uint64_t id, struct span data),
-	       void *arg)
+static void table_each(const struct keep_table *t,
+		       void (*fn)(void *arg, uint64_t id, struct span data), void *arg)
 {
-	struct keep_table *t = &k->t[kind];
 	uint32_t b, i, next;
 
-	for (b = 0; b <= t->mask; b++) {
+	for (b = 0; t->slots && b <= t->mask; b++) {
 		for (i = t->bucket[b]; i != NO_SLOT; i = next) {
 			next = t->next[i];
 			fn(arg, slot_at(t, i)->id,
@@ -449,10 +529,17 @@ void keep_each(struct keep *k, unsigned kind, void (*fn)(void *arg, uint64_t id,
 	}
 }
 
+void keep_each(struct keep *k, unsigned kind, void (*fn)(void *arg, uint64_t id, struct span data),
+	       void *arg)
+{
+	table_each(&k->t[kind].of[SMALL], fn, arg);
+	table_each(&k->t[kind].of[LARGE], fn, arg);
+}
+
 struct keep_stats keep_stats(const struct keep *k, unsigned kind)
 {
-	const struct keep_table *t = &k->t[kind];
+	const struct keep_set *set = &k->t[kind];
 
 	return (struct keep_stats){
-		.records = t->used, .too_large = t->too_large, .no_slot = t->no_slot};
+		.records = set_used(set), .too_large = set->too_large, .no_slot = set->no_slot};
 }

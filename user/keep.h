@@ -2,8 +2,8 @@
  *
  * Data flow: a module encodes what must survive -> keep_put() -> the file (a memfd of the keeper). The worker that follows maps it again ->
  * keep_each() hands every record back. Parts that change with every packet (SRTP indices) are written in place: keep_live().
- * Layout: a head (magic, version, size of each kind's slots), then the slots of one kind after the other, each of one fixed size. A slot is free or
- * holds one record. A record that is put again goes to another slot first, which is then made valid with one store, and only then is
+ * Layout: a head (magic, version, size of each kind's slots), then the slots of one kind after the other, each of one fixed size, or
+ * first all small ones and then all large ones. A slot is free or holds one record. A record that is put again goes to another slot first, which is then made valid with one store, and only then is
  * the old slot freed: a worker may be killed between any two instructions, and the next finds the old record or the new one, whole.
  * Owner rules: the keeper owns the file and never looks into it; struct keep owns the mapping and the list of free slots, which is made
  * anew at start. One writer: the worker's thread. Pages of slots that were never used take no memory.
@@ -18,7 +18,7 @@
 
 #include "user/span.h"
 
-#define KEEP_VERSION   3 /* of the file and of all records in it; another one is not read */
+#define KEEP_VERSION   4 /* of the file and of all records in it; another one is not read */
 #define KEEP_KINDS_MAX 8
 #define KEEP_DEATHS    5 /* so many workers that died before keep_settled(): the next begins empty */
 
@@ -28,6 +28,8 @@ struct keep_kind {
 	const char *name;  /* "call", for counters */
 	uint32_t slots;	   /* records at once */
 	uint32_t data_max; /* bytes of a record */
+	uint32_t
+		small_max; /* what most of them fit into: such get smaller slots; 0: all slots are of one size */
 };
 
 /* Bytes of a file for @kinds: what the keeper makes it of. */

@@ -422,8 +422,8 @@ static void test_join_unkeyed(void **state)
 /* The next worker joins them again, before any link is up. */
 static void test_join_restored(void **state)
 {
-	struct keep_kind k[2] = {{"medium", 8, mc_keep_medium_max},
-				 {"session", 16, mc_keep_session_max}};
+	struct keep_kind k[2] = {{"medium", 8, mc_keep_medium_max, 0},
+				 {"session", 16, mc_keep_session_max, 0}};
 	int fd = memfd_create("test", MFD_CLOEXEC);
 	struct pair p = {0};
 	bool fresh;

@@ -17,8 +17,8 @@ static void keep_start(struct world *w)
 	bool fresh;
 
 	if (state_fd < 0) {
-		kinds[0] = (struct keep_kind){"medium", 8, mc_keep_medium_max};
-		kinds[1] = (struct keep_kind){"session", 16, mc_keep_session_max};
+		kinds[0] = (struct keep_kind){"medium", 8, mc_keep_medium_max, 0};
+		kinds[1] = (struct keep_kind){"session", 16, mc_keep_session_max, 0};
 		state_fd = memfd_create("test", MFD_CLOEXEC);
 		assert_int_equal(ftruncate(state_fd, (off_t)keep_size(kinds, 2)), 0);
 	}
