@@ -97,15 +97,34 @@ static void binding_drop_stream(struct binding *b, const struct stream *s)
 	b->n_streams = k;
 }
 
+/* Room for one more: most streams have one only. What there is changes with each power of two. */
+static int stream_room(struct stream *s)
+{
+	unsigned n = s->n_bindings;
+	struct binding **more;
+
+	if (n == STREAM_BINDINGS_MAX)
+		return -ENOBUFS;
+	if (n & (n - 1))
+		return 0;
+	more = realloc(s->bindings, (n ? 2 * n : 1) * sizeof(struct binding *));
+	if (!more)
+		return -ENOMEM;
+	s->bindings = more;
+	return 0;
+}
+
 static int binding_attach(struct engine *e, struct binding *b, struct stream *s)
 {
 	unsigned i;
+	int err;
 
 	for (i = 0; i < b->n_streams; i++)
 		if (b->streams[i] == s)
 			return 0;
-	if (s->n_bindings == STREAM_BINDINGS_MAX)
-		return -ENOBUFS;
+	err = stream_room(s);
+	if (err)
+		return err;
 	if (b->n_streams == BINDING_STREAMS_MAX) {
 		struct stream *old = b->streams[0];
 

@@ -234,6 +234,7 @@ static void stream_free(struct engine *e, struct stream *s)
 	table_del(&e->streams, &s->node);
 	free(s->edge);
 	free(s->edge_host);
+	free(s->bindings);
 	free(s);
 }
 

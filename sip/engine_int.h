@@ -59,7 +59,7 @@ struct stream {
 		bool told;
 	} half;
 	unsigned n_bindings;
-	struct binding *bindings[STREAM_BINDINGS_MAX];
+	struct binding **bindings; /* with room for the next power of two */
 	struct txn *txns; /* those with one end here */
 	unsigned n_txns;  /* of them, requests of the client that go on */
 	unsigned n_kept;  /* and those that are answered */
