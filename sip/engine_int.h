@@ -60,9 +60,9 @@ struct stream {
 	} half;
 	unsigned n_bindings;
 	struct binding **bindings; /* with room for the next power of two */
-	struct txn *txns; /* those with one end here */
-	unsigned n_txns;  /* of them, requests of the client that go on */
-	unsigned n_kept;  /* and those that are answered */
+	struct txn *txns;	   /* those with one end here */
+	unsigned n_txns;	   /* of them, requests of the client that go on */
+	unsigned n_kept;	   /* and those that are answered */
 };
 
 struct record { /* of something that is kept: sip/record.h */
