@@ -94,6 +94,7 @@ ssize_t conn_splice(struct conn *src, struct conn *dst, struct conn_pipe *pipe);
 /* Pipes of this process, kept for use again: CONN_PIPES_IDLE at most. A pipe belongs to one direction of one stream while it holds
  * bytes; an empty one goes back. */
 #define CONN_PIPES_IDLE 64
+#define CONN_SPLICE_MAX (64u << 10) /* bytes in one at most */
 struct conn_pipe {
 	int in, out; /* -1: none */
 	size_t n;    /* bytes in it */

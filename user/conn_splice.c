@@ -12,8 +12,6 @@
 #include "user/conn_impl.h"
 #include "user/ktls.h"
 
-#define SPLICE_MAX (64u << 10)
-
 /* ---- climbing ---- */
 
 void conn_climb_try(struct conn *c)
@@ -166,7 +164,8 @@ ssize_t conn_splice(struct conn *src, struct conn *dst, struct conn_pipe *pipe)
 		return -EAGAIN;
 	if (src->keep)
 		conn_busy_set(&src->keep->rx_busy, true);
-	n = splice(src->fd, NULL, pipe->in, NULL, SPLICE_MAX, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	n = splice(src->fd, NULL, pipe->in, NULL, CONN_SPLICE_MAX,
+		   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n < 0 && errno == EAGAIN) {
 		src->rd_ready = false;
 		return -EAGAIN;

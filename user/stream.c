@@ -109,15 +109,19 @@ void stream_end(struct stream *s, bool clean, const char *reason)
 		  (unsigned long long)(loop_now_ms(t->p.loop) - s->since_ms) / 1000,
 		  log_esc(span_str(reason), quoted, sizeof(quoted)));
 	stream_uncount(s);
+	/* What is on its way goes out, as what is queued does. */
+	if (clean && s->client && s->core) {
+		stream_unpipe(t, s->client, &s->pipe_out);
+		stream_unpipe(t, s->core, &s->pipe_in);
+	}
+	/* First: the core's connection may go on, for another stream, and with a state of its own. */
+	stream_unlodge(s);
 	(clean ? conn_close : conn_abort)(s->client);
 	link_edge_end(s->data, clean ? NULL : reason);
 	conn_pipe_put(&t->mover.pipes, &s->pipe_in);
 	conn_pipe_put(&t->mover.pipes, &s->pipe_out);
 	s->client = s->core = NULL;
 	s->data = NULL;
-	if (s->lodged) /* behind our own closing: the keeper's is the last one, and obeys what was set */
-		lodge_drop(t->p.lodge, s->slot);
-	s->lodged = false;
 	stream_forget(s);
 }
 

@@ -97,6 +97,8 @@ void stream_forget(
 void stream_lodge(struct stream *s);
 void stream_lodge_update(struct stream *s);
 void stream_unlodge(struct stream *s);
+/* Bytes in a pipe on their way to @dst go ahead of everything, into its queue. 0 or negative errno. */
+int stream_unpipe(struct streams *t, struct conn *dst, struct conn_pipe *pipe);
 void stream_leave(struct stream *s); /* to the next worker; one that cannot ends */
 
 /* stream_gate.c */

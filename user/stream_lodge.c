@@ -138,6 +138,16 @@ static void fd_reset(int fd)
 	close(fd);
 }
 
+static bool keep_good(const struct stream_keep *k)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(k->sni) && k->sni[i]; i++)
+		if (k->sni[i] <= ' ' || k->sni[i] >= 0x7f)
+			return false;
+	return conn_keep_good(&k->client) && conn_keep_good(&k->core) && k->client.tls.has[KTLS_TX];
+}
+
 static int connections_adopt(struct stream *s, struct stream_keep *k, const int fds[LODGE_ROLES])
 {
 	struct streams *t = s->all;
@@ -174,6 +184,8 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 
 	if (!ret && (t->n >= STREAM_MAX || core < 0 || streams_find(t, k->id)))
 		ret = core < 0 ? -ENOENT : -EEXIST;
+	if (!ret && !keep_good(k))
+		ret = -EBADMSG;
 	/* A client and a core that said nothing in the meantime: whatever was in the dead worker's hands is lost, so both must hear of it. */
 	if (!ret && (!conn_keep_idle(&k->client) || !conn_keep_idle(&k->core)))
 		ret = -ECANCELED;
@@ -236,20 +248,20 @@ static int leave(struct stream *s, struct conn *c, unsigned role)
 	return ret;
 }
 
-/* Bytes in a pipe on their way to @dst go ahead of everything, into its queue. */
-static int pipe_to_queue(struct conn *dst, struct conn_pipe *pipe)
+/* All at once: after a part of it the record would say that nothing is in our hands. */
+int stream_unpipe(struct streams *t, struct conn *dst, struct conn_pipe *pipe)
 {
-	uint8_t buf[16384];
+	_Static_assert(sizeof(t->buf) >= CONN_SPLICE_MAX, "a pipe's bytes");
 	ssize_t n;
 
+	if (!pipe->n)
+		return 0;
 	conn_set_queue_max(dst, CONN_CARRY_MAX);
-	while (pipe->n) {
-		n = read(pipe->out, buf, sizeof(buf));
-		if (n <= 0 || conn_write(dst, span_of(buf, (size_t)n)))
-			return -EIO;
-		pipe->n -= (size_t)n;
-	}
-	return 0;
+	n = read(pipe->out, t->buf, sizeof(t->buf));
+	if (n != (ssize_t)pipe->n)
+		return -EIO;
+	pipe->n = 0;
+	return conn_write(dst, span_of(t->buf, (size_t)n));
 }
 
 /* One side's descriptor for a slot that is made only now. A relayed connection is the stream's no more. */
@@ -320,8 +332,9 @@ void stream_leave(struct stream *s)
 	struct conn *core = s->core;
 	int ret;
 
-	if (!lasting(s) || pipe_to_queue(s->core, &s->pipe_in) ||
-	    pipe_to_queue(s->client, &s->pipe_out)) {
+	/* One that the keeper has not got yet, or had no room for, cannot be left: we close what it was to be sent. */
+	if (!lasting(s) || (s->lodged && !lodge_held(t->p.lodge, s->slot)) ||
+	    stream_unpipe(t, s->core, &s->pipe_in) || stream_unpipe(t, s->client, &s->pipe_out)) {
 		stream_end(s, false, "the worker hands over");
 		return;
 	}

@@ -132,6 +132,37 @@ phones[1].conn.abort()
 N -= 2
 phones = phones[2:]
 wait_until(10, "two streams fewer", lambda: len(stat("edge", "streams")) == N and len(stat("core", "streams")) == N)
+
+
+def leave_in_order(n):
+    """The last @n phones: what came by a plain FIN, or with half a state, would be told as truncated."""
+    global N, phones
+    with open(f"{E['RUN']}/log/core.log") as log:
+        seen = len(log.read())
+    for p in phones[-n:]:
+        p.conn.s.unwrap()
+        p.conn.close()
+    N -= n
+    phones = phones[:-n]
+    wait_until(10, f"{n} streams fewer", lambda: len(stat("edge", "streams")) == N and len(stat("core", "streams")) == N)
+    with open(f"{E['RUN']}/log/core.log") as log:
+        ends = [x for x in log.read()[seen:].splitlines() if "stream-closed" in x]
+    check(len(ends) == n and all('reason="closed by the client"' in x for x in ends), f"ended in order: {ends}")
+
+
+def come(n):
+    global N, phones
+    phones += [device("alice", 20 + i) for i in range(n)]
+    N += n
+    wait_until(20, f"{N} streams on kernel TLS both ways", kernel_streams)
+
+
+step("two come and leave, and two more have their link connections and their slots")
+come(2)
+leave_in_order(2)
+come(2)
+round("killed", kill, "edge")
+leave_in_order(2)
 round("killed", kill, "edge", "core")
 for p in phones:
     p.conn.close()
