@@ -93,8 +93,9 @@ int conn_carry(struct span bytes)
 		return -ENOBUFS;
 	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
-	/* Pages: as many as the bytes touch, one more where they begin within one. */
-	if (bytes.n > 32768 && fcntl(fd[1], F_SETPIPE_SZ, (int)bytes.n + 8192) < 0) {
+	/* As many pages as the bytes take, not the 16 that a pipe has: those of all a user's pipes together are limited, and behind that
+	 * (fs.pipe-user-pages-soft) a new one has two. Smaller is always granted. */
+	if (fcntl(fd[1], F_SETPIPE_SZ, (int)bytes.n) < 0) {
 		err = -errno;
 		goto failed;
 	}

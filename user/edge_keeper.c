@@ -22,7 +22,7 @@
 #define FILE_MAX    262144u
 #define NOFILE	    65536
 #define N_FILES	    5
-#define LODGE_SLOTS 40960 /* a client's connection and the link's, for every stream */
+#define LODGE_SLOTS 20480 /* one for every stream: its two connections, and pipes at a hand-over */
 
 /* A whole file, NUL-terminated; NULL with @why. free() it. */
 static char *file_read(const char *path, size_t *n, char *why, size_t why_n)

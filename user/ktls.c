@@ -189,11 +189,9 @@ static int update_send(struct ktls *k, int fd, const char **why)
 	static const uint8_t update[HANDSHAKE_HEAD + 1] = {HANDSHAKE_UPDATE, 0, 0, 1, 0};
 	ssize_t ret = record_send(fd, RECORD_HANDSHAKE, update, sizeof(update));
 
-	if (ret == -EAGAIN)
-		return -EAGAIN;
-	if (ret >= 0)
-		ret = keys_next(k, fd, KTLS_TX);
-	if (ret < 0) {
+	if (ret < 0) /* of the socket: no fault of the keys */
+		return ret == -EPIPE ? -ECONNRESET : (int)ret;
+	if (keys_next(k, fd, KTLS_TX)) {
 		*why = "new keys for sending were refused by the kernel";
 		return -EPROTO;
 	}

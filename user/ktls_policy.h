@@ -19,7 +19,7 @@ int ktls_policy(const char *key, const char *word, const struct ktls_probe *p, e
 		char *why, size_t why_n);
 /* A line a missing rung, once where all are missing for the same reason. */
 void ktls_log(const struct ktls_probe *p);
-/* {"rung_a": [suites], "rekey": bool, "missing": [{"version", "cipher", "direction", "reason"}]} */
+/* {"rung_a": [suites], "new_keys": bool, "missing": [{"version", "cipher", "direction", "reason"}]} */
 json_t *ktls_show(const struct ktls_probe *p);
 
 #endif

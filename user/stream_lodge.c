@@ -251,17 +251,17 @@ static int leave(struct stream *s, struct conn *c, unsigned role)
 /* All at once: after a part of it the record would say that nothing is in our hands. */
 int stream_unpipe(struct streams *t, struct conn *dst, struct conn_pipe *pipe)
 {
-	_Static_assert(sizeof(t->buf) >= CONN_SPLICE_MAX, "a pipe's bytes");
+	_Static_assert(sizeof(t->mover.buf) >= CONN_SPLICE_MAX, "a pipe's bytes");
 	ssize_t n;
 
 	if (!pipe->n)
 		return 0;
 	conn_set_queue_max(dst, CONN_CARRY_MAX);
-	n = read(pipe->out, t->buf, sizeof(t->buf));
+	n = read(pipe->out, t->mover.buf, sizeof(t->mover.buf));
 	if (n != (ssize_t)pipe->n)
 		return -EIO;
 	pipe->n = 0;
-	return conn_write(dst, span_of(t->buf, (size_t)n));
+	return conn_write(dst, span_of(t->mover.buf, (size_t)n));
 }
 
 /* One side's descriptor for a slot that is made only now. A relayed connection is the stream's no more. */
