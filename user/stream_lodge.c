@@ -145,7 +145,9 @@ static bool keep_good(const struct stream_keep *k)
 	for (i = 0; i < sizeof(k->sni) && k->sni[i]; i++)
 		if (k->sni[i] <= ' ' || k->sni[i] >= 0x7f)
 			return false;
-	return conn_keep_good(&k->client) && conn_keep_good(&k->core) && k->client.tls.has[KTLS_TX];
+	/* A client is on kernel TLS, or an older worker relays its plain bytes. */
+	return conn_keep_good(&k->client) && conn_keep_good(&k->core) &&
+	       (k->client.tls.has[KTLS_TX] || k->client.pair);
 }
 
 static int connections_adopt(struct stream *s, struct stream_keep *k, const int fds[LODGE_ROLES])
