@@ -21,7 +21,7 @@ BPF := bench tc_relay xdp_probe xdp_relay
 INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
-EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/edge_admin user/edge_keeper user/edge_main user/gate $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket
+EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/edge_admin user/edge_keeper user/edge_main user/edge_service user/gate user/gate_sip $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -54,7 +54,7 @@ test_media_user_OBJS := user/addr user/keeper_open user/loop user/loop_dgram use
 test_media_user_LIBS := -luring
 test_slots_OBJS := user/slots
 test_sockpool_OBJS := user/addr user/keeper_open user/sockpool
-test_gate_OBJS := $(SIP) user/addr user/gate
+test_gate_OBJS := $(SIP) user/addr user/gate user/gate_sip
 test_log_OBJS := user/log
 test_conn_OBJS := selftests/unit/certs user/addr $(CONN) user/loop user/loop_dgram user/loop_timer $(TLS)
 test_conn_LIBS := -lssl -lcrypto -luring
@@ -118,7 +118,7 @@ fuzz_media_LIBS := $(SRTP_LIBS)
 SIP_SRCS := $(SIP:=.c) user/addr.c
 fuzz_engine_SRCS := $(SIP_SRCS) $(ENGINE:%=%.c)
 fuzz_record_SRCS := $(SIP_SRCS) $(ENGINE:%=%.c)
-fuzz_gate_SRCS := $(SIP_SRCS) user/gate.c
+fuzz_gate_SRCS := $(SIP_SRCS) user/gate.c user/gate_sip.c
 HTTP_SRCS := $(HTTP:=.c) user/addr.c
 fuzz_http_SRCS := $(HTTP_SRCS) selftests/unit/http_kit.c
 fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
@@ -144,7 +144,7 @@ bench-user_LIBS := -lbpf -lelf -lz -ljansson -luring $(SRTP_LIBS)
 test_sdp_OBJS := $(SIP) user/addr
 test_sip_keepalive_OBJS := $(SIP) user/addr
 test_sip_msg_OBJS := $(SIP) user/addr
-test_sip_torture_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr user/gate
+test_sip_torture_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr user/gate user/gate_sip
 test_sip_torture_LIBS := -lcrypto
 test_sip_uri_OBJS := $(SIP) user/addr
 test_sip_value_OBJS := $(SIP) user/addr

@@ -33,6 +33,21 @@ struct config_edge_core {
 	unsigned domains_count;
 };
 
+struct config_service {	     /* what clients of one kind connect to */
+	const char **listen; /* address:port, default port 5061, 8443, 5222 (xmpp: STARTTLS) */
+	unsigned listen_count;
+	const char **
+		tls_listen; /* xmpp only: direct TLS, default port 5223; it has one of both, or both */
+	unsigned tls_listen_count;
+	const char *host;	     /* advertised name; clients and certificates know it */
+	uint16_t port;		     /* advertised port; default 5061, 8443, 5222 */
+	uint16_t tls_port;	     /* xmpp only: of direct TLS; default 5223 */
+	struct config_tls_files tls; /* https, xmpp: default: those of sip */
+	const char *ktls; /* kernel TLS of admitted streams: auto|on|tx|off; default auto */
+	uint32_t ktls_after_seconds; /* of admission; default 2 */
+	uint32_t ktls_after_bytes;   /* both ways; default 0 */
+};
+
 struct config_edge {
 	const char *name;     /* certificate name on the link, e.g. edge.example.com */
 	const char *instance; /* bpffs folder; default "edge" */
@@ -47,16 +62,8 @@ struct config_edge {
 		struct config_edge_core *cores;
 		unsigned cores_count;
 	} link;
-	struct {
-		const char **listen; /* address:port, default port 5061 */
-		unsigned listen_count;
-		const char *host; /* advertised name; clients and certificates know it */
-		uint16_t port;	  /* advertised port; default 5061 */
-		struct config_tls_files tls;
-		const char *ktls; /* kernel TLS of admitted streams: auto|on|tx|off; default auto */
-		uint32_t ktls_after_seconds; /* of admission; default 2 */
-		uint32_t ktls_after_bytes;   /* both ways; default 0 */
-	} sip;
+	struct config_service sip;
+	struct config_service https, xmpp; /* .host NULL: off, and all else is 0 */
 	struct {
 		struct config_pair *pairs; /* 1..8 */
 		unsigned pairs_count;
@@ -69,7 +76,10 @@ struct config_edge {
 		uint32_t unadmitted_bytes;   /* default 65536 */
 		uint32_t unadmitted_seconds; /* default 30 */
 		uint32_t message_bytes;	     /* SIP message; default 32768 */
-		uint32_t handshake_ms;	     /* default 5000 */
+		uint32_t
+			http_head_seconds; /* from an HTTP head's first byte to its last; default 10 */
+		uint32_t http_requests_unadmitted; /* a stream may make; default 20 */
+		uint32_t handshake_ms;		   /* default 5000 */
 		uint32_t
 			flows_stream; /* flows a core may hold for one client address (an office behind one NAT); default 2048 */
 		uint32_t orphan_seconds; /* flows of a core that stays away; default 300 */

@@ -9,7 +9,7 @@
 #define PAIRS_MAX 8
 
 #define link_t	 __typeof__(((struct config_edge *)NULL)->link)
-#define sip_t	 __typeof__(((struct config_edge *)NULL)->sip)
+#define sip_t	 struct config_service
 #define media_t	 __typeof__(((struct config_edge *)NULL)->media)
 #define limits_t __typeof__(((struct config_edge *)NULL)->limits)
 
@@ -51,6 +51,29 @@ static const cyaml_schema_field_t sip_fields[] = {
 	CONFIG_UINT(sip_t, ktls_after_bytes, "ktls_after_bytes"),
 	CYAML_FIELD_END,
 };
+#define SERVICE_FIELDS                                                                  \
+	CONFIG_STR(sip_t, host, "host", 0), CONFIG_UINT(sip_t, port, "port"),           \
+		CONFIG_MAP(sip_t, tls, "tls", CYAML_FLAG_OPTIONAL, service_tls_fields), \
+		CONFIG_STR(sip_t, ktls, "ktls", CYAML_FLAG_OPTIONAL),                   \
+		CONFIG_UINT(sip_t, ktls_after_seconds, "ktls_after_seconds"),           \
+		CONFIG_UINT(sip_t, ktls_after_bytes, "ktls_after_bytes")
+static const cyaml_schema_field_t service_tls_fields[] = {
+	CONFIG_STR(struct config_tls_files, certificate, "certificate", 0),
+	CONFIG_STR(struct config_tls_files, key, "key", 0),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t https_fields[] = {
+	CONFIG_LIST(sip_t, listen, "listen", 0, &config_string),
+	SERVICE_FIELDS,
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t xmpp_fields[] = {
+	CONFIG_LIST(sip_t, listen, "listen", CYAML_FLAG_OPTIONAL, &config_string),
+	CONFIG_LIST(sip_t, tls_listen, "tls_listen", CYAML_FLAG_OPTIONAL, &config_string),
+	CONFIG_UINT(sip_t, tls_port, "tls_port"),
+	SERVICE_FIELDS,
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t media_fields[] = {
 	CYAML_FIELD_SEQUENCE_COUNT("pairs", CYAML_FLAG_POINTER, media_t, pairs, pairs_count,
 				   &pair_schema, 1, PAIRS_MAX),
@@ -64,6 +87,8 @@ static const cyaml_schema_field_t limits_fields[] = {
 	CONFIG_UINT(limits_t, unadmitted_bytes, "unadmitted_bytes"),
 	CONFIG_UINT(limits_t, unadmitted_seconds, "unadmitted_seconds"),
 	CONFIG_UINT(limits_t, message_bytes, "message_bytes"),
+	CONFIG_UINT(limits_t, http_head_seconds, "http_head_seconds"),
+	CONFIG_UINT(limits_t, http_requests_unadmitted, "http_requests_unadmitted"),
 	CONFIG_UINT(limits_t, handshake_ms, "handshake_ms"),
 	CONFIG_UINT(limits_t, flows_stream, "flows_stream"),
 	CONFIG_UINT(limits_t, orphan_seconds, "orphan_seconds"),
@@ -79,6 +104,8 @@ static const cyaml_schema_field_t edge_fields[] = {
 	CONFIG_STR(struct config_edge, log, "log", CYAML_FLAG_OPTIONAL),
 	CONFIG_MAP(struct config_edge, link, "link", CYAML_FLAG_DEFAULT, link_fields),
 	CONFIG_MAP(struct config_edge, sip, "sip", CYAML_FLAG_DEFAULT, sip_fields),
+	CONFIG_MAP(struct config_edge, https, "https", CYAML_FLAG_OPTIONAL, https_fields),
+	CONFIG_MAP(struct config_edge, xmpp, "xmpp", CYAML_FLAG_OPTIONAL, xmpp_fields),
 	CONFIG_MAP(struct config_edge, media, "media", CYAML_FLAG_DEFAULT, media_fields),
 	CONFIG_MAP(struct config_edge, limits, "limits", CYAML_FLAG_OPTIONAL, limits_fields),
 	CYAML_FIELD_END,
@@ -125,6 +152,10 @@ static const struct config_rule edge_rules[] = {
 	 .min = 1, .max = 3600},
 	{CONFIG_AT(struct config_edge, limits.message_bytes), .kind = CONFIG_NUM32, .def = 32768,
 	 .min = 1024, .max = 262144},
+	{CONFIG_AT(struct config_edge, limits.http_head_seconds), .kind = CONFIG_NUM32, .def = 10,
+	 .min = 1, .max = 3600},
+	{CONFIG_AT(struct config_edge, limits.http_requests_unadmitted), .kind = CONFIG_NUM32,
+	 .def = 20, .min = 1, .max = 10000},
 	{CONFIG_AT(struct config_edge, limits.handshake_ms), .kind = CONFIG_NUM32, .def = 5000,
 	 .min = 100, .max = 60000},
 	{CONFIG_AT(struct config_edge, limits.flows_stream), .kind = CONFIG_NUM32, .def = 2048,
@@ -135,6 +166,28 @@ static const struct config_rule edge_rules[] = {
 	 .max = 1000000},
 	{CONFIG_AT(struct config_edge, limits.ban_seconds), .kind = CONFIG_NUM32, .def = 300,
 	 .min = 1, .max = 604800},
+};
+
+#define SERVICE_RULES                                                                            \
+	{CONFIG_AT(sip_t, host), .kind = CONFIG_HOST},                                           \
+		{CONFIG_AT(sip_t, tls.certificate), .kind = CONFIG_FILE, .optional = true},      \
+		{CONFIG_AT(sip_t, tls.key), .kind = CONFIG_FILE, .optional = true},              \
+		{CONFIG_AT(sip_t, ktls), .kind = CONFIG_WORD, .text = "auto",                    \
+		 .words = KTLS_WORDS},                                                           \
+		{CONFIG_AT(sip_t, ktls_after_seconds), .kind = CONFIG_NUM32, .def = 2, .min = 0, \
+		 .max = 86400},                                                                  \
+	{                                                                                        \
+		CONFIG_AT(sip_t, ktls_after_bytes), .kind = CONFIG_NUM32, .def = 0, .min = 0,    \
+						    .max = 1073741824                            \
+	}
+static const struct config_rule https_rules[] = {
+	SERVICE_RULES,
+	{CONFIG_AT(sip_t, port), .kind = CONFIG_NUM16, .def = 8443, .min = 1, .max = 65535},
+};
+static const struct config_rule xmpp_rules[] = {
+	SERVICE_RULES,
+	{CONFIG_AT(sip_t, port), .kind = CONFIG_NUM16, .def = 5222, .min = 1, .max = 65535},
+	{CONFIG_AT(sip_t, tls_port), .kind = CONFIG_NUM16, .def = 5223, .min = 1, .max = 65535},
 };
 
 static const struct config_rule pair_rules[] = {
@@ -273,6 +326,39 @@ static int cores_check(struct config_ctx *c, const struct config_edge *e)
 			     sizeof(*e->link.cores));
 }
 
+/* A service that may be left out: @s is all zero then, and stays so. */
+static int service_check(struct config_ctx *c, const char *name, struct config_service *s,
+			 const struct config_service *sip, uint32_t port,
+			 const struct config_rule *rules, unsigned n)
+{
+	char path[CONFIG_PATH_MAX];
+	int err;
+
+	if (!s->host)
+		return 0;
+	err = config_rules(c, name, s, rules, n);
+	snprintf(path, sizeof(path), "%s.listen", name);
+	if (!err)
+		err = config_list(c, path, s->listen, s->listen_count, CONFIG_ADDRPORT, port);
+	if (err || s->tls.certificate)
+		return err;
+	s->tls.certificate = strdup(sip->tls.certificate);
+	s->tls.key = strdup(sip->tls.key);
+	return s->tls.certificate && s->tls.key ? 0 : config_fail(c, name, "out of memory");
+}
+
+static int xmpp_check(struct config_ctx *c, struct config_edge *e)
+{
+	int err = service_check(c, "xmpp", &e->xmpp, &e->sip, 5222, xmpp_rules, N(xmpp_rules));
+
+	if (!err && e->xmpp.host && !e->xmpp.listen_count && !e->xmpp.tls_listen_count)
+		return config_fail(c, "xmpp",
+				   "wanted listen (STARTTLS), tls_listen or both, came none");
+	return err ? err
+		   : config_list(c, "xmpp.tls_listen", e->xmpp.tls_listen, e->xmpp.tls_listen_count,
+				 CONFIG_ADDRPORT, 5223);
+}
+
 int config_edge_load(const char *name, const char *text, size_t n, struct config_edge **out,
 		     char why[CONFIG_WHY_MAX])
 {
@@ -289,6 +375,11 @@ int config_edge_load(const char *name, const char *text, size_t n, struct config
 	if (!err)
 		err = config_list(&c, "sip.listen", e->sip.listen, e->sip.listen_count,
 				  CONFIG_ADDRPORT, 5061);
+	if (!err)
+		err = service_check(&c, "https", &e->https, &e->sip, 8443, https_rules,
+				    N(https_rules));
+	if (!err)
+		err = xmpp_check(&c, e);
 	if (!err)
 		err = cores_check(&c, e);
 	if (!err)

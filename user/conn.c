@@ -410,6 +410,24 @@ int conn_connect(const struct conn_params *p, const struct addr *to, struct conn
 	return conn_new(p, fd, to, out);
 }
 
+int conn_start_tls(struct conn *c, struct tls_ctx *tls, unsigned handshake_ms)
+{
+	int ret;
+
+	if (c->tls || c->state != CONN_UP || c->eof)
+		return -EINVAL;
+	if (c->queue.len)
+		return -EBUSY;
+	ret = tls_conn_new(tls, c->fd, NULL, &c->tls);
+	if (ret)
+		return ret;
+	c->state = CONN_HANDSHAKE;
+	c->deadline_ms = loop_now_ms(c->loop) + (handshake_ms ? handshake_ms : HANDSHAKE_MS);
+	c->rd_ready = true;
+	conn_kick(c); /* what the client sent already gave its edge */
+	return 0;
+}
+
 void conn_close(struct conn *c)
 {
 	if (!c)

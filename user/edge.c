@@ -141,9 +141,8 @@ static bool edge_on_sockets(const struct edge *e)
 	return e->rungs[0].rung == RUNG_USER; /* all pairs or none */
 }
 
-/* Read "NAME.cert", ".key" and, with @ca, ".ca". The key's text is wiped again. */
-static int tls_start(struct tls_params *p, const char *name, bool ca, struct tls_ctx **out,
-		     char *why, size_t why_n)
+int edge_tls_start(struct tls_params *p, const char *name, bool ca, struct tls_ctx **out, char *why,
+		   size_t why_n)
 {
 	static const char *const ends[3] = {"cert", "key", "ca"};
 	char *text[3] = {}, file[32], reason[TLS_WHY_MAX] = "";
@@ -174,16 +173,12 @@ static int tls_start(struct tls_params *p, const char *name, bool ca, struct tls
 static int tls_both(struct edge *e, char *why, size_t why_n)
 {
 	struct tls_params link = {.server = true, .tls13_only = true, .require_peer = true};
-	struct tls_params sip = {.server = true, .tickets = true};
 	int err = ktls_policy("link.ktls", e->cfg->link.ktls, &e->ktls, &e->ktls_link, why, why_n);
 
-	if (!err)
-		err = ktls_policy("sip.ktls", e->cfg->sip.ktls, &e->ktls, &e->ktls_sip, why, why_n);
 	link.kernel = e->ktls_link != KTLS_MODE_OFF ? &e->ktls : NULL;
-	sip.kernel = e->ktls_sip != KTLS_MODE_OFF ? &e->ktls : NULL;
 	if (!err)
-		err = tls_start(&link, "link", true, &e->link_tls, why, why_n);
-	return err ? err : tls_start(&sip, "sip", false, &e->sip_tls, why, why_n);
+		err = edge_tls_start(&link, "link", true, &e->link_tls, why, why_n);
+	return err ? err : edge_services_start(e, why, why_n);
 }
 
 static int maps_start(struct edge *e, const struct maps_pair *pairs, unsigned n)
@@ -276,24 +271,22 @@ static int link_start(struct edge *e, char *why, size_t why_n)
 		.name = e->cfg->name,
 		.sip_host = e->cfg->sip.host,
 		.sip_port = e->cfg->sip.port,
+		.https_host = e->cfg->https.host,
+		.https_port = e->cfg->https.port,
+		.xmpp_host = e->cfg->xmpp.host,
+		.xmpp_port = e->cfg->xmpp.listen_count ? e->cfg->xmpp.port : 0,
+		.xmpp_tls_port = e->cfg->xmpp.tls_listen_count ? e->cfg->xmpp.tls_port : 0,
 		.n_cores = e->cfg->link.cores_count,
 		.ops = &link_ops,
 		.arg = e,
 		.ktls = e->ktls_link,
 		.banned = link_banned,
 	};
-	char no_kernel[KTLS_WHY_MAX];
-	struct streams_params sp = {.loop = e->loop,
-				    .tls = e->sip_tls,
-				    .cfg = e->cfg,
-				    .ban = e->ban,
-				    .ktls = e->ktls_sip,
-				    .seed = e->seed};
+	struct streams_params sp = {.loop = e->loop, .cfg = e->cfg, .ban = e->ban, .seed = e->seed};
 	unsigned i;
 	int err = -ENOMEM;
 
-	ktls_why(&e->ktls, KTLS_1_3, KTLS_AES_128_GCM, KTLS_TX, no_kernel);
-	sp.ktls_off = strcmp(e->cfg->sip.ktls, "off") ? no_kernel : "sip.ktls: off";
+	memcpy(sp.use, e->use, sizeof(sp.use));
 	e->cores = calloc(e->cfg->link.cores_count, sizeof(*e->cores));
 	for (i = 0; e->cores && i < e->cfg->link.cores_count; i++) {
 		const struct config_edge_core *c = &e->cfg->link.cores[i];
@@ -342,11 +335,6 @@ static int each_fd(struct edge *e, const char *prefix, int (*take)(struct edge *
 static int take_link(struct edge *e, int fd)
 {
 	return link_edge_listen(e->link, fd);
-}
-
-static int take_sip(struct edge *e, int fd)
-{
-	return streams_listen(e->streams, fd);
 }
 
 static int take_punch(struct edge *e, int fd)
@@ -449,7 +437,7 @@ static int edge_start(struct edge *e, char *why, size_t why_n)
 	if (!err)
 		err = each_fd(e, "listen.link", take_link, why, why_n);
 	if (!err)
-		err = each_fd(e, "listen.sip", take_sip, why, why_n);
+		err = edge_services_listen(e, why, why_n);
 	if (!err)
 		err = edge_admin_start(e, why, why_n);
 	if (!err)
@@ -473,7 +461,7 @@ static void edge_stop(struct edge *e)
 	nexthop_free(e->nexthop);
 	maps_close(e->maps);
 	tls_ctx_free(e->link_tls);
-	tls_ctx_free(e->sip_tls);
+	edge_services_free(e);
 	if (e->loop) {
 		for (i = 0; i < e->n_punch; i++)
 			loop_cancel(e->loop, &e->punch[i]);
@@ -497,9 +485,9 @@ int edge_run(const struct config_edge *cfg)
 			  "version=%s name=%s pid=%d media=%s streams=\"%s\" "
 			  "slots=%u flows_adopted=%u",
 			  SALLYPORT_VERSION, cfg->name, (int)getpid(), media_edge_rung(e.media),
-			  e.ktls_sip == KTLS_MODE_OFF  ? "user TLS"
-			  : e.ktls_sip == KTLS_MODE_TX ? "kernel TLS send"
-						       : "kernel TLS",
+			  e.use[STREAM_SIP].ktls == KTLS_MODE_OFF  ? "user TLS"
+			  : e.use[STREAM_SIP].ktls == KTLS_MODE_TX ? "kernel TLS send"
+								   : "kernel TLS",
 			  maps_slots(e.maps), media_edge_count(e.media));
 		err = loop_run(e.loop);
 		if (err)

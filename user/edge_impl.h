@@ -1,10 +1,11 @@
-/* user/edge_impl.h -- the worker's parts, shared by edge.c (start, link ops) and edge_admin.c. */
+/* user/edge_impl.h -- the worker's parts, shared by edge.c (start, link ops), edge_service.c and edge_admin.c. */
 #ifndef SALLYPORT_EDGE_IMPL_H
 #define SALLYPORT_EDGE_IMPL_H
 
 #include "user/admin.h"
 #include "user/ban.h"
 #include "user/edge.h"
+#include "user/gate_sip.h"
 #include "user/handover.h"
 #include "user/link.h"
 #include "user/media_edge.h"
@@ -19,9 +20,12 @@ struct edge {
 	const struct config_edge *cfg;
 	uint64_t seed, start_ms, second_ms, seconds;
 	struct loop *loop;
-	struct tls_ctx *link_tls, *sip_tls;
+	struct tls_ctx *link_tls, *service_tls[STREAM_SERVICES];
 	struct ktls_probe ktls;
-	enum ktls_mode ktls_link, ktls_sip;
+	enum ktls_mode ktls_link;
+	struct stream_use use[STREAM_SERVICES]; /* as the streams have it */
+	char ktls_off[STREAM_SERVICES][KTLS_WHY_MAX];
+	struct gate_sip_config gate_sip;
 	struct maps *maps;
 	struct nexthop *nexthop;
 	struct ban *ban;
@@ -37,6 +41,15 @@ struct edge {
 	struct loop_handle punch[EDGE_PUNCH_MAX];
 	unsigned n_punch;
 };
+
+/* Read "NAME.cert", ".key" and, with @ca, ".ca" from the keeper. The key's text is wiped again. 0 or negative errno with @why. */
+int edge_tls_start(struct tls_params *p, const char *name, bool ca, struct tls_ctx **out, char *why,
+		   size_t why_n);
+
+/* edge_service.c: e->use filled in from configuration and keeper; its listeners handed to the streams. 0 or negative errno with @why. */
+int edge_services_start(struct edge *e, char *why, size_t why_n);
+int edge_services_listen(struct edge *e, char *why, size_t why_n);
+void edge_services_free(struct edge *e);
 
 int edge_admin_start(struct edge *e, char *why, size_t why_n);
 

@@ -21,7 +21,7 @@
 
 #define FILE_MAX    262144u
 #define NOFILE	    65536
-#define N_FILES	    5
+#define N_FILES	    9	  /* those of services that are off have no path */
 #define LODGE_SLOTS 20480 /* one for every stream: its two connections, and pipes at a hand-over */
 
 /* A whole file, NUL-terminated; NULL with @why. free() it. */
@@ -72,6 +72,10 @@ static void files_of(const struct config_edge *cfg, struct secret_file out[N_FIL
 	out[2] = (struct secret_file){"link.ca", cfg->link.tls.ca};
 	out[3] = (struct secret_file){"sip.cert", cfg->sip.tls.certificate};
 	out[4] = (struct secret_file){"sip.key", cfg->sip.tls.key};
+	out[5] = (struct secret_file){"https.cert", cfg->https.tls.certificate};
+	out[6] = (struct secret_file){"https.key", cfg->https.tls.key};
+	out[7] = (struct secret_file){"xmpp.cert", cfg->xmpp.tls.certificate};
+	out[8] = (struct secret_file){"xmpp.key", cfg->xmpp.tls.key};
 }
 
 static int listen_all(struct keeper_plan *p, const char *prefix, const char **list, unsigned n,
@@ -107,13 +111,23 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 			  "ones belong into sip.tls.certificate\"");
 	files_of(cfg, files);
 	for (i = 0; i < N_FILES && !err; i++)
-		err = keeper_open_file(p, files[i].name, files[i].path, why, why_n);
+		if (files[i].path)
+			err = keeper_open_file(p, files[i].name, files[i].path, why, why_n);
 	if (!err)
 		err = listen_all(p, "listen.link", cfg->link.listen, cfg->link.listen_count, why,
 				 why_n);
 	if (!err)
 		err = listen_all(p, "listen.sip", cfg->sip.listen, cfg->sip.listen_count, why,
 				 why_n);
+	if (!err)
+		err = listen_all(p, "listen.https", cfg->https.listen, cfg->https.listen_count, why,
+				 why_n);
+	if (!err)
+		err = listen_all(p, "listen.xmpp", cfg->xmpp.listen, cfg->xmpp.listen_count, why,
+				 why_n);
+	if (!err)
+		err = listen_all(p, "listen.xmpps", cfg->xmpp.tls_listen,
+				 cfg->xmpp.tls_listen_count, why, why_n);
 	if (!err)
 		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
 	if (!err)
@@ -184,6 +198,12 @@ static void privileged_changes(const struct config_edge *a, const struct config_
 					    b->link.listen_count)},
 		{"sip.listen", lists_equal(a->sip.listen, a->sip.listen_count, b->sip.listen,
 					   b->sip.listen_count)},
+		{"https.listen", lists_equal(a->https.listen, a->https.listen_count,
+					     b->https.listen, b->https.listen_count)},
+		{"xmpp.listen", lists_equal(a->xmpp.listen, a->xmpp.listen_count, b->xmpp.listen,
+					    b->xmpp.listen_count)},
+		{"xmpp.tls_listen", lists_equal(a->xmpp.tls_listen, a->xmpp.tls_listen_count,
+						b->xmpp.tls_listen, b->xmpp.tls_listen_count)},
 		{"media.pairs", pairs_equal(a, b)},
 		{"media.rung", !strcmp(a->media.rung, b->media.rung)},
 		{"media.punch_port", a->media.punch_port == b->media.punch_port},
@@ -239,8 +259,12 @@ static int files_reopen(struct keeper_plan *plan, const char *path, const struct
 	err = tls_check(&files[0], &files[1], &files[2], why, why_n);
 	if (!err)
 		err = tls_check(&files[3], &files[4], NULL, why, why_n);
+	for (i = 5; i < N_FILES && !err; i += 2)
+		if (files[i].path)
+			err = tls_check(&files[i], &files[i + 1], NULL, why, why_n);
 	for (i = 0; i < N_FILES && !err; i++)
-		err = keeper_reopen_file(plan, files[i].name, files[i].path, why, why_n);
+		if (files[i].path)
+			err = keeper_reopen_file(plan, files[i].name, files[i].path, why, why_n);
 	return err ? err : keeper_reopen_file(plan, "config", path, why, why_n);
 }
 

@@ -1,9 +1,9 @@
-/* user/gate.h -- the edge's SIP gate: may these bytes of a stream that is not admitted go to a core, and to whose?
+/* user/gate.h -- what the gates of all services say: verdicts and reasons. A gate is the small parser that reads a stream on the edge until
+ * the core admits it: may these bytes go to a core, and to whose?
  *
- * In: what a client's stream holds now, from a message boundary on. Out: a verdict, and with it the message to forward and
- * the domain whose core gets it, or the reply that the edge itself writes. Uses the core's own parser, so that both read a message alike.
- * Sans-I/O: no clock, no sockets, no logging; the stream owns the bytes, a verdict's spans point into them. After admission
- * the gate is not asked any more. */
+ * In: what a client's stream holds now, from where the gate left off. Out: a verdict, and with it bytes to forward and the domain whose
+ * core gets them, or the reply that the edge itself writes. A gate uses the core's own parser, so that both read a message alike.
+ * Sans-I/O: no sockets, no logging; the stream owns the bytes, a verdict's spans point into them. Who calls it: stream_service.h. */
 #ifndef SALLYPORT_GATE_H
 #define SALLYPORT_GATE_H
 
@@ -11,41 +11,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sip/sip.h"
 #include "user/addr.h"
 #include "user/span.h"
 
 #define GATE_REPLY_MAX 4096 /* bytes of a reply; a longer one is not sent */
 #define GATE_UNSERVED_MAX \
 	3 /* messages for domains that are not served, then the stream is closed */
-#define GATE_WORK_MAX \
-	(4u << 20)	   /* bytes read again and again because a message comes in dribbles */
-#define GATE_PONGS_MAX 256 /* keepalives answered on a stream that is not admitted */
 
-/* Why a stream or a message was refused; each counted and logged under its name. */
+/* Why a stream or a message was refused; each counted, by service, and logged under its name. */
 enum gate_reason {
 	GATE_OK,
-	/* by the gate */
+	/* by a gate */
 	GATE_MALFORMED, /* the parser's own reason is beside it */
 	GATE_TOO_LARGE,
 	GATE_UNSERVED,	   /* domain not served here */
-	GATE_NO_DOMAIN,	   /* no sip URI where the domain is looked for */
-	GATE_NOT_ADMITTED, /* only REGISTER, OPTIONS, ACK and BYE before admission */
+	GATE_NO_DOMAIN,	   /* none where the domain is looked for */
+	GATE_NOT_ADMITTED, /* what only an admitted stream may send */
 	GATE_RESPONSE,	   /* a response, to nothing that we asked */
-	GATE_DRIBBLE,	   /* GATE_WORK_MAX or GATE_PONGS_MAX passed */
+	GATE_DRIBBLE,	   /* it costs more than it says: a gate's own bound on work was passed */
 	/* by the stream around it */
 	GATE_OTHER_CORE, /* a message for another core than the stream's own */
-	GATE_NO_CORE,	 /* the domain's core is away or its pool is empty: 503 */
+	GATE_NO_CORE,	 /* the domain's core is away: 503 */
+	GATE_NO_IDLE,	 /* its pool of connections is empty: 503 */
 	GATE_TLS,	 /* TCP accepted, TLS handshake failed */
 	GATE_CAP_BYTES,
 	GATE_CAP_SECONDS,
 	GATE_PREFIX_FULL, /* limits.unadmitted_prefix */
 	GATE_TOTAL_FULL,  /* limits.unadmitted_total, or the table of streams */
 	GATE_BANNED,	  /* accepted before the ban reached the kernel */
+	GATE_SLOW,	  /* a message was begun and not ended within the service's seconds */
 	GATE_REASONS
 };
 const char *gate_reason_name(enum gate_reason r); /* "unserved-domain" */
-/* What a refusal adds to the ban score of its source: 0 for what an honest phone does after an outage. */
+/* What a refusal adds to the ban score of its source: 0 for what an honest client does after an outage. */
 unsigned gate_reason_score(enum gate_reason r);
 
 enum gate_verdict {
@@ -53,36 +51,29 @@ enum gate_verdict {
 	GATE_FORWARD, /* .forward to the core of .domain */
 	GATE_REPLY,   /* write .reply (may be empty), go on behind .used */
 	GATE_CLOSE,   /* write .reply (may be empty), close */
-};
-
-struct gate_config {
-	struct span host; /* our advertised SIP name */
-	size_t message_max;
-	bool (*served)(void *arg, struct span domain);
-	void *arg;
-};
-
-struct gate { /* one stream's; zeroed, then .client */
-	struct addr client;
-	unsigned unserved, pongs;
-	uint64_t work; /* bytes parsed in vain so far */
-	size_t tried; /* length of the input at the last try that wanted more; 0: none of this message */
-	bool body; /* and its header was whole then */
+	GATE_STARTTLS, /* write .reply, then TLS; only on a stream that began without, and bytes behind .used end it */
 };
 
 struct gate_out {
-	size_t used;
-	struct span forward,
-		domain; /* domain empty: any core, its token names it (RFC 3261 16.4) */
-	enum sip_method method;
+	size_t used; /* of the input, from its front; what is forwarded lies within, or is elsewhere until the next call */
+	struct span forward, domain; /* domain empty: the stream's core; where it has none, any */
+	bool may_admit; /* with GATE_FORWARD: what goes to the core now can bring an Admit */
+	bool may_hold; /* refused only since there is no Admit: one that is on its way may still come */
+	bool begun; /* with GATE_MORE: a message is begun (or the first one awaited), and must end in time */
 	enum gate_reason reason; /* GATE_OK unless something was refused */
-	enum sip_why why;	 /* of GATE_MALFORMED and GATE_TOO_LARGE */
+	const char *detail;	 /* static: what the parser had against it, for the log; "" */
 	size_t reply_n;
 	uint8_t reply[GATE_REPLY_MAX];
 };
 
-/* Look at @in and fill @out. To be called again with the rest behind out->used until GATE_MORE or GATE_CLOSE. */
-enum gate_verdict gate_next(struct gate *g, const struct gate_config *c, struct span in,
-			    struct gate_out *out);
+/* Nothing said yet; the reply's bytes are left as they are. */
+static inline void gate_out_init(struct gate_out *out)
+{
+	out->used = out->reply_n = 0;
+	out->forward = out->domain = (struct span){};
+	out->may_admit = out->may_hold = out->begun = false;
+	out->reason = GATE_OK;
+	out->detail = "";
+}
 
 #endif

@@ -35,6 +35,10 @@
 
 #define LINK_VERSION   2u
 #define LINK_FRAME_MAX 65536u
+/* TokenKeys: keys a core, bytes of a key's id, bytes of a key. */
+#define LINK_TOKEN_KEYS_MAX 8
+#define LINK_TOKEN_KID	    8
+#define LINK_TOKEN_KEY	    32
 
 /* Pack @m behind its length into @buf. Returns bytes or -EMSGSIZE. */
 ssize_t link_frame_pack(const Sallyport__Link *m, uint8_t *buf, size_t n);
@@ -92,10 +96,10 @@ struct link_edge_core {	  /* from the configuration; lives as long as the link *
 };
 struct link_edge_params {
 	struct loop *loop;
-	struct tls_ctx *tls; /* server, tls13_only, require_peer */
-	const char *name;    /* ours */
-	const char *sip_host;
-	uint16_t sip_port;
+	struct tls_ctx *tls;			       /* server, tls13_only, require_peer */
+	const char *name;			       /* ours */
+	const char *sip_host, *https_host, *xmpp_host; /* HelloAck; NULL: no such service */
+	uint16_t sip_port, https_port, xmpp_port, xmpp_tls_port;
 	const struct link_edge_core *cores;
 	unsigned n_cores;
 	const struct link_ops *ops;

@@ -90,6 +90,11 @@ static int peer_ack(struct link_edge *l, struct link_peer *p)
 	ack.edge = (char *)l->p.name;
 	ack.sip_host = (char *)(l->p.sip_host ? l->p.sip_host : "");
 	ack.sip_port = l->p.sip_port;
+	ack.https_host = (char *)(l->p.https_host ? l->p.https_host : "");
+	ack.https_port = l->p.https_port;
+	ack.xmpp_host = (char *)(l->p.xmpp_host ? l->p.xmpp_host : "");
+	ack.xmpp_port = l->p.xmpp_port;
+	ack.xmpp_tls_port = l->p.xmpp_tls_port;
 	m.m_case = SALLYPORT__LINK__M_HELLO_ACK;
 	m.hello_ack = &ack;
 	return link_write(p->control, &m);
@@ -127,7 +132,7 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 	p->seq = ++l->seq;
 	p->accepts = LINK_BIT(ADMIT) | LINK_BIT(REVOKE) | LINK_BIT(CLOSE_STREAM) |
 		     LINK_BIT(ALLOCATE) | LINK_BIT(FREE) | LINK_BIT(BAN) | LINK_BIT(DRAIN) |
-		     LINK_BIT(STREAM_IDLE);
+		     LINK_BIT(TOKEN_KEYS) | LINK_BIT(STREAM_IDLE);
 	p->next = l->peers;
 	if (l->peers)
 		l->peers->prev = p;

@@ -50,6 +50,27 @@ static bool hello_ok(const Sallyport__Hello *h)
 	return true;
 }
 
+static bool hello_ack_ok(const Sallyport__HelloAck *h)
+{
+	return port_ok(h->sip_port) && port_ok(h->https_port) && port_ok(h->xmpp_port) &&
+	       port_ok(h->xmpp_tls_port) && strlen(h->edge) <= LINK_DOMAIN_LEN &&
+	       strlen(h->sip_host) <= LINK_DOMAIN_LEN && strlen(h->https_host) <= LINK_DOMAIN_LEN &&
+	       strlen(h->xmpp_host) <= LINK_DOMAIN_LEN;
+}
+
+static bool token_keys_ok(const Sallyport__TokenKeys *k)
+{
+	size_t i;
+
+	if (k->n_key > LINK_TOKEN_KEYS_MAX)
+		return false;
+	for (i = 0; i < k->n_key; i++)
+		if (k->key[i]->kid.len != LINK_TOKEN_KID ||
+		    k->key[i]->public_key.len != LINK_TOKEN_KEY)
+			return false;
+	return true;
+}
+
 static bool allocated_ok(const Sallyport__Allocated *a)
 {
 	if (!port_ok(a->outside_port) || !port_ok(a->inside_port))
@@ -65,8 +86,7 @@ static bool message_ok(const Sallyport__Link *m)
 	case SALLYPORT__LINK__M_HELLO:
 		return hello_ok(m->hello);
 	case SALLYPORT__LINK__M_HELLO_ACK:
-		return port_ok(m->hello_ack->sip_port) &&
-		       strlen(m->hello_ack->edge) <= LINK_DOMAIN_LEN;
+		return hello_ack_ok(m->hello_ack);
 	case SALLYPORT__LINK__M_OPEN:
 		return ip_ok(&m->open->client_ip) && ip_ok(&m->open->local_ip) &&
 		       port_ok(m->open->client_port) && port_ok(m->open->local_port);
@@ -86,6 +106,8 @@ static bool message_ok(const Sallyport__Link *m)
 		return m->stream_end->bytes_sent <= LINK_BYTES_MAX;
 	case SALLYPORT__LINK__M_STREAM_IDLE:
 		return m->stream_idle->bytes_sent <= LINK_BYTES_MAX;
+	case SALLYPORT__LINK__M_TOKEN_KEYS:
+		return token_keys_ok(m->token_keys);
 	case SALLYPORT__LINK__M__NOT_SET:
 		return false;
 	default:

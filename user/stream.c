@@ -56,20 +56,24 @@ void stream_uncount(struct stream *s)
 	prefix_counts_sub(s->all->prefixes, &s->prefix, 0);
 }
 
-static void refusal_log(struct streams *t, uint64_t id, const struct addr *peer,
-			enum gate_reason reason, const char *detail)
+struct stream_counts *stream_counts(const struct stream *s)
+{
+	return &s->all->counts[s->use->service->id];
+}
+
+static void refusal_log(struct stream *s, enum gate_reason reason, const char *detail)
 {
 	char text[ADDR_TEXT_MAX], quoted[120];
 
-	t->n_by_reason[reason]++;
-	log_event(LOG_L_WARN, "gate-refused", "stream=%llx reason=%s peer=%s detail=%s",
-		  (unsigned long long)id, gate_reason_name(reason), addr_text(peer, text),
-		  log_esc(span_str(detail), quoted, sizeof(quoted)));
+	stream_counts(s)->n_by_reason[reason]++;
+	log_event(LOG_L_WARN, "gate-refused", "stream=%llx service=%s reason=%s peer=%s detail=%s",
+		  (unsigned long long)s->id, s->use->service->name, gate_reason_name(reason),
+		  addr_text(&s->peer, text), log_esc(span_str(detail), quoted, sizeof(quoted)));
 }
 
-void stream_refused(struct stream *s, enum gate_reason reason, enum sip_why why)
+void stream_refused(struct stream *s, enum gate_reason reason, const char *detail)
 {
-	refusal_log(s->all, s->id, &s->peer, reason, why == SIP_OK ? "" : sip_why_text(why));
+	refusal_log(s, reason, detail);
 	ban_add(s->all->p.ban, &s->peer, gate_reason_score(reason), gate_reason_name(reason),
 		loop_now_ms(s->all->p.loop));
 }
@@ -93,6 +97,7 @@ void stream_forget(struct stream *s)
 	s->hash_next = t->ended;
 	t->ended = s;
 	t->n--;
+	stream_counts(s)->n--;
 }
 
 void stream_end(struct stream *s, bool clean, const char *reason)
@@ -129,7 +134,7 @@ void stream_free(struct stream *s)
 {
 	if (!s)
 		return;
-	free(s->in);
+	stream_gate_free(s);
 	free(s->sni);
 	free(s->close_reason);
 	free(s);
@@ -150,7 +155,7 @@ static void deadline_over(void *arg)
 {
 	struct stream *s = arg;
 
-	stream_refused(s, GATE_CAP_SECONDS, SIP_OK);
+	stream_refused(s, GATE_CAP_SECONDS, "");
 	stream_end(s, true, "cap-seconds");
 }
 
@@ -172,11 +177,12 @@ static void client_up(void *arg)
 	struct stream *s = arg;
 	struct tls_conn *tls = conn_tls(s->client);
 
-	snprintf(s->tls_version, sizeof(s->tls_version), "%s", tls_version(tls));
-	snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%s", tls_cipher(tls));
-	s->sni = sni_copy(tls_sni(tls));
-	s->in = malloc(s->all->in_max);
-	if (!s->in) {
+	if (tls) {
+		snprintf(s->tls_version, sizeof(s->tls_version), "%s", tls_version(tls));
+		snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%s", tls_cipher(tls));
+		s->sni = sni_copy(tls_sni(tls));
+	}
+	if (!s->gate && stream_gate_new(s)) { /* it has one already where TLS began later */
 		stream_end(s, false, "out of memory");
 		return;
 	}
@@ -216,7 +222,7 @@ static void client_down(void *arg, int err, const char *why)
 	}
 	/* Garbage and silence add to the score. A connection that was only opened and closed is a health check's, and an
 	 * alert comes from a client that does not trust our certificate: that is ours to mend. */
-	refusal_log(s->all, s->id, &s->peer, GATE_TLS, why);
+	refusal_log(s, GATE_TLS, why);
 	if ((err == -EPROTO || err == -ETIMEDOUT) && strncmp(why, "alert received", 14))
 		ban_add(s->all->p.ban, &s->peer, gate_reason_score(GATE_TLS),
 			gate_reason_name(GATE_TLS), loop_now_ms(s->all->p.loop));
@@ -284,13 +290,14 @@ void streams_insert(struct stream *s)
 	s->hash_next = NULL;
 	*at = s;
 	s->all->n++;
+	stream_counts(s)->n++;
 }
 
-static int stream_start(struct streams *t, struct stream *s, int fd)
+static int stream_start(struct streams *t, struct stream *s, int fd, bool plain)
 {
 	struct conn_params cp = {
 		.loop = t->p.loop,
-		.tls = t->p.tls,
+		.tls = plain ? NULL : s->use->tls,
 		.queue_max = STREAM_QUEUE,
 		.handshake_ms = t->p.cfg->limits.handshake_ms,
 		.peer = &s->peer,
@@ -309,7 +316,8 @@ static int stream_start(struct streams *t, struct stream *s, int fd)
 
 static void accepted(void *arg, int fd)
 {
-	struct streams *t = arg;
+	struct stream_listener *l = arg;
+	struct streams *t = l->all;
 	struct stream *s;
 	enum gate_reason why;
 
@@ -318,30 +326,32 @@ static void accepted(void *arg, int fd)
 		return;
 	}
 	s = calloc(1, sizeof(*s));
+	if (s) {
+		s->all = t;
+		s->use = l->use;
+	}
 	if (!s || accept_check(t, fd, s, &why)) {
 		if (s && why != GATE_OK)
-			refusal_log(t, 0, &s->peer, why, "");
+			refusal_log(s, why, "");
 		close(fd);
 		free(s);
 		return;
 	}
-	s->all = t;
 	s->id = t->next_id++;
 	s->core_index = -1;
 	s->pipe_in = s->pipe_out = (struct conn_pipe){.in = -1, .out = -1};
 	s->since_ms = loop_now_ms(t->p.loop);
 	s->cap_bytes = t->p.cfg->limits.unadmitted_bytes;
-	s->gate.client = s->peer;
 	s->counted = true;
 	t->n_unadmitted++;
-	if (stream_start(t, s, fd)) {
+	if (stream_start(t, s, fd, l->plain)) {
 		loop_timer_cancel(t->p.loop, &s->deadline);
 		stream_uncount(s);
 		free(s);
 		return;
 	}
 	streams_insert(s);
-	t->opened++;
+	stream_counts(s)->opened++;
 }
 
 /* ---- the core's words ---- */
@@ -389,6 +399,7 @@ bool streams_message(struct streams *t, struct link_peer *p, const Sallyport__Li
 int streams_new(const struct streams_params *p, struct streams **out)
 {
 	struct streams *t = calloc(1, sizeof(*t));
+	unsigned i;
 	int ret;
 
 	if (!t)
@@ -396,14 +407,11 @@ int streams_new(const struct streams_params *p, struct streams **out)
 	t->p = *p;
 	t->trim = (struct loop_timer){.fn = trim, .arg = t};
 	t->next_id = p->seed << 32 | 1;
-	t->in_max = p->cfg->limits.message_bytes + 1024u; /* CRLFs ahead of the longest message */
-	t->gate = (struct gate_config){
-		.host = span_str(p->cfg->sip.host),
-		.message_max = p->cfg->limits.message_bytes,
-		.served = stream_served,
-		.arg = t,
-	};
-	snprintf(t->ktls_off, sizeof(t->ktls_off), "%s", p->ktls_off ? p->ktls_off : "");
+	for (i = 0; i < STREAM_SERVICES; i++) {
+		snprintf(t->counts[i].ktls_off, sizeof(t->counts[i].ktls_off), "%s",
+			 p->use[i].ktls_off ? p->use[i].ktls_off : "");
+		t->p.use[i].ktls_off = t->counts[i].ktls_off;
+	}
 	ret = prefix_counts_new(p->seed, &t->prefixes);
 	if (!ret)
 		ret = loop_on_round(p->loop, reap, t);
@@ -416,18 +424,22 @@ int streams_new(const struct streams_params *p, struct streams **out)
 	return 0;
 }
 
-int streams_listen(struct streams *t, int fd)
+int streams_listen(struct streams *t, int fd, enum stream_service_id service, bool plain)
 {
 	static const int on = 1, idle = 60;
+	struct stream_listener *l = &t->listeners[t->n_listeners];
 	int ret;
 
 	if (t->n_listeners == STREAM_LISTENERS)
 		return -ENOBUFS;
-	/* Accepted sockets inherit both. A phone that vanished must not hold its stream for ever; its own keepalives are the core's
+	if (!t->p.use[service].service)
+		return -ENOENT;
+	*l = (struct stream_listener){.all = t, .use = &t->p.use[service], .plain = plain};
+	/* Accepted sockets inherit both. A client that vanished must not hold its stream for ever; its own keepalives are the core's
 	 * business. */
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	ret = loop_accept(t->p.loop, fd, accepted, t, &t->listeners[t->n_listeners]);
+	ret = loop_accept(t->p.loop, fd, accepted, l, &l->handle);
 	if (!ret)
 		t->n_listeners++;
 	return ret;
@@ -438,7 +450,7 @@ void streams_stop(struct streams *t)
 	unsigned i;
 
 	for (i = 0; i < t->n_listeners; i++)
-		loop_cancel(t->p.loop, &t->listeners[i]);
+		loop_cancel(t->p.loop, &t->listeners[i].handle);
 }
 
 unsigned streams_unadmitted(const struct streams *t)

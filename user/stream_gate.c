@@ -1,15 +1,12 @@
-/* user/stream_gate.c -- a stream before its admission: gate, choice of the core, the link connection, caps. See stream_impl.h.
+/* user/stream_gate.c -- a stream before its admission: its service's gate, choice of the core, the link connection, caps. See stream_impl.h.
  *
  * Bytes come from the client's connection into the stream's bounded buffer; whole messages that the gate let through go to the core's data
  * connection, the gate's own replies go back. */
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 
-#include "sip/answer.h"
 #include "user/log.h"
 #include "user/stream_impl.h"
-
-#define RETRY_AFTER "Retry-After: 5\r\n"
 
 /* ---- whose domain ---- */
 
@@ -23,13 +20,13 @@ static bool core_has(const struct config_edge_core *c, struct span domain)
 	return false;
 }
 
-bool stream_served(void *arg, struct span domain)
+bool streams_serve(void *cfg, struct span domain)
 {
-	const struct streams *t = arg;
+	const struct config_edge *c = cfg;
 	unsigned i;
 
-	for (i = 0; i < t->p.cfg->link.cores_count; i++)
-		if (core_has(&t->p.cfg->link.cores[i], domain))
+	for (i = 0; i < c->link.cores_count; i++)
+		if (core_has(&c->link.cores[i], domain))
 			return true;
 	return false;
 }
@@ -76,19 +73,20 @@ static int core_open(struct stream *s, struct span domain)
 	struct link_peer *p = core_find(t, domain);
 	Sallyport__Open o = SALLYPORT__OPEN__INIT;
 	const struct addr *local = conn_local(s->client);
+	const struct tls_conn *tls = conn_tls(s->client);
 	char text[ADDR_TEXT_MAX];
 	int ret;
 
 	if (!p)
 		return -ENOENT;
 	o.stream = s->id;
-	o.service = (char *)"sip";
+	o.service = (char *)s->use->service->name;
 	o.client_ip = (ProtobufCBinaryData){16, s->peer.ip};
 	o.client_port = s->peer.port;
 	o.local_ip = (ProtobufCBinaryData){16, (uint8_t *)local->ip};
 	o.local_port = local->port;
 	o.sni = s->sni ? s->sni : (char *)"";
-	o.alpn = (char *)tls_alpn(conn_tls(s->client));
+	o.alpn = (char *)(tls ? tls_alpn(tls) : "");
 	o.tls_version = s->tls_version;
 	o.tls_cipher = s->tls_cipher;
 	ret = link_edge_open(p, &o, &stream_core_ops, s, &s->data);
@@ -96,9 +94,10 @@ static int core_open(struct stream *s, struct span domain)
 		return ret;
 	s->core = link_data_conn(s->data);
 	s->core_index = stream_core_index(t, link_peer_name(p));
-	log_event(LOG_L_INFO, "stream-open", "stream=%llx peer=%s core=%s tls=%s cipher=%s",
-		  (unsigned long long)s->id, addr_text(&s->peer, text), link_peer_name(p),
-		  s->tls_version, s->tls_cipher);
+	log_event(LOG_L_INFO, "stream-open",
+		  "stream=%llx service=%s peer=%s core=%s tls=%s cipher=%s",
+		  (unsigned long long)s->id, s->use->service->name, addr_text(&s->peer, text),
+		  link_peer_name(p), s->tls_version, s->tls_cipher);
 	return 0;
 }
 
@@ -126,14 +125,29 @@ static void answer(struct stream *s, struct span reply)
 		stream_end(s, false, "client does not read");
 }
 
-static void answer_instead(struct stream *s, struct gate_out *out, enum gate_reason reason,
-			   unsigned status, const char *phrase, const char *extra)
+/* What the gate wants to have forwarded cannot be. */
+static void answer_instead(struct stream *s, struct gate_out *out, enum gate_reason reason)
 {
-	size_t n = sip_answer(out->forward, status, phrase, extra, out->reply, sizeof(out->reply));
+	enum gate_verdict v = s->use->service->instead(s->gate, s->use->config, reason, out);
 
-	stream_refused(s, reason, SIP_OK);
+	stream_refused(s, reason, out->detail);
 	consume(s, out->used);
-	answer(s, span_of(out->reply, n));
+	answer(s, span_of(out->reply, out->reply_n));
+	if (v == GATE_CLOSE)
+		stream_end(s, true, gate_reason_name(reason));
+}
+
+/* The stream is to end by @reason, in the middle of whatever the gate has not used yet. */
+static void gate_end(struct stream *s, enum gate_reason reason)
+{
+	struct gate_out *out = &s->all->out;
+
+	gate_out_init(out);
+	out->forward = span_of(s->in, s->in_n);
+	s->use->service->instead(s->gate, s->use->config, reason, out);
+	stream_refused(s, reason, out->detail);
+	answer(s, span_of(out->reply, out->reply_n));
+	stream_end(s, true, gate_reason_name(reason));
 }
 
 static void gate_forward(struct stream *s, struct gate_out *out)
@@ -143,8 +157,7 @@ static void gate_forward(struct stream *s, struct gate_out *out)
 
 	/* One core a stream: its data connection leads to one. */
 	if (s->core && out->domain.n && !core_has(&cfg->link.cores[s->core_index], out->domain)) {
-		answer_instead(s, out, GATE_OTHER_CORE, 403, "Another Domain On This Connection",
-			       "");
+		answer_instead(s, out, GATE_OTHER_CORE);
 		return;
 	}
 	ret = s->core ? 0 : core_open(s, out->domain);
@@ -154,33 +167,56 @@ static void gate_forward(struct stream *s, struct gate_out *out)
 	}
 	s->no_core = false;
 	if (ret) {
-		answer_instead(s, out, GATE_NO_CORE, 503,
-			       ret == -EAGAIN ? "No Free Connection To The Core"
-					      : "No Core For This Domain",
-			       RETRY_AFTER);
+		answer_instead(s, out, ret == -EAGAIN ? GATE_NO_IDLE : GATE_NO_CORE);
 		return;
 	}
 	if (conn_write(s->core, out->forward)) {
 		stream_end(s, false, "core does not read");
 		return;
 	}
-	if (out->method == SIP_M_REGISTER) {
+	if (out->may_admit) {
 		s->registered = true;
 		s->held = false;
 	}
 	consume(s, out->used);
 }
 
-/* A message that needs admission, after a REGISTER that may have just brought it: Admit travels on another connection than
- * the 200, so it may come a little later. So may the core's own requests be answered before it is here. Wait for it once, then
+/* A message that needs admission, after one that may have just brought it: Admit travels on another connection than
+ * the answer, so it may come a little later. So may the core's own requests be answered before it is here. Wait for it once, then
  * refuse. */
 static bool gate_hold(struct stream *s, const struct gate_out *out)
 {
-	if ((out->reason != GATE_NOT_ADMITTED && out->reason != GATE_RESPONSE) || !s->registered ||
-	    s->held)
+	if (!out->may_hold || !s->registered || s->held)
 		return false;
 	wait_begin(s, STREAM_HOLD, STREAM_HOLD_MS);
 	return true;
+}
+
+/* In a message: so much time until its end. Between messages: none. */
+static void message_timer(struct stream *s, bool begun)
+{
+	if (!begun)
+		loop_timer_cancel(s->all->p.loop, &s->step);
+	else if (!s->step.pos && s->use->message_ms &&
+		 loop_timer_set(s->all->p.loop, &s->step, s->use->message_ms))
+		stream_end(s, false, "out of memory");
+}
+
+/* What came behind its last plain message was not protected, and would be read as if it were. */
+static void gate_starttls(struct stream *s, struct gate_out *out)
+{
+	consume(s, out->used);
+	if (s->in_n || conn_tls(s->client)) {
+		stream_refused(s, GATE_MALFORMED, "bytes ahead of TLS");
+		stream_end(s, true, gate_reason_name(GATE_MALFORMED));
+		return;
+	}
+	answer(s, span_of(out->reply, out->reply_n));
+	if (s->state == STREAM_ENDED)
+		return;
+	s->state = STREAM_HANDSHAKE;
+	if (conn_start_tls(s->client, s->use->tls, s->all->p.cfg->limits.handshake_ms))
+		stream_end(s, false, "TLS could not begin");
 }
 
 static void gate_run(struct stream *s)
@@ -188,9 +224,15 @@ static void gate_run(struct stream *s)
 	struct gate_out *out = &s->all->out;
 
 	while (s->state == STREAM_GATE) {
-		switch (gate_next(&s->gate, &s->all->gate, span_of(s->in, s->in_n), out)) {
+		enum gate_verdict v = s->use->service->next(s->gate, s->use->config,
+							    span_of(s->in, s->in_n), out);
+
+		if (v != GATE_MORE) /* a message has ended */
+			message_timer(s, false);
+		switch (v) {
 		case GATE_MORE:
 			consume(s, out->used);
+			message_timer(s, out->begun);
 			return;
 		case GATE_FORWARD:
 			gate_forward(s, out);
@@ -199,30 +241,49 @@ static void gate_run(struct stream *s)
 			if (gate_hold(s, out))
 				return;
 			if (out->reason != GATE_OK)
-				stream_refused(s, out->reason, out->why);
+				stream_refused(s, out->reason, out->detail);
 			consume(s, out->used);
 			answer(s, span_of(out->reply, out->reply_n));
 			break;
 		case GATE_CLOSE:
 			if (gate_hold(s, out))
 				return;
-			stream_refused(s, out->reason, out->why);
+			stream_refused(s, out->reason, out->detail);
 			answer(s, span_of(out->reply, out->reply_n));
 			stream_end(s, true, gate_reason_name(out->reason));
+			return;
+		case GATE_STARTTLS:
+			gate_starttls(s, out);
 			return;
 		}
 	}
 }
 
-static void too_large(struct stream *s)
+int stream_gate_new(struct stream *s)
 {
-	struct gate_out *out = &s->all->out;
-	size_t n = sip_answer(span_of(s->in, s->in_n), 513, "Message Too Large", "", out->reply,
-			      sizeof(out->reply));
+	const struct stream_service *v = s->use->service;
+	int ret = -ENOMEM;
 
-	stream_refused(s, GATE_TOO_LARGE, SIP_WHY_TOO_LONG);
-	answer(s, span_of(out->reply, n));
-	stream_end(s, true, gate_reason_name(GATE_TOO_LARGE));
+	s->in = malloc(s->use->in_max);
+	s->gate = calloc(1, v->gate_size);
+	if (s->in && s->gate)
+		ret = v->init(s->gate, s->use->config, &s->peer);
+	if (ret) {
+		free(s->gate); /* one that did not begin has nothing to end */
+		s->gate = NULL;
+		stream_gate_free(s);
+	}
+	return ret;
+}
+
+void stream_gate_free(struct stream *s)
+{
+	if (s->gate && s->use->service->fini)
+		s->use->service->fini(s->gate);
+	free(s->gate);
+	free(s->in);
+	s->gate = s->in = NULL;
+	s->in_n = 0;
 }
 
 void stream_gate_readable(struct stream *s)
@@ -230,7 +291,7 @@ void stream_gate_readable(struct stream *s)
 	ssize_t n;
 
 	while (s->state == STREAM_GATE) {
-		n = conn_read(s->client, s->in + s->in_n, s->all->in_max - s->in_n);
+		n = conn_read(s->client, s->in + s->in_n, s->use->in_max - s->in_n);
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
@@ -242,12 +303,10 @@ void stream_gate_readable(struct stream *s)
 		gate_run(s);
 		if (s->state == STREAM_ENDED || s->state == STREAM_ADMITTED)
 			return;
-		if (s->state == STREAM_GATE && s->in_n == s->all->in_max) {
-			too_large(s);
-		} else if (s->cap_bytes && s->bytes_in > s->cap_bytes) {
-			stream_refused(s, GATE_CAP_BYTES, SIP_OK);
-			stream_end(s, true, "cap-bytes");
-		}
+		if (s->state == STREAM_GATE && s->in_n == s->use->in_max)
+			gate_end(s, GATE_TOO_LARGE);
+		else if (s->cap_bytes && s->bytes_in > s->cap_bytes)
+			gate_end(s, GATE_CAP_BYTES);
 	}
 }
 
@@ -257,6 +316,8 @@ void stream_gate_step(void *arg)
 	bool waiting = s->state == STREAM_WAIT;
 	uint64_t began = s->wait_ms;
 
+	if (s->state == STREAM_GATE)
+		gate_end(s, GATE_SLOW);
 	if (s->state != STREAM_WAIT && s->state != STREAM_HOLD)
 		return;
 	if (s->state == STREAM_HOLD)

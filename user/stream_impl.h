@@ -4,7 +4,6 @@
 #define SALLYPORT_STREAM_IMPL_H
 
 #include "user/conn_move.h"
-#include "user/gate.h"
 #include "user/prefix.h"
 #include "user/stream.h"
 
@@ -27,6 +26,7 @@ enum stream_state {
 
 struct stream {
 	struct streams *all;
+	const struct stream_use *use;
 	struct stream *hash_next; /* or the next ended one */
 	uint64_t id;
 	enum stream_state state;
@@ -34,14 +34,14 @@ struct stream {
 	struct link_data *data;		 /* of core; it is ended, never the connection itself */
 	bool client_paused, core_paused; /* their reader waits for the other side's queue */
 	bool counted;			 /* as not admitted */
-	bool registered;		 /* a REGISTER went to the core: an Admit may follow */
+	bool registered;		 /* what went to the core may bring an Admit */
 	bool held, no_core;		 /* the wait is over: answer now */
 	bool lodged;			 /* it outlives the worker, in .slot */
 	uint32_t slot;
 	int core_index; /* in the configuration; -1: none yet */
 	struct addr peer, prefix;
-	struct gate gate;
-	uint8_t *in; /* what the gate has not passed; NULL once admitted */
+	void *gate;  /* the service's; NULL before the handshake is done, and once admitted */
+	uint8_t *in; /* what the gate has not passed; NULL as .gate */
 	size_t in_n;
 	uint64_t since_ms, wait_ms;
 	uint64_t bytes_in, bytes_out; /* client -> core, core -> client */
@@ -55,23 +55,34 @@ struct stream {
 	char *close_reason; /* the core's, once it said so */
 };
 
+struct stream_listener {
+	struct streams *all;
+	const struct stream_use *use;
+	bool plain;
+	struct loop_handle handle;
+};
+
+struct stream_counts { /* of a service, since start */
+	uint64_t opened, admitted, n_by_reason[GATE_REASONS];
+	unsigned n;			  /* now */
+	char ktls_off[KTLS_WHY_MAX + 32]; /* why no stream climbs */
+};
+
 struct streams {
 	struct streams_params p;
-	struct gate_config gate;
 	struct prefix_counts *prefixes;
-	struct loop_handle listeners[STREAM_LISTENERS];
+	struct stream_listener listeners[STREAM_LISTENERS];
+	struct stream_counts counts[STREAM_SERVICES];
 	unsigned n_listeners, n, n_unadmitted;
 	uint32_t draining; /* bit by core index */
 	unsigned climbed;  /* since the heap was trimmed */
 	struct loop_timer trim;
 	uint64_t adopted, lost, left,
 		not_lodged; /* from an earlier worker; to the next; no slot was to be had */
-	uint64_t next_id, opened, admitted, truncated, unknown_orders, n_by_reason[GATE_REASONS];
-	size_t in_max;
+	uint64_t next_id, truncated, unknown_orders;
 	struct stream *buckets[STREAM_BUCKETS];
 	struct stream *ended;
 	struct conn_mover mover;
-	char ktls_off[KTLS_WHY_MAX + 32]; /* why no stream climbs */
 	struct gate_out out;
 };
 
@@ -80,7 +91,8 @@ const char *stream_state_name(enum stream_state s);
 /* Clean: what is queued is flushed, then close_notify both ways. Else: reset both ways, the core is told why. */
 void stream_end(struct stream *s, bool clean, const char *reason);
 void stream_refused(struct stream *s, enum gate_reason reason,
-		    enum sip_why why); /* count, score, log */
+		    const char *detail);		     /* count, score, log */
+struct stream_counts *stream_counts(const struct stream *s); /* of its service */
 void stream_uncount(struct stream *s);
 int stream_core_index(const struct streams *t, const char *name);
 extern const struct conn_ops stream_client_ops;
@@ -102,9 +114,11 @@ int stream_unpipe(struct streams *t, struct conn *dst, struct conn_pipe *pipe);
 void stream_leave(struct stream *s); /* to the next worker; one that cannot ends */
 
 /* stream_gate.c */
+int stream_gate_new(struct stream *s); /* 0 or negative errno */
+void stream_gate_free(struct stream *s);
 void stream_gate_readable(struct stream *s);
-void stream_gate_step(void *arg); /* timer of STREAM_WAIT and STREAM_HOLD */
-bool stream_served(void *arg, struct span domain);
+void stream_gate_step(
+	void *arg); /* timer of STREAM_WAIT and STREAM_HOLD; of STREAM_GATE: a message took too long */
 
 /* stream_relay.c */
 extern const struct conn_ops stream_core_ops;

@@ -29,7 +29,7 @@ struct stream_keep {
 	uint64_t cap_bytes, since_ms, deadline_ms;
 	char sni[48];
 	char tls_version[12], tls_cipher[40]; /* a connection that is relayed does not know them */
-	uint8_t registered, reserved[3];
+	uint8_t registered, service, reserved[2]; /* enum stream_service_id */
 };
 _Static_assert(sizeof(struct stream_keep) <= LODGE_PAYLOAD, "a record");
 
@@ -69,6 +69,7 @@ static void record_fill(const struct stream *s, struct stream_keep *r)
 	memcpy(r->tls_version, s->tls_version, sizeof(r->tls_version));
 	memcpy(r->tls_cipher, s->tls_cipher, sizeof(r->tls_cipher));
 	r->registered = s->registered;
+	r->service = s->use->service->id;
 	/* Not to be gone on with until both connections write their own state. */
 	r->client.rx_busy = r->core.rx_busy = 1;
 }
@@ -155,7 +156,7 @@ static int connections_adopt(struct stream *s, struct stream_keep *k, const int 
 	struct streams *t = s->all;
 	struct conn_params cp = {
 		.loop = t->p.loop,
-		.tls = t->p.tls,
+		.tls = s->use->tls,
 		.queue_max = STREAM_QUEUE,
 		.ops = &stream_client_ops,
 		.arg = s,
@@ -186,8 +187,10 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 
 	if (!ret && (t->n >= STREAM_MAX || core < 0 || streams_find(t, k->id)))
 		ret = core < 0 ? -ENOENT : -EEXIST;
-	if (!ret && !keep_good(k))
+	if (!ret && (!keep_good(k) || k->service >= STREAM_SERVICES))
 		ret = -EBADMSG;
+	if (!ret && !t->p.use[k->service].service) /* switched off since */
+		ret = -ENOENT;
 	/* A client and a core that said nothing in the meantime: whatever was in the dead worker's hands is lost, so both must hear of it. */
 	if (!ret && (!conn_keep_idle(&k->client) || !conn_keep_idle(&k->core)))
 		ret = -ECANCELED;
@@ -199,7 +202,11 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 				close(fds[i]);
 		goto lost;
 	}
-	*s = (struct stream){.all = t, .id = k->id, .core_index = core, .state = STREAM_ADMITTED};
+	*s = (struct stream){.all = t,
+			     .id = k->id,
+			     .core_index = core,
+			     .state = STREAM_ADMITTED,
+			     .use = &t->p.use[k->service]};
 	s->pipe_in = s->pipe_out = (struct conn_pipe){.in = -1, .out = -1};
 	s->peer = k->client.peer;
 	s->since_ms = k->since_ms;

@@ -49,7 +49,7 @@ void stream_relay_in(struct stream *s)
 	if (n <= 0) {
 		stream_over(s, n, "client");
 	} else if (s->cap_bytes && s->bytes_in > s->cap_bytes) {
-		stream_refused(s, GATE_CAP_BYTES, SIP_OK);
+		stream_refused(s, GATE_CAP_BYTES, "");
 		stream_end(s, true, "cap-bytes");
 	}
 }
@@ -110,7 +110,7 @@ static void cap_over(void *arg)
 {
 	struct stream *s = arg;
 
-	stream_refused(s, GATE_CAP_SECONDS, SIP_OK);
+	stream_refused(s, GATE_CAP_SECONDS, "");
 	stream_end(s, true, "cap-seconds");
 }
 
@@ -134,7 +134,7 @@ void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds)
 		return;
 	stream_uncount(s);
 	loop_timer_cancel(t->p.loop, &s->step);
-	t->admitted++;
+	stream_counts(s)->admitted++;
 	s->state = STREAM_ADMITTED;
 	log_event(LOG_L_INFO, "stream-admitted", "stream=%llx peer=%s", (unsigned long long)s->id,
 		  addr_text(&s->peer, text));
@@ -143,9 +143,7 @@ void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds)
 		stream_end(s, false, "core does not read");
 		return;
 	}
-	free(s->in);
-	s->in = NULL;
-	s->in_n = 0;
+	stream_gate_free(s);
 	conn_pause(s->client, false);
 	stream_climb_start(s);
 }
@@ -157,10 +155,10 @@ static void climb(void *arg)
 	struct stream *s = arg;
 	struct streams *t = s->all;
 
-	if (s->bytes_in + s->bytes_out < t->p.cfg->sip.ktls_after_bytes)
+	if (s->bytes_in + s->bytes_out < s->use->ktls_after_bytes)
 		loop_timer_set(t->p.loop, &s->step, CLIMB_AGAIN_MS);
 	else
-		conn_climb(s->client, t->p.ktls == KTLS_MODE_TX);
+		conn_climb(s->client, s->use->ktls == KTLS_MODE_TX);
 }
 
 /* A stream that ends soon is not worth a climb: it begins after an age. Without memory for the timer it just stays where it is. */
@@ -168,10 +166,10 @@ void stream_climb_start(struct stream *s)
 {
 	struct streams *t = s->all;
 
-	if (t->p.ktls == KTLS_MODE_OFF)
+	if (s->use->ktls == KTLS_MODE_OFF)
 		return;
 	s->step.fn = climb;
-	loop_timer_set(t->p.loop, &s->step, t->p.cfg->sip.ktls_after_seconds * 1000ull);
+	loop_timer_set(t->p.loop, &s->step, s->use->ktls_after_seconds * 1000ull);
 }
 
 void stream_deadline(struct stream *s, uint64_t due_ms)

@@ -39,17 +39,51 @@ static const char *stream_rung(const struct stream *s, const char **why)
 		*why = "it is not admitted yet";
 	else if (conn_relayed(s->client))
 		; /* whatever this worker could do */
-	else if (s->all->p.ktls == KTLS_MODE_OFF)
-		*why = s->all->ktls_off;
+	else if (s->use->ktls == KTLS_MODE_OFF)
+		*why = s->use->ktls_off;
 	else if (client == TLS_RUNG_A && core != TLS_RUNG_A)
 		*why = why_core;
 	return rung_names[client];
 }
 
+/* Counts of refusals by reason: of one service, or of all. */
+static json_t *refused_json(const struct streams *t, unsigned from, unsigned to)
+{
+	json_t *j = json_object();
+	uint64_t n;
+	unsigned i, k;
+
+	for (i = GATE_OK + 1; i < GATE_REASONS; i++) {
+		for (n = 0, k = from; k < to; k++)
+			n += t->counts[k].n_by_reason[i];
+		json_object_set_new(j, gate_reason_name(i), json_integer((json_int_t)n));
+	}
+	return j;
+}
+
+static json_t *services_json(const struct streams *t)
+{
+	json_t *j = json_object();
+	const struct stream_counts *c;
+	unsigned i;
+
+	for (i = 0; i < STREAM_SERVICES; i++) {
+		c = &t->counts[i];
+		if (t->p.use[i].service)
+			json_object_set_new(j, t->p.use[i].service->name,
+					    json_pack("{s:i,s:I,s:I,s:o}", "streams", (int)c->n,
+						      "opened", (json_int_t)c->opened,
+						      "admitted_total", (json_int_t)c->admitted,
+						      "refused", refused_json(t, i, i + 1)));
+	}
+	return j;
+}
+
 json_t *streams_status(const struct streams *t)
 {
-	json_t *states = json_object(), *reasons = json_object();
+	uint64_t opened = 0, admitted = 0;
 	unsigned n[STREAM_STATES] = {}, relayed = 0, i;
+	json_t *states = json_object();
 	const struct stream *s;
 
 	for (i = 0; i < STREAM_BUCKETS; i++)
@@ -59,17 +93,19 @@ json_t *streams_status(const struct streams *t)
 		}
 	for (i = 0; i < STREAM_ENDED; i++)
 		json_object_set_new(states, stream_state_name(i), json_integer(n[i]));
-	for (i = GATE_OK + 1; i < GATE_REASONS; i++)
-		json_object_set_new(reasons, gate_reason_name(i),
-				    json_integer((json_int_t)t->n_by_reason[i]));
-	return json_pack("{s:i,s:i,s:i,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:I}", "streams",
+	for (i = 0; i < STREAM_SERVICES; i++) {
+		opened += t->counts[i].opened;
+		admitted += t->counts[i].admitted;
+	}
+	return json_pack("{s:i,s:i,s:i,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I}", "streams",
 			 (int)t->n, "relayed", (int)relayed, "unadmitted", (int)t->n_unadmitted,
-			 "opened", (json_int_t)t->opened, "admitted_total", (json_int_t)t->admitted,
+			 "opened", (json_int_t)opened, "admitted_total", (json_int_t)admitted,
 			 "truncated", (json_int_t)t->truncated, "unknown_orders",
-			 (json_int_t)t->unknown_orders, "states", states, "refused", reasons,
-			 "rungs", rungs_json(t), "spliced_bytes", (json_int_t)t->mover.spliced,
-			 "taken_over", (json_int_t)t->adopted, "lost_with_worker",
-			 (json_int_t)t->lost, "not_lodged", (json_int_t)t->not_lodged);
+			 (json_int_t)t->unknown_orders, "states", states, "refused",
+			 refused_json(t, 0, STREAM_SERVICES), "services", services_json(t), "rungs",
+			 rungs_json(t), "spliced_bytes", (json_int_t)t->mover.spliced, "taken_over",
+			 (json_int_t)t->adopted, "lost_with_worker", (json_int_t)t->lost,
+			 "not_lodged", (json_int_t)t->not_lodged);
 }
 
 static const char *waits_for(const struct stream *s)
@@ -94,7 +130,8 @@ static json_t *stream_json(const struct stream *s)
 
 	snprintf(id, sizeof(id), "%llx", (unsigned long long)s->id);
 	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s}",
-			 "stream", id, "peer", addr_text(&s->peer, peer), "service", "sip", "core",
+			 "stream", id, "peer", addr_text(&s->peer, peer), "service",
+			 s->use->service->name, "core",
 			 s->core_index < 0 ? "" : t->p.cfg->link.cores[s->core_index].name, "state",
 			 stream_state_name(s->state), "admitted", s->state == STREAM_ADMITTED,
 			 "waits_for", waits_for(s), "bytes_in", (json_int_t)s->bytes_in,

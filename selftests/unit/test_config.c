@@ -127,6 +127,12 @@ static void test_config_edge_example(void **state)
 	assert_string_equal(c->link.cores[0].domains[0], "example.com");
 	assert_string_equal(c->link.tls.ca, "/etc/sallyport/pki/ca.crt");
 	assert_string_equal(c->sip.host, "sip.example.com");
+	assert_string_equal(c->https.listen[0], "203.0.113.10:8443");
+	assert_string_equal(c->https.host, "web.example.com");
+	assert_string_equal(c->https.tls.key, "/etc/sallyport/web.key");
+	assert_string_equal(c->xmpp.listen[0], "203.0.113.10:5222");
+	assert_string_equal(c->xmpp.tls_listen[0], "203.0.113.10:5223");
+	assert_int_equal(c->xmpp.tls_port, 5223);
 	assert_int_equal(c->media.pairs_count, 1);
 	assert_string_equal(c->media.pairs[0].outside, "203.0.113.10");
 	assert_int_equal(c->media.pairs[0].ports, 24000);
@@ -176,11 +182,47 @@ static void test_config_edge_defaults(void **state)
 	assert_int_equal(c->limits.unadmitted_bytes, 65536);
 	assert_int_equal(c->limits.unadmitted_seconds, 30);
 	assert_int_equal(c->limits.message_bytes, 32768);
+	assert_int_equal(c->limits.http_head_seconds, 10);
+	assert_int_equal(c->limits.http_requests_unadmitted, 20);
 	assert_int_equal(c->limits.handshake_ms, 5000);
 	assert_int_equal(c->limits.flows_stream, 2048);
 	assert_int_equal(c->limits.orphan_seconds, 300);
 	assert_int_equal(c->limits.ban_score, 50);
 	assert_int_equal(c->limits.ban_seconds, 300);
+	config_edge_free(c);
+}
+
+/* Left out they are off; with what is required alone they take the rest from elsewhere. */
+static void test_config_edge_services(void **state)
+{
+	static const char *const more = "https: {listen: [192.0.2.1], host: w.x.org}\n"
+					"xmpp: {tls_listen: ['[::1]'], host: c.x.org}\n";
+	char text[1024], why[CONFIG_WHY_MAX] = "";
+	struct config_edge *c = NULL;
+
+	(void)state;
+	assert_int_equal(config_edge_load("f", edge_small, sizeof(edge_small) - 1, &c, why), 0);
+	assert_null(c->https.host);
+	assert_int_equal(c->https.listen_count + c->xmpp.listen_count + c->xmpp.tls_listen_count,
+			 0);
+	assert_int_equal(c->https.port + c->xmpp.port + c->xmpp.tls_port, 0);
+	assert_null(c->https.tls.certificate);
+	assert_null(c->xmpp.host);
+	config_edge_free(c);
+	snprintf(text, sizeof(text), "%s%s", edge_small, more);
+	if (config_edge_load("f", text, strlen(text), &c, why))
+		fail_msg("%s", why);
+	assert_string_equal(c->https.listen[0], "192.0.2.1:8443");
+	assert_int_equal(c->https.port, 8443);
+	assert_string_equal(c->https.tls.certificate, "/c");
+	assert_string_equal(c->https.tls.key, "/k");
+	assert_string_equal(c->https.ktls, "auto");
+	assert_int_equal(c->https.ktls_after_seconds, 2);
+	assert_int_equal(c->xmpp.listen_count, 0);
+	assert_string_equal(c->xmpp.tls_listen[0], "[::1]:5223");
+	assert_int_equal(c->xmpp.port, 5222);
+	assert_int_equal(c->xmpp.tls_port, 5223);
+	assert_string_equal(c->xmpp.tls.key, "/k");
 	config_edge_free(c);
 }
 
@@ -224,6 +266,19 @@ static void test_config_edge_errors(void **state)
 		{"- 192.0.2.10:7001", "- 192.0.2.10\n    - 192.0.2.10:7001 #!", "twice"},
 		{"port: 5061 ", "port: 0 #!", "sip.port: 1..65535 wanted, got 0"},
 		{"ban_score: 50 ", "ban_score: 0 #!", "limits.ban_score"},
+		{"http_head_seconds: 10 ", "http_head_seconds: 0 #!", "1..3600 wanted"},
+		{"  host: web.example.com", "  #", "Missing required mapping field: host"},
+		{"- 203.0.113.10:8443", "- web.example.com #!", "https.listen[0]: an IP address"},
+		{"    key: /etc/sallyport/web.key", "", "Missing required mapping field: key"},
+		{"certificate: /etc/sallyport/chat.crt", "certificate: chat.crt #!",
+		 "absolute path"},
+		{"tls_port: 5223", "tls_port: 0 #!", "xmpp.tls_port: 1..65535 wanted"},
+		{"  listen:                       # plain until STARTTLS, default port 5222; this "
+		 "or "
+		 "tls_listen, or both\n    - 203.0.113.10:5222\n  tls_listen:                   # "
+		 "TLS at "
+		 "once, default port 5223\n    - 203.0.113.10:5223\n",
+		 "", "wanted listen (STARTTLS), tls_listen or both"},
 		{"outside: 203.0.113.10 ", "outside: 203.0.113.10:5 #!", "without a port"},
 		{"outside: 203.0.113.10 ", "outside: 0.0.0.0 #!", "one certain address"},
 		{"outside_advertise: 203.0.113.10 ", "outside_advertise: \"::1\" #!",
@@ -539,6 +594,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config_edge_example),
 		cmocka_unit_test(test_config_edge_defaults),
+		cmocka_unit_test(test_config_edge_services),
 		cmocka_unit_test(test_config_edge_errors),
 		cmocka_unit_test(test_config_edge_one_address),
 		cmocka_unit_test(test_config_edge_bytes),

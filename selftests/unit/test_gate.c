@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "sip/answer.h"
-#include "user/gate.h"
+#include "user/gate_sip.h"
 
 #define MAX 4096
 
@@ -32,7 +32,7 @@ static bool served(void *arg, struct span d)
 	return span_ieq(d, SPAN("example.com")) || span_ieq(d, SPAN("example.net"));
 }
 
-static const struct gate_config config = {
+static const struct gate_sip_config config = {
 	.host = {(const uint8_t *)"sip.example.com", 15}, .message_max = MAX, .served = served};
 
 static const struct {
@@ -132,15 +132,15 @@ static const struct {
 /* Feed @in up to @split, then all of it, as a stream does. */
 static enum gate_verdict feed(const char *in, size_t n, size_t split, struct gate_out *out)
 {
-	struct gate g = {};
+	struct gate_sip g = {};
 	enum gate_verdict v;
 
 	assert_int_equal(addr_parse(SPAN("192.0.2.7:40000"), &g.client), 0);
-	v = gate_next(&g, &config, span_of(in, split), out);
+	v = gate_sip_next(&g, &config, span_of(in, split), out);
 	if (v != GATE_MORE)
 		return v;
 	assert_int_equal(out->used, 0);
-	return gate_next(&g, &config, span_of(in, n), out);
+	return gate_sip_next(&g, &config, span_of(in, n), out);
 }
 
 static void check(size_t i, size_t split)
@@ -151,7 +151,7 @@ static void check(size_t i, size_t split)
 
 	if (v != cases[i].verdict || out.reason != cases[i].reason)
 		fail_msg("%s, split at %zu: verdict %d reason %s (%s)", cases[i].name, split, v,
-			 gate_reason_name(out.reason), sip_why_text(out.why));
+			 gate_reason_name(out.reason), out.detail);
 	if (v == GATE_FORWARD) {
 		assert_int_equal(out.used, n);
 		assert_true(span_eq(out.forward, span_str(cases[i].in)));
@@ -235,13 +235,13 @@ static void test_gate_third_unserved_closes(void **state)
 {
 	static const char in[] =
 		MSG("OPTIONS", "sip:x@other.org", "<sip:x@other.org>;tag=1", BOB, "");
-	struct gate g = {};
+	struct gate_sip g = {};
 	struct gate_out out;
 	unsigned i;
 
 	(void)state;
 	for (i = 1; i <= GATE_UNSERVED_MAX; i++) {
-		assert_int_equal(gate_next(&g, &config, span_str(in), &out),
+		assert_int_equal(gate_sip_next(&g, &config, span_str(in), &out),
 				 i < GATE_UNSERVED_MAX ? GATE_REPLY : GATE_CLOSE);
 		assert_int_equal(out.reason, GATE_UNSERVED);
 		assert_true(out.reply_n > 0);
@@ -253,18 +253,18 @@ static void test_gate_pipeline(void **state)
 {
 	static const char one[] = MSG("REGISTER", "sip:example.com", ALICE, BOB, "");
 	char in[3 * sizeof(one)];
-	struct gate g = {};
+	struct gate_sip g = {};
 	struct gate_out out;
 	size_t n;
 
 	(void)state;
 	n = (size_t)snprintf(in, sizeof(in), "\r\n%s%s\r\n\r\n", one, one);
-	assert_int_equal(gate_next(&g, &config, span_of(in, n), &out), GATE_FORWARD);
+	assert_int_equal(gate_sip_next(&g, &config, span_of(in, n), &out), GATE_FORWARD);
 	assert_int_equal(out.used, strlen(one) + 2);
 	assert_int_equal(out.forward.n, strlen(one));
-	assert_int_equal(gate_next(&g, &config, span_of(in + out.used, n - out.used), &out),
+	assert_int_equal(gate_sip_next(&g, &config, span_of(in + out.used, n - out.used), &out),
 			 GATE_FORWARD);
-	assert_int_equal(gate_next(&g, &config, span_str("\r\n\r\n"), &out), GATE_REPLY);
+	assert_int_equal(gate_sip_next(&g, &config, span_str("\r\n\r\n"), &out), GATE_REPLY);
 	assert_int_equal(out.reason, GATE_OK);
 	assert_int_equal(out.reply_n, 2);
 }
@@ -273,15 +273,15 @@ static void test_gate_stun(void **state)
 {
 	static const uint8_t in[20] = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1,  2,
 				       3, 4, 5, 6, 7,	 8,    9,    10,   11, 12};
-	struct gate g = {};
+	struct gate_sip g = {};
 	struct gate_out out;
 	size_t i;
 
 	(void)state;
 	assert_int_equal(addr_parse(SPAN("192.0.2.7:40000"), &g.client), 0);
 	for (i = 1; i < sizeof(in); i++)
-		assert_int_equal(gate_next(&g, &config, span_of(in, i), &out), GATE_MORE);
-	assert_int_equal(gate_next(&g, &config, span_of(in, sizeof(in)), &out), GATE_REPLY);
+		assert_int_equal(gate_sip_next(&g, &config, span_of(in, i), &out), GATE_MORE);
+	assert_int_equal(gate_sip_next(&g, &config, span_of(in, sizeof(in)), &out), GATE_REPLY);
 	assert_int_equal(out.used, sizeof(in));
 	assert_int_equal(out.reply_n, 32);
 	assert_memory_equal(out.reply, "\x01\x01\x00\x0c\x21\x12\xa4\x42", 8);
@@ -295,8 +295,8 @@ static void test_gate_dribble(void **state)
 	static const char head[] =
 		"REGISTER sip:example.com SIP/2.0\r\n" VIA "From: " ALICE "\r\nTo: " BOB "\r\n" IDS
 		"CSeq: 1 REGISTER\r\nMax-Forwards: 70\r\nContent-Length: 3000\r\n\r\n";
-	struct gate_config wide = config;
-	struct gate g = {};
+	struct gate_sip_config wide = config;
+	struct gate_sip g = {};
 	struct gate_out out;
 	uint8_t in[sizeof(head) + 3000];
 	enum gate_verdict v = GATE_REPLY;
@@ -304,16 +304,16 @@ static void test_gate_dribble(void **state)
 
 	(void)state;
 	for (i = 0; i <= GATE_PONGS_MAX && v == GATE_REPLY; i++)
-		v = gate_next(&g, &wide, SPAN("\r\n\r\n"), &out);
+		v = gate_sip_next(&g, &wide, SPAN("\r\n\r\n"), &out);
 	assert_int_equal(v, GATE_CLOSE);
 	assert_int_equal(out.reason, GATE_DRIBBLE);
 	assert_int_equal(i, GATE_PONGS_MAX + 1);
 
-	g = (struct gate){};
+	g = (struct gate_sip){};
 	memcpy(in, head, strlen(head));
 	memset(in + strlen(head), 'x', 3000);
 	for (i = 1, v = GATE_MORE; v == GATE_MORE && i < strlen(head) + 3000; i++, tries++)
-		v = gate_next(&g, &wide, span_of(in, i), &out);
+		v = gate_sip_next(&g, &wide, span_of(in, i), &out);
 	assert_int_equal(v, GATE_CLOSE);
 	assert_int_equal(out.reason, GATE_DRIBBLE);
 	assert_true(g.work <= GATE_WORK_MAX + sizeof(in));

@@ -614,6 +614,45 @@ static void test_link_frame_roundtrip(void **state)
 	sallyport__link__free_unpacked(out, NULL);
 }
 
+/* A key as the edge wants it passes; one byte less of either part does not. */
+static void test_link_token_keys(void **state)
+{
+	uint8_t bytes[LINK_TOKEN_KEY] = {1}, frame[256];
+	Sallyport__Link m = SALLYPORT__LINK__INIT, *out;
+	Sallyport__TokenKeys keys = SALLYPORT__TOKEN_KEYS__INIT;
+	Sallyport__TokenKey key = SALLYPORT__TOKEN_KEY__INIT, *list[LINK_TOKEN_KEYS_MAX + 1];
+	ssize_t n;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i <= LINK_TOKEN_KEYS_MAX; i++)
+		list[i] = &key;
+	m.m_case = SALLYPORT__LINK__M_TOKEN_KEYS;
+	m.token_keys = &keys;
+	keys.key = list;
+	for (i = 0; i < 5; i++) {
+		uint8_t many[1024];
+
+		keys.n_key = i == 3 ? LINK_TOKEN_KEYS_MAX : i == 4 ? LINK_TOKEN_KEYS_MAX + 1 : 1;
+		key.kid = (ProtobufCBinaryData){LINK_TOKEN_KID - (i == 1), bytes};
+		key.public_key = (ProtobufCBinaryData){LINK_TOKEN_KEY - (i == 2), bytes};
+		n = link_frame_pack(&m, many, sizeof(many));
+		assert_true(n > 0);
+		if (i != 0 && i != 3) {
+			assert_int_equal(link_frame_unpack(span_of(many, (size_t)n), &out),
+					 -EBADMSG);
+			continue;
+		}
+		assert_int_equal(link_frame_unpack(span_of(many, (size_t)n), &out), n);
+		assert_int_equal(out->token_keys->n_key, keys.n_key);
+		sallyport__link__free_unpacked(out, NULL);
+	}
+	keys.n_key = 0; /* none any more */
+	n = link_frame_pack(&m, frame, sizeof(frame));
+	assert_int_equal(link_frame_unpack(span_of(frame, (size_t)n), &out), n);
+	sallyport__link__free_unpacked(out, NULL);
+}
+
 static void test_link_frame_refused(void **state)
 {
 	static const struct {
@@ -630,6 +669,9 @@ static void test_link_frame_refused(void **state)
 		{"\0\0\0\6\x62\4\x0a\2\1\1", 10},     /* Ban with a 2-byte address */
 		{"\0\0\0\7\x3a\5\x12\3\1\2\3", 11},   /* Allocate with a 3-byte address */
 		{"\0\0\0\6\x12\4\x20\xff\xff\7", 10}, /* HelloAck with port 131,071 */
+		{"\0\0\0\6\x12\4\x30\xff\xff\7", 10}, /* the same for HTTPS */
+		{"\0\0\0\6\x12\4\x48\xff\xff\7", 10}, /* and for XMPP over TLS */
+		{"\0\0\0\5\x92\1\2\x0a\0", 9},	      /* TokenKeys with an empty key */
 		{"\0\0\0\5\x0a\3\x38\x81\x10", 9},    /* Hello with a pool of 2,049 */
 		{"\0\0\0\4\x0a\2\x2a\0", 8},	      /* Hello with an empty domain */
 		{"\0\0\0\10\x6a\0\x85\0\0\2j\0", 12}, /* Drain and a field 0, in two bytes */
@@ -652,6 +694,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_link_frame_roundtrip),
 		cmocka_unit_test(test_link_frame_refused),
+		cmocka_unit_test(test_link_token_keys),
 		cmocka_unit_test(test_link_up),
 		cmocka_unit_test(test_link_many_flows_in_several_hellos),
 		cmocka_unit_test(test_link_messages_both_ways),

@@ -8,7 +8,7 @@
 
 #include "selftests/unit/engine_kit.h"
 #include "sip/keepalive.h"
-#include "user/gate.h"
+#include "user/gate_sip.h"
 
 #define DIR_NAME "selftests/data/sip/torture"
 #define CASES	 1024
@@ -147,28 +147,28 @@ static bool torture_served(void *arg, struct span domain)
 /* The edge's gate, from a stream that nobody knows yet. It must not see another message than the core will. */
 static void torture_gate(const struct torture *t)
 {
-	static const struct gate_config c = {.host = {(const uint8_t *)"edge.test", 9},
-					     .message_max = SIP_MESSAGE_MAX,
-					     .served = torture_served};
+	static const struct gate_sip_config c = {.host = {(const uint8_t *)"edge.test", 9},
+						 .message_max = SIP_MESSAGE_MAX,
+						 .served = torture_served};
 	static struct gate_out out;
 	enum gate_verdict v;
-	struct gate g = {};
+	struct gate_sip g = {};
 	size_t at = 0;
 
 	assert_int_equal(addr_parse(SPAN("192.0.2.50:41000"), &g.client), 0);
 	do { /* leading CRLFs are the gate's keepalives */
-		v = gate_next(&g, &c, span_of(t->p + at, t->n - at), &out);
+		v = gate_sip_next(&g, &c, span_of(t->p + at, t->n - at), &out);
 		at += out.used;
 	} while (v == GATE_REPLY && out.reason == GATE_OK);
 	if (t->accept && (at != t->consumed || out.reason == GATE_MALFORMED ||
 			  out.reason == GATE_TOO_LARGE || v == GATE_MORE))
-		fail_msg("%s: the gate took %zu, %s", t->file, at, sip_why_text(out.why));
+		fail_msg("%s: the gate took %zu, %s", t->file, at, out.detail);
 	if (t->accept)
 		return;
 	if (strcmp(t->reason, "incomplete") == 0)
 		assert_int_equal(v, GATE_MORE);
-	else if (v != GATE_CLOSE || strcmp(sip_why_text(out.why), t->reason) != 0)
-		fail_msg("%s: the gate says %d, %s", t->file, v, sip_why_text(out.why));
+	else if (v != GATE_CLOSE || strcmp(out.detail, t->reason) != 0)
+		fail_msg("%s: the gate says %d, %s", t->file, v, out.detail);
 }
 
 static void test_torture_gate(void **state)

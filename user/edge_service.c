@@ -1,0 +1,128 @@
+/* user/edge_service.c -- what the edge serves to clients: per service its TLS, its gate's configuration and its listeners.
+ *
+ * In: the configuration, and the keeper's descriptors NAME.cert, NAME.key, listen.NAME.N. Out: struct stream_use for the streams.
+ * Owner: struct edge has all of it. A service whose section is left out is off: no struct stream_use, no listener. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "user/edge_impl.h"
+#include "user/keeper.h"
+
+static const struct edge_service {
+	const char *name; /* of the section and of the descriptors */
+	size_t off;
+	const struct stream_service *service;
+	const char *alpn;
+} services[STREAM_SERVICES] = {
+	[STREAM_SIP] = {"sip", offsetof(struct config_edge, sip), &gate_sip_service, NULL},
+	[STREAM_HTTPS] = {"https", offsetof(struct config_edge, https), NULL, "http/1.1"},
+	[STREAM_XMPP] = {"xmpp", offsetof(struct config_edge, xmpp), NULL, "xmpp-client"},
+};
+
+static const struct config_service *config_of(const struct edge *e, unsigned i)
+{
+	return (const struct config_service *)((const char *)e->cfg + services[i].off);
+}
+
+static int tls_one(struct edge *e, unsigned i, char *why, size_t why_n)
+{
+	const struct config_service *c = config_of(e, i);
+	struct tls_params p = {.server = true, .tickets = true, .alpn = services[i].alpn};
+	struct stream_use *u = &e->use[i];
+	char key[32];
+	int err;
+
+	snprintf(key, sizeof(key), "%s.ktls", services[i].name);
+	err = ktls_policy(key, c->ktls, &e->ktls, &u->ktls, why, why_n);
+	p.kernel = u->ktls != KTLS_MODE_OFF ? &e->ktls : NULL;
+	if (!err)
+		err = edge_tls_start(&p, services[i].name, false, &e->service_tls[i], why, why_n);
+	ktls_why(&e->ktls, KTLS_1_3, KTLS_AES_128_GCM, KTLS_TX, e->ktls_off[i]);
+	if (strcmp(c->ktls, "off") == 0)
+		snprintf(e->ktls_off[i], sizeof(e->ktls_off[i]), "%s.ktls: off", services[i].name);
+	u->tls = e->service_tls[i];
+	u->ktls_off = e->ktls_off[i];
+	u->ktls_after_seconds = c->ktls_after_seconds;
+	u->ktls_after_bytes = c->ktls_after_bytes;
+	return err;
+}
+
+/* What is the service's own. */
+static void gate_setup(struct edge *e, unsigned i)
+{
+	const struct config_edge *c = e->cfg;
+	struct stream_use *u = &e->use[i];
+
+	switch (i) {
+	case STREAM_SIP:
+		e->gate_sip = (struct gate_sip_config){.host = span_str(c->sip.host),
+						       .message_max = c->limits.message_bytes,
+						       .served = streams_serve,
+						       .arg = (void *)c};
+		u->config = &e->gate_sip;
+		u->in_max =
+			c->limits.message_bytes + 1024u; /* CRLFs ahead of the longest message */
+		break;
+	default:
+		break;
+	}
+}
+
+int edge_services_start(struct edge *e, char *why, size_t why_n)
+{
+	unsigned i;
+	int err = 0;
+
+	for (i = 0; i < STREAM_SERVICES && !err; i++) {
+		if (!config_of(e, i)->host)
+			continue;
+		e->use[i].service = services[i].service;
+		err = e->use[i].service ? tls_one(e, i, why, why_n) : -EOPNOTSUPP;
+		if (err == -EOPNOTSUPP)
+			snprintf(why, why_n, "%s: this build has no gate for it", services[i].name);
+		else if (!err)
+			gate_setup(e, i);
+	}
+	return err;
+}
+
+static int listen_at(struct edge *e, unsigned i, const char *prefix, bool plain, char *why,
+		     size_t why_n)
+{
+	char name[48];
+	unsigned k;
+	int fd, err = 0;
+
+	for (k = 0; !err; k++) {
+		snprintf(name, sizeof(name), "listen.%s.%u", prefix, k);
+		fd = keeper_fd(name);
+		if (fd < 0)
+			return 0;
+		err = streams_listen(e->streams, fd, i, plain);
+		if (err)
+			snprintf(why, why_n, "%s: %s", name, strerror(-err));
+	}
+	return err;
+}
+
+int edge_services_listen(struct edge *e, char *why, size_t why_n)
+{
+	unsigned i;
+	int err = 0;
+
+	for (i = 0; i < STREAM_SERVICES && !err; i++)
+		if (e->use[i].service)
+			err = listen_at(e, i, services[i].name, i == STREAM_XMPP, why, why_n);
+	if (!err && e->use[STREAM_XMPP].service)
+		err = listen_at(e, STREAM_XMPP, "xmpps", false, why, why_n);
+	return err;
+}
+
+void edge_services_free(struct edge *e)
+{
+	unsigned i;
+
+	for (i = 0; i < STREAM_SERVICES; i++)
+		tls_ctx_free(e->service_tls[i]);
+}
