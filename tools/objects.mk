@@ -2,7 +2,7 @@
 # that needs it. The edge's list has no policy code on purpose: selftests/unit/edge-nm proves it.
 
 SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
-HTTP := http/body http/conn http/field http/msg http/target http/why http/write
+HTTP := http/body http/conn http/descriptor http/field http/msg http/target http/why http/write
 ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/pass sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 ENGINE += sip/contact sip/credentials sip/lines sip/target sip/txn_move sip/txn_record
@@ -233,9 +233,10 @@ test_xmpp_reader_OBJS := $(XMPP) selftests/unit/xmpp_kit user/addr
 test_xmpp_reader_LIBS := $(XMPP_LIBS)
 test_xmpp_write_OBJS := $(XMPP) user/addr
 test_xmpp_write_LIBS := $(XMPP_LIBS)
-UNIT += test_http_body test_http_conn test_http_msg test_http_torture test_http_write
+UNIT += test_http_body test_http_conn test_http_descriptor test_http_msg test_http_torture test_http_write
 test_http_body_OBJS := $(HTTP) user/addr
 test_http_conn_OBJS := $(HTTP) user/addr
+test_http_descriptor_OBJS := $(HTTP) user/addr
 test_http_msg_OBJS := $(HTTP) user/addr
 test_http_torture_OBJS := $(HTTP) selftests/unit/http_kit user/addr
 test_http_write_OBJS := $(HTTP) user/addr
