@@ -240,3 +240,6 @@ test_http_descriptor_OBJS := $(HTTP) user/addr
 test_http_msg_OBJS := $(HTTP) user/addr
 test_http_torture_OBJS := $(HTTP) selftests/unit/http_kit user/addr
 test_http_write_OBJS := $(HTTP) user/addr
+UNIT += test_http_token
+test_http_token_OBJS := $(HTTP) user/addr user/http_token user/http_token_sign user/wall
+test_http_token_LIBS := -lcrypto
