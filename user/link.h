@@ -122,6 +122,12 @@ int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct c
 int link_edge_adopt(struct link_edge *l, int fd, int pipe, struct conn_keep *k, uint64_t stream,
 		    const struct conn_ops *ops, void *arg, struct link_data **out);
 void link_edge_leave(struct link_data *d);
+/* The client has ended in order and still wants what the core writes: the core reads an end now, as if the stream were over, and may write
+ * until it ends its half. What it writes comes by the ops of link_edge_open(); readable() is also called when the core has ended. 0;
+ * -ENOTCONN: this stream can only end as a whole (its control connection is over, or its own is). Nothing may be written to it then. */
+int link_edge_half(struct link_data *d);
+/* After link_edge_half(): the core has ended, and all that it wrote was read. link_edge_end() is next. */
+bool link_edge_half_done(const struct link_data *d);
 /* The stream is over: @abort NULL: cleanly, what was written to it still arrives; else cut off by that. NULL as @d is fine. */
 void link_edge_end(struct link_data *d, const char *abort);
 
@@ -161,7 +167,8 @@ void link_core_leave(struct link_data *d);
 void link_data_set_ops(struct link_data *d, const struct conn_ops *ops, void *arg);
 ssize_t link_data_read(struct link_data *d, void *buf, size_t n);
 const char *link_data_why(const struct link_data *d, int err); /* what cut it off, after an error */
-/* Our half is over as well; bytes that were written still go out. Without the edge's word for the end, the connection is closed,
+/* Our half is over as well; bytes that were written still go out. The client may be there to read them still (link_edge_half()) or not:
+ * after a clean end of its half, what it asked is answered all the same. Without the edge's word for the end, the connection is closed,
  * in order or by a reset. */
 void link_core_end(struct link_data *d, bool orderly);
 

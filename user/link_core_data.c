@@ -225,8 +225,11 @@ ssize_t link_data_read(struct link_data *d, void *buf, size_t n)
 	uint64_t left = d->end_known ? d->end - link_data_in(d) : n;
 	ssize_t ret;
 
-	if (left == 0)
+	if (left ==
+	    0) { /* nothing of the stream's can come; paused, it is told of a reset all the same */
+		conn_pause(d->conn, true);
 		return d->abort[0] ? -ECONNABORTED : 0;
+	}
 	ret = conn_read(d->conn, buf, left < n ? (size_t)left : n);
 	/* Closed in order, but before its last bytes. */
 	return ret == 0 && d->end_known ? -EPIPE : ret;
@@ -268,6 +271,7 @@ static bool data_recycle(struct link_data *d)
 	p->stats->recycled++;
 	/* What comes now is read as a frame: an Open, since the edge has all that it needs for it, or the connection is dropped. */
 	conn_set_ops(d->conn, &data_ops, d);
+	conn_pause(d->conn, false);
 	link_send_later(p, &m,
 			LINK_LATER_MS); /* a failure ends the peer, and with it this connection */
 	return true;

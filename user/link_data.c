@@ -27,7 +27,7 @@ void link_data_use(struct link_data *d, struct link_peer *p, uint64_t stream)
 	d->stream = stream;
 	d->in_0 = conn_received(d->conn);
 	d->out_0 = conn_sent(d->conn);
-	d->end_known = false;
+	d->end_known = d->half = false;
 	d->abort[0] = 0;
 	d->ops = NULL;
 	d->prev = NULL;

@@ -115,6 +115,8 @@ int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct c
 		}
 		idle_unlink(d);
 		link_data_use(d, p, o->stream);
+		d->ops = ops;
+		d->arg = arg;
 		conn_set_ops(d->conn, ops, arg);
 		p->stats->opens++;
 		*out = d;
@@ -230,6 +232,10 @@ void link_edge_data_idle(struct link_peer *p, const Sallyport__Link *m)
 
 	if (!d) { /* closed in the meantime */
 		p->stats->ends_unknown++;
+	} else if (d->half && !d->end_known && d->state == LINK_USED) {
+		d->end_known = true;
+		d->end = m->stream_idle->bytes_sent;
+		d->ops->readable(d->arg);
 	} else if (d->state != LINK_ENDING) { /* it would take the stream's bytes for frames */
 		p->stats->ends_bad++;
 		conn_break(d->conn, -EPROTO, "StreamIdle of a stream that goes on");
@@ -242,30 +248,37 @@ void link_edge_data_idle(struct link_peer *p, const Sallyport__Link *m)
 	}
 }
 
-/* Tell the core that the stream is over; the answer decides. */
-static bool ending_begin(struct link_data *d)
+static bool end_tell(struct link_data *d)
 {
-	static const struct conn_ops ops = {.readable = ending_readable, .down = ending_down};
 	Sallyport__Link m = SALLYPORT__LINK__INIT;
 	Sallyport__StreamEnd end = SALLYPORT__STREAM_END__INIT;
-	struct link_peer *p = d->peer;
 
-	d->timer = (struct loop_timer){.fn = ending_late, .arg = d};
-	if (loop_timer_set(d->loop, &d->timer, p->times->end))
-		return false;
 	end.stream = d->stream;
 	end.bytes_sent = link_data_out(d);
 	end.abort = d->abort;
 	m.m_case = SALLYPORT__LINK__M_STREAM_END;
 	m.stream_end = &end;
-	if (link_send_later(
-		    p, &m,
-		    LINK_LATER_MS)) /* many end at once: a record and a wake-up for all of them */
+	/* many end at once: a record and a wake-up for all of them */
+	return link_send_later(d->peer, &m, LINK_LATER_MS) == 0;
+}
+
+/* Tell the core that the stream is over; the answer decides. */
+static bool ending_begin(struct link_data *d)
+{
+	static const struct conn_ops ops = {.readable = ending_readable, .down = ending_down};
+	struct link_peer *p = d->peer;
+
+	d->timer = (struct loop_timer){.fn = ending_late, .arg = d};
+	if (loop_timer_set(d->loop, &d->timer, p->times->end))
+		return false;
+	if (!d->half && !end_tell(d))
 		return false;
 	d->state = LINK_ENDING;
 	p->n_ending++;
 	conn_set_ops(d->conn, &ops, d);
 	conn_pause(d->conn, false);
+	if (d->half) /* it may be known already */
+		ending_check(d);
 	return true;
 }
 
@@ -331,13 +344,27 @@ void link_edge_leave(struct link_data *d)
 	free(d);
 }
 
+int link_edge_half(struct link_data *d)
+{
+	if (!d->peer || d->half || !conn_fit(d->conn) || !end_tell(d))
+		return -ENOTCONN;
+	d->half = true;
+	return 0;
+}
+
+bool link_edge_half_done(const struct link_data *d)
+{
+	return d->half && d->end_known && link_data_in(d) >= d->end;
+}
+
 void link_edge_end(struct link_data *d, const char *abort)
 {
 	if (!d)
 		return;
 	if (abort)
 		snprintf(d->abort, sizeof(d->abort), "%s", *abort ? abort : "aborted");
-	if (d->peer && may_end(d) && ending_begin(d))
+	/* A second StreamEnd would be none: of a stream whose client had ended, only a clean end is agreed on. */
+	if (d->peer && !(d->half && abort) && may_end(d) && ending_begin(d))
 		return;
 	if (d->peer && abort)
 		abort_tell(d);

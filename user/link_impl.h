@@ -69,8 +69,9 @@ struct link_data {
 	uint64_t stream, in_0, out_0; /* conn_received() and conn_sent() behind its Open */
 	uint64_t end;		      /* what the other side has written in all, once it said so */
 	bool end_known;
+	bool half;		    /* edge: StreamEnd is out, and the stream still reads */
 	char abort[LINK_ABORT_MAX]; /* "": a clean end */
-	const struct conn_ops *ops; /* core: the stream's */
+	const struct conn_ops *ops; /* the stream's */
 	void *arg;
 	struct loop_timer timer; /* the end is half agreed on */
 };

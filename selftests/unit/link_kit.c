@@ -146,6 +146,8 @@ static void s_core_readable(void *arg)
 		return;
 	w->core_end = (int)n;
 	w->core_ends++;
+	if (n == 0 && w->core_answers)
+		return;
 	link_core_end(w->s_core, n == 0);
 	w->s_core = NULL;
 }
@@ -160,6 +162,8 @@ static void s_edge_readable(void *arg)
 			      sizeof(w->got_edge) - len - 1)) > 0)
 		len += (size_t)n;
 	w->got_edge[len] = 0;
+	if (n == -EAGAIN && link_edge_half_done(w->s_edge))
+		n = 0;
 	if (n == -EAGAIN)
 		return;
 	w->edge_end = (int)n;

@@ -46,7 +46,8 @@ struct world {
 	struct link_data *s_edge, *s_core; /* a stream's two ends */
 	int core_end, edge_end;		   /* how they ended: 0 cleanly */
 	unsigned core_ends, edge_ends;
-	bool core_holds; /* the core's stream reads nothing */
+	bool core_holds;   /* the core's stream reads nothing */
+	bool core_answers; /* it does not end when the edge's half does */
 	char got_edge[256], got_core[256];
 	Sallyport__Open last_open;
 	struct addr addr;

@@ -217,6 +217,126 @@ static void test_recycle_core_ends_by_closing(void **state)
 	}
 }
 
+/* ---- one half ends before the other ---- */
+
+static bool answered(struct world *w)
+{
+	return strstr(w->got_edge, "answer") != NULL;
+}
+
+static bool core_cut(struct world *w)
+{
+	return w->core_end < 0;
+}
+
+/* A stream whose client has ended, and whose core knows it. */
+static void world_half(struct world *w)
+{
+	world_stream(w, 5000);
+	w->core_answers = true;
+	edge_write(w, "last");
+	assert_int_equal(link_edge_half(w->s_edge), 0);
+	assert_int_equal(link_edge_half(w->s_edge), -ENOTCONN); /* once */
+	assert_true(run_until(w, core_ended, 2000));
+	assert_int_equal(w->core_end, 0);
+	assert_string_equal(w->got_core, "last");
+	assert_false(link_edge_half_done(w->s_edge));
+}
+
+static void core_ends_half(struct world *w)
+{
+	w->core_answers = false;
+	link_core_end(w->s_core, true);
+	w->s_core = NULL;
+}
+
+static void test_half_answered(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_half(&w);
+	core_write(&w, "the answer");
+	assert_true(run_until(&w, answered, 2000));
+	core_write(&w, ", and more");
+	core_ends_half(&w);
+	assert_true(run_until(&w, edge_ended, 2000));
+	assert_int_equal(w.edge_end, 0);
+	assert_string_equal(w.got_edge, "the answer, and more");
+	assert_true(run_until(&w, recycled, 2000));
+	assert_int_equal(es(&w)->ends_bad + cs(&w)->ends_bad, 0);
+	/* and it serves another stream */
+	w.got_core[0] = w.got_edge[0] = 0;
+	open_stream(&w);
+	assert_int_equal(w.s_edge->uses, 2);
+	edge_end(&w, NULL);
+	world_settle(&w);
+}
+
+/* The client is gone after all: the core hears of it, and nothing is agreed. */
+static void test_half_cut_off(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_half(&w);
+	core_write(&w, "the answer");
+	edge_end(&w, "client: reset");
+	assert_true(run_until(&w, core_cut, 2000));
+	assert_int_equal(es(&w)->recycled, 0);
+	world_settle(&w);
+}
+
+/* The edge does not want the rest: it is thrown away, and the end agreed on as ever, whoever is first. */
+static void test_half_ended_early(void **state)
+{
+	struct world w;
+	bool core_first;
+
+	(void)state;
+	for (core_first = false;; core_first = true) {
+		world_half(&w);
+		core_write(&w, "nobody reads this");
+		if (core_first)
+			core_ends_half(&w);
+		edge_end(&w, NULL);
+		if (!core_first)
+			core_ends_half(&w);
+		assert_true(run_until(&w, recycled, 2000));
+		world_settle(&w);
+		if (core_first)
+			break;
+	}
+}
+
+static void test_half_below_what_was_read(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_half(&w);
+	tell_idle(&w, STREAM, 3);
+	assert_true(run_until(&w, edge_ended, 2000));
+	assert_int_equal(es(&w)->ends_bad, 1);
+	assert_int_equal(es(&w)->recycled, 0);
+	assert_true(run_until(&w, core_cut, 2000));
+	world_settle(&w);
+}
+
+/* Its control connection is over: there is nobody to tell. */
+static void test_half_alone(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_stream(&w, 5000);
+	link_data_unuse(w.s_edge);
+	assert_int_equal(link_edge_half(w.s_edge), -ENOTCONN);
+	edge_end(&w, NULL);
+	assert_true(run_until(&w, core_ended, 2000));
+	world_settle(&w);
+}
+
 /* ---- the core's side, with an edge that lies or falls silent ---- */
 
 static bool core_bad(struct world *w)
@@ -882,6 +1002,11 @@ int main(void)
 		cmocka_unit_test(test_recycle_end_before_open),
 		cmocka_unit_test(test_recycle_both_end_at_once),
 		cmocka_unit_test(test_recycle_core_ends_by_closing),
+		cmocka_unit_test(test_half_answered),
+		cmocka_unit_test(test_half_cut_off),
+		cmocka_unit_test(test_half_ended_early),
+		cmocka_unit_test(test_half_below_what_was_read),
+		cmocka_unit_test(test_half_alone),
 		cmocka_unit_test(test_recycle_end_below_what_was_read),
 		cmocka_unit_test(test_recycle_second_end),
 		cmocka_unit_test(test_recycle_more_than_announced),
