@@ -14,6 +14,6 @@ int edge_run(const struct config_edge *cfg);
 /* The keeper; takes @cfg. Returns the exit status. */
 int edge_keeper(const char *path, struct config_edge *cfg);
 /* The configuration in the file @path, or NULL with @why. */
-struct config_edge *edge_config_read(const char *path, char why[CONFIG_WHY_MAX]);
+struct config_edge *edge_file_read(const char *path, char why[CONFIG_WHY_MAX]);
 
 #endif

@@ -47,7 +47,7 @@ static char *file_read(const char *path, size_t *n, char *why, size_t why_n)
 	return text;
 }
 
-struct config_edge *edge_config_read(const char *path, char why[CONFIG_WHY_MAX])
+struct config_edge *edge_file_read(const char *path, char why[CONFIG_WHY_MAX])
 {
 	struct config_edge *cfg = NULL;
 	size_t n = 0;
@@ -273,7 +273,7 @@ static int reload(void *arg, struct keeper_plan *plan)
 {
 	struct start *s = arg;
 	char why[CONFIG_WHY_MAX] = "", changes[200] = "";
-	struct config_edge *cfg = edge_config_read(s->path, why);
+	struct config_edge *cfg = edge_file_read(s->path, why);
 	int err = cfg ? 0 : -EINVAL;
 
 	if (cfg)

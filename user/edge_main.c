@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 		      "sallyport-edge"); /* executed by descriptor it would be called by a number */
 		return worker(path);
 	}
-	cfg = edge_config_read(path, why);
+	cfg = edge_file_read(path, why);
 	if (!cfg) {
 		fprintf(stderr, "%s\n", why);
 		return 1;
