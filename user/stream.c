@@ -21,8 +21,8 @@
 
 const char *stream_state_name(enum stream_state s)
 {
-	static const char *const names[STREAM_STATES] = {"handshake", "gate",	  "wait-core",
-							 "hold",      "admitted", "ended"};
+	static const char *const names[STREAM_STATES] = {
+		"handshake", "gate", "wait-core", "hold", "admitted", "half-closed", "ended"};
 
 	return s < STREAM_STATES ? names[s] : "unknown";
 }
@@ -119,6 +119,8 @@ void stream_end(struct stream *s, bool clean, const char *reason)
 		stream_unpipe(t, s->client, &s->pipe_out);
 		stream_unpipe(t, s->core, &s->pipe_in);
 	}
+	if (clean && s->client && s->last_n)
+		conn_write(s->client, span_of(s->last, s->last_n));
 	/* First: the core's connection may go on, for another stream, and with a state of its own. */
 	stream_unlodge(s);
 	(clean ? conn_close : conn_abort)(s->client);
@@ -137,6 +139,7 @@ void stream_free(struct stream *s)
 	stream_gate_free(s);
 	free(s->sni);
 	free(s->close_reason);
+	free(s->last);
 	free(s);
 }
 
@@ -204,6 +207,10 @@ static void client_drained(void *arg)
 {
 	struct stream *s = arg;
 
+	if (s->state == STREAM_HALF && !s->core) {
+		stream_end(s, true, s->close_reason ? s->close_reason : "core: closed");
+		return;
+	}
 	if (s->state == STREAM_ENDED || !s->core_paused)
 		return;
 	s->core_paused = false;

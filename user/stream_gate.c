@@ -125,16 +125,29 @@ static void answer(struct stream *s, struct span reply)
 		stream_end(s, false, "client does not read");
 }
 
+/* The reply is the last that this client gets from us. */
+static void last_word(struct stream *s, const struct gate_out *out, enum gate_reason reason)
+{
+	struct span reply = span_of(out->reply, out->reply_n);
+
+	if (stream_half(s, reply)) /* the core's answers go first */
+		return;
+	answer(s, reply);
+	stream_end(s, true, gate_reason_name(reason));
+}
+
 /* What the gate wants to have forwarded cannot be. */
 static void answer_instead(struct stream *s, struct gate_out *out, enum gate_reason reason)
 {
 	enum gate_verdict v = s->use->service->instead(s->gate, s->use->config, reason, out);
 
 	stream_refused(s, reason, out->detail);
+	if (v == GATE_CLOSE) {
+		last_word(s, out, reason);
+		return;
+	}
 	consume(s, out->used);
 	answer(s, span_of(out->reply, out->reply_n));
-	if (v == GATE_CLOSE)
-		stream_end(s, true, gate_reason_name(reason));
 }
 
 /* The stream is to end by @reason, in the middle of whatever the gate has not used yet. */
@@ -146,8 +159,7 @@ static void gate_end(struct stream *s, enum gate_reason reason)
 	out->forward = span_of(s->in, s->in_n);
 	s->use->service->instead(s->gate, s->use->config, reason, out);
 	stream_refused(s, reason, out->detail);
-	answer(s, span_of(out->reply, out->reply_n));
-	stream_end(s, true, gate_reason_name(reason));
+	last_word(s, out, reason);
 }
 
 static void gate_forward(struct stream *s, struct gate_out *out)
@@ -178,6 +190,8 @@ static void gate_forward(struct stream *s, struct gate_out *out)
 		s->registered = true;
 		s->held = false;
 	}
+	if (s->use->service->sent)
+		s->use->service->sent(s->gate);
 	consume(s, out->used);
 }
 
@@ -249,8 +263,7 @@ static void gate_run(struct stream *s)
 			if (gate_hold(s, out))
 				return;
 			stream_refused(s, out->reason, out->detail);
-			answer(s, span_of(out->reply, out->reply_n));
-			stream_end(s, true, gate_reason_name(out->reason));
+			last_word(s, out, out->reason);
 			return;
 		case GATE_STARTTLS:
 			gate_starttls(s, out);
@@ -286,27 +299,46 @@ void stream_gate_free(struct stream *s)
 	s->in_n = 0;
 }
 
+/* How much may be read now; 0: nothing before an Admit. */
+static size_t gate_room(const struct stream *s)
+{
+	size_t room = s->use->in_max - s->in_n;
+	uint64_t left = s->cap_bytes - s->bytes_in;
+
+	return s->use->service->cap_waits && s->cap_bytes && left < room ? (size_t)left : room;
+}
+
+/* After a look of the gate: what it has left must still grow. */
+static void gate_bounds(struct stream *s)
+{
+	if (s->in_n == s->use->in_max) {
+		gate_end(s, GATE_TOO_LARGE);
+	} else if (s->use->service->cap_waits && s->registered && !gate_room(s)) {
+		message_timer(s, false); /* the client has no say in how long this takes */
+		conn_pause(s->client, true);
+	} else if (s->cap_bytes && (s->bytes_in > s->cap_bytes || !gate_room(s))) {
+		gate_end(s, GATE_CAP_BYTES);
+	}
+}
+
 void stream_gate_readable(struct stream *s)
 {
 	ssize_t n;
 
-	while (s->state == STREAM_GATE) {
-		n = conn_read(s->client, s->in + s->in_n, s->use->in_max - s->in_n);
+	while (s->state == STREAM_GATE && gate_room(s)) {
+		n = conn_read(s->client, s->in + s->in_n, gate_room(s));
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
-			stream_over(s, n, "client");
+			if (n < 0 || !stream_half(s, (struct span){}))
+				stream_over(s, n, "client");
 			return;
 		}
 		s->in_n += (size_t)n;
 		s->bytes_in += (uint64_t)n;
 		gate_run(s);
-		if (s->state == STREAM_ENDED || s->state == STREAM_ADMITTED)
-			return;
-		if (s->state == STREAM_GATE && s->in_n == s->use->in_max)
-			gate_end(s, GATE_TOO_LARGE);
-		else if (s->cap_bytes && s->bytes_in > s->cap_bytes)
-			gate_end(s, GATE_CAP_BYTES);
+		if (s->state == STREAM_GATE)
+			gate_bounds(s);
 	}
 }
 
@@ -329,6 +361,8 @@ void stream_gate_step(void *arg)
 	gate_run(s);
 	if (s->state == STREAM_WAIT && waiting)
 		s->wait_ms = began; /* still the same message */
-	if (s->state == STREAM_GATE)
+	if (s->state == STREAM_GATE) {
 		conn_pause(s->client, false);
+		gate_bounds(s);
+	}
 }

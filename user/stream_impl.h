@@ -10,8 +10,10 @@
 #define STREAM_QUEUE	 65536 /* bytes a direction may queue */
 #define STREAM_WAIT_MS	 2000  /* for a core or for its pool, then 503 */
 #define STREAM_RETRY_MS	 100
-#define STREAM_HOLD_MS	 1000 /* for an Admit that may be on its way */
-#define STREAM_BUCKETS	 4096 /* power of two */
+#define STREAM_HOLD_MS	 1000	/* for an Admit that may be on its way */
+#define STREAM_HALF_MS	 300000 /* STREAM_HALF without a byte of the core */
+#define STREAM_DRAIN_MS	 30000	/* for what is queued at the core's end */
+#define STREAM_BUCKETS	 4096	/* power of two */
 #define STREAM_LISTENERS 64
 
 enum stream_state {
@@ -20,7 +22,8 @@ enum stream_state {
 	STREAM_WAIT,	 /* a message waits for a core or for an idle data connection */
 	STREAM_HOLD,	 /* a message waits for an Admit that may be on its way */
 	STREAM_ADMITTED, /* bytes both ways */
-	STREAM_ENDED,	 /* freed at the end of the round */
+	STREAM_HALF, /* nothing more from the client; what the core still writes goes to it, or what is queued */
+	STREAM_ENDED, /* freed at the end of the round */
 	STREAM_STATES
 };
 
@@ -53,6 +56,8 @@ struct stream {
 	char tls_version[12], tls_cipher[40];
 	char *sni;	    /* NULL: none */
 	char *close_reason; /* the core's, once it said so */
+	uint8_t *last;	    /* what the edge says when the core has ended; NULL: nothing */
+	size_t last_n;
 };
 
 struct stream_listener {
@@ -128,6 +133,9 @@ void stream_deadline(struct stream *s, uint64_t due_ms);
 void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds);
 void stream_relay_in(struct stream *s);	 /* client -> core, after admission */
 void stream_relay_out(struct stream *s); /* core -> client, always */
+/* The client's half is over, or nobody listens to it any more: the core is told, its bytes still go out, @last behind them, and it ends.
+ * False: not of this service, or nothing is open to the core, or not now. */
+bool stream_half(struct stream *s, struct span last);
 /* @who ended it: 0 cleanly, else a negative errno. */
 void stream_over(struct stream *s, ssize_t n, const char *who);
 void stream_core_close(struct stream *s, const char *reason);

@@ -47,11 +47,68 @@ void stream_relay_in(struct stream *s)
 	ssize_t n = conn_move(&s->all->mover, &w);
 
 	if (n <= 0) {
-		stream_over(s, n, "client");
+		if (n < 0 || !stream_half(s, (struct span){}))
+			stream_over(s, n, "client");
 	} else if (s->cap_bytes && s->bytes_in > s->cap_bytes) {
 		stream_refused(s, GATE_CAP_BYTES, "");
 		stream_end(s, true, "cap-bytes");
 	}
+}
+
+/* ---- one half is over ---- */
+
+static void half_silent(void *arg)
+{
+	stream_end(arg, true, "the core went silent on a half-closed stream");
+}
+
+static void drain_over(void *arg)
+{
+	stream_end(arg, true, "the client takes its last bytes too slowly");
+}
+
+bool stream_half(struct stream *s, struct span last)
+{
+	struct streams *t = s->all;
+
+	if (!s->use->service->in_order || !s->core || s->state == STREAM_HALF || s->close_reason)
+		return false;
+	if (stream_unpipe(t, s->core, &s->pipe_in))
+		return false;
+	s->step.fn = half_silent;
+	if (loop_timer_set(t->p.loop, &s->step, STREAM_HALF_MS) || link_edge_half(s->data))
+		return false;
+	s->last = last.n ? malloc(last.n) : NULL;
+	if (s->last) { /* without memory the stream ends all the same, just without a word */
+		memcpy(s->last, last.p, last.n);
+		s->last_n = last.n;
+	}
+	stream_unlodge(s);
+	stream_gate_free(s);
+	conn_pause(s->client, true);
+	s->state = STREAM_HALF;
+	return true;
+}
+
+/* The core has ended cleanly, and bytes of it wait for the client: its connection stays until they are out. */
+static bool drain(struct stream *s)
+{
+	struct streams *t = s->all;
+
+	if (stream_unpipe(t, s->client, &s->pipe_out) || !conn_queued(s->client) || !s->core)
+		return false;
+	s->step.fn = drain_over;
+	if (loop_timer_set(t->p.loop, &s->step, STREAM_DRAIN_MS))
+		return false;
+	stream_unlodge(s);
+	stream_gate_free(s);
+	conn_pipe_put(&t->mover.pipes, &s->pipe_in);
+	link_edge_end(s->data, NULL);
+	s->core = NULL;
+	s->data = NULL;
+	conn_pause(s->client, true);
+	s->state = STREAM_HALF;
+	return true;
 }
 
 void stream_relay_out(struct stream *s)
@@ -59,7 +116,12 @@ void stream_relay_out(struct stream *s)
 	const struct conn_way w = way_out(s);
 	ssize_t n = conn_move(&s->all->mover, &w);
 
-	if (n <= 0)
+	if (n > 0 && s->state == STREAM_HALF) {
+		loop_timer_set(s->all->p.loop, &s->step, STREAM_HALF_MS); /* it was set before */
+		if (link_edge_half_done(s->data))
+			n = 0;
+	}
+	if (n < 0 || (n == 0 && !drain(s)))
 		stream_over(s, n, "core");
 }
 
@@ -132,9 +194,11 @@ void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds)
 	stream_lodge_update(s);
 	if (!first)
 		return;
+	stream_counts(s)->admitted += s->counted;
 	stream_uncount(s);
+	if (s->state == STREAM_HALF) /* late, but its bytes may take their time now */
+		return;
 	loop_timer_cancel(t->p.loop, &s->step);
-	stream_counts(s)->admitted++;
 	s->state = STREAM_ADMITTED;
 	log_event(LOG_L_INFO, "stream-admitted", "stream=%llx peer=%s", (unsigned long long)s->id,
 		  addr_text(&s->peer, text));

@@ -17,9 +17,19 @@ struct stream_service {
 	enum stream_service_id id;
 	const char *name; /* in Open, in logs, for sallyctl */
 	size_t gate_size; /* of a gate's state, zeroed before .init */
+	/* The core answers in the order of what it was asked, and a client may end its half and still listen (HTTP). So its clean end is passed
+	 * on as just that (design 3), and what is refused once something went to the core is no reply in between: the core is told that the
+	 * client has ended, and the reply, if there is one, goes out when the core has. */
+	bool in_order;
+	/* Bytes up to limits.unadmitted_bytes go to the core; then, if an Admit may come, the client waits for it, not beyond
+	 * unadmitted_seconds. Otherwise one byte more ends the stream. */
+	bool cap_waits;
 	/* @config: the service's own, from struct stream_use. 0 or negative errno. */
 	int (*init)(void *gate, const void *config, const struct addr *client);
 	void (*fini)(void *gate); /* NULL: nothing to free */
+	/* What the last GATE_FORWARD wanted has gone to the core, and the input moves on. Until then .next is asked again with the same
+	 * bytes, and must say the same. NULL: there is no state that depends on it. */
+	void (*sent)(void *gate);
 	/* Look at @in and fill @out. Called again with the rest behind out->used until GATE_MORE, GATE_CLOSE or an Admit; after GATE_MORE
 	 * when more bytes are there. */
 	enum gate_verdict (*next)(void *gate, const void *config, struct span in,

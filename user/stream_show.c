@@ -116,6 +116,7 @@ static const char *waits_for(const struct stream *s)
 		[STREAM_WAIT] = "a core for the domain, or an idle data connection",
 		[STREAM_HOLD] = "an Admit that may be on its way",
 		[STREAM_ADMITTED] = "",
+		[STREAM_HALF] = "the core's end",
 		[STREAM_ENDED] = "",
 	};
 
