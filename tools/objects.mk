@@ -21,7 +21,7 @@ BPF := bench tc_relay xdp_probe xdp_relay
 INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
-EDGE := $(BASE) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/edge_admin user/edge_keeper user/edge_main user/edge_service user/gate user/gate_sip $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket
+EDGE := $(BASE) $(HTTP) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/edge_admin user/edge_keeper user/edge_main user/edge_service user/gate user/gate_http user/gate_http_keys user/gate_sip user/http_token $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket user/wall
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -110,7 +110,7 @@ selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ := fuzz_engine fuzz_gate fuzz_http fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp
+FUZZ := fuzz_engine fuzz_gate fuzz_gate_http fuzz_http fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp
 fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 fuzz_media_SRCS := $(SRTP:%=%.c) user/punch.c
@@ -120,6 +120,8 @@ fuzz_engine_SRCS := $(SIP_SRCS) $(ENGINE:%=%.c)
 fuzz_record_SRCS := $(SIP_SRCS) $(ENGINE:%=%.c)
 fuzz_gate_SRCS := $(SIP_SRCS) user/gate.c user/gate_sip.c
 HTTP_SRCS := $(HTTP:=.c) user/addr.c
+fuzz_gate_http_SRCS := $(HTTP_SRCS) user/gate.c user/gate_http.c user/http_token.c
+fuzz_gate_http_LIBS := -lcrypto
 fuzz_http_SRCS := $(HTTP_SRCS) selftests/unit/http_kit.c
 fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
@@ -240,6 +242,10 @@ test_http_descriptor_OBJS := $(HTTP) user/addr
 test_http_msg_OBJS := $(HTTP) user/addr
 test_http_torture_OBJS := $(HTTP) selftests/unit/http_kit user/addr
 test_http_write_OBJS := $(HTTP) user/addr
-UNIT += test_http_token
+UNIT += test_gate_http test_gate_http_keys test_http_token
+test_gate_http_OBJS := $(HTTP) user/addr user/gate user/gate_http user/http_token user/http_token_sign user/wall
+test_gate_http_LIBS := -lcrypto
+test_gate_http_keys_OBJS := $(HTTP) user/addr user/gate_http_keys user/http_token user/http_token_sign user/link.pb-c user/wall
+test_gate_http_keys_LIBS := -lcrypto -lprotobuf-c
 test_http_token_OBJS := $(HTTP) user/addr user/http_token user/http_token_sign user/wall
 test_http_token_LIBS := -lcrypto

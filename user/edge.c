@@ -71,6 +71,8 @@ static void core_message(void *arg, struct link_peer *p, const Sallyport__Link *
 		return;
 	if (m->m_case == SALLYPORT__LINK__M_BAN)
 		on_ban(e, p, m->ban);
+	else if (m->m_case == SALLYPORT__LINK__M_TOKEN_KEYS)
+		edge_services_token_keys(e, link_peer_name(p), m->token_keys);
 	else
 		log_event(LOG_L_WARN, "link-unexpected", "core=%s message=%d", link_peer_name(p),
 			  (int)m->m_case);

@@ -22,12 +22,17 @@ static void link_row(void *arg, struct link_peer *p)
 	struct list *l = arg;
 	uint64_t now = loop_now_ms(l->e->loop);
 	char text[ADDR_TEXT_MAX];
+	unsigned i = 0;
 
-	json_array_append_new(l->a,
-			      json_pack("{s:s,s:s,s:s,s:i,s:I}", "core", link_peer_name(p), "state",
-					"up", "address", addr_text(link_peer_addr(p), text),
-					"pool_idle", (int)link_peer_idle(p), "up_s",
-					(json_int_t)((now - link_peer_up_ms(p)) / 1000)));
+	while (strcmp(l->e->cfg->link.cores[i].name, link_peer_name(p)) !=
+	       0) /* it was let in by it */
+		i++;
+	json_array_append_new(
+		l->a, json_pack("{s:s,s:s,s:s,s:i,s:i,s:I}", "core", link_peer_name(p), "state",
+				"up", "address", addr_text(link_peer_addr(p), text), "pool_idle",
+				(int)link_peer_idle(p), "token_keys",
+				(int)gate_http_keys_count(l->e->token_keys, i), "up_s",
+				(json_int_t)((now - link_peer_up_ms(p)) / 1000)));
 }
 
 /* Cores that are up, then the configured ones that are not. */

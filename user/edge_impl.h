@@ -5,6 +5,8 @@
 #include "user/admin.h"
 #include "user/ban.h"
 #include "user/edge.h"
+#include "user/gate_http.h"
+#include "user/gate_http_keys.h"
 #include "user/gate_sip.h"
 #include "user/handover.h"
 #include "user/link.h"
@@ -26,6 +28,8 @@ struct edge {
 	struct stream_use use[STREAM_SERVICES]; /* as the streams have it */
 	char ktls_off[STREAM_SERVICES][KTLS_WHY_MAX];
 	struct gate_sip_config gate_sip;
+	struct gate_http_config gate_http;
+	struct gate_http_keys *token_keys;
 	struct maps *maps;
 	struct nexthop *nexthop;
 	struct ban *ban;
@@ -49,6 +53,7 @@ int edge_tls_start(struct tls_params *p, const char *name, bool ca, struct tls_c
 /* edge_service.c: e->use filled in from configuration and keeper; its listeners handed to the streams. 0 or negative errno with @why. */
 int edge_services_start(struct edge *e, char *why, size_t why_n);
 int edge_services_listen(struct edge *e, char *why, size_t why_n);
+void edge_services_token_keys(struct edge *e, const char *core, const Sallyport__TokenKeys *m);
 void edge_services_free(struct edge *e);
 
 int edge_admin_start(struct edge *e, char *why, size_t why_n);

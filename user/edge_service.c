@@ -8,6 +8,7 @@
 
 #include "user/edge_impl.h"
 #include "user/keeper.h"
+#include "user/log.h"
 
 static const struct edge_service {
 	const char *name; /* of the section and of the descriptors */
@@ -16,7 +17,8 @@ static const struct edge_service {
 	const char *alpn;
 } services[STREAM_SERVICES] = {
 	[STREAM_SIP] = {"sip", offsetof(struct config_edge, sip), &gate_sip_service, NULL},
-	[STREAM_HTTPS] = {"https", offsetof(struct config_edge, https), NULL, "http/1.1"},
+	[STREAM_HTTPS] = {"https", offsetof(struct config_edge, https), &gate_http_service,
+			  "http/1.1"},
 	[STREAM_XMPP] = {"xmpp", offsetof(struct config_edge, xmpp), NULL, "xmpp-client"},
 };
 
@@ -48,6 +50,23 @@ static int tls_one(struct edge *e, unsigned i, char *why, size_t why_n)
 	return err;
 }
 
+/* The one domain that all cores together may announce; empty: there are more. */
+static struct span only_domain(const struct config_edge *c)
+{
+	struct span only = {};
+	unsigned i, k;
+
+	for (i = 0; i < c->link.cores_count; i++)
+		for (k = 0; k < c->link.cores[i].domains_count; k++) {
+			struct span d = span_str(c->link.cores[i].domains[k]);
+
+			if (only.n && !span_ieq(only, d))
+				return (struct span){};
+			only = d;
+		}
+	return only;
+}
+
 /* What is the service's own. */
 static void gate_setup(struct edge *e, unsigned i)
 {
@@ -64,6 +83,20 @@ static void gate_setup(struct edge *e, unsigned i)
 		u->in_max =
 			c->limits.message_bytes + 1024u; /* CRLFs ahead of the longest message */
 		break;
+	case STREAM_HTTPS:
+		e->gate_http = (struct gate_http_config){
+			.limits = http_limits_default,
+			.requests_max = c->limits.http_requests_unadmitted,
+			.served = streams_serve,
+			.served_arg = (void *)c,
+			.token = gate_http_keys_judge,
+			.token_arg = e->token_keys,
+			.only_domain = only_domain(c),
+		};
+		u->config = &e->gate_http;
+		u->in_max = http_limits_default.head_max;
+		u->message_ms = c->limits.http_head_seconds * 1000u;
+		break;
 	default:
 		break;
 	}
@@ -72,8 +105,10 @@ static void gate_setup(struct edge *e, unsigned i)
 int edge_services_start(struct edge *e, char *why, size_t why_n)
 {
 	unsigned i;
-	int err = 0;
+	int err = gate_http_keys_new(e->cfg, &e->token_keys);
 
+	if (err)
+		snprintf(why, why_n, "out of memory");
 	for (i = 0; i < STREAM_SERVICES && !err; i++) {
 		if (!config_of(e, i)->host)
 			continue;
@@ -119,10 +154,24 @@ int edge_services_listen(struct edge *e, char *why, size_t why_n)
 	return err;
 }
 
+void edge_services_token_keys(struct edge *e, const char *core, const Sallyport__TokenKeys *m)
+{
+	unsigned i = 0;
+	int err;
+
+	while (i < e->cfg->link.cores_count && strcmp(e->cfg->link.cores[i].name, core) != 0)
+		i++;
+	err = gate_http_keys_set(e->token_keys, i, m);
+	log_event(err ? LOG_L_ERROR : LOG_L_INFO, "token-keys",
+		  "core=%s keys=%zu taken=%d error=%s", core, m->n_key, !err,
+		  err ? strerrorname_np(-err) : "");
+}
+
 void edge_services_free(struct edge *e)
 {
 	unsigned i;
 
+	gate_http_keys_free(e->token_keys);
 	for (i = 0; i < STREAM_SERVICES; i++)
 		tls_ctx_free(e->service_tls[i]);
 }

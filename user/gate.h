@@ -28,6 +28,12 @@ enum gate_reason {
 	GATE_NO_DOMAIN,	   /* none where the domain is looked for */
 	GATE_NOT_ADMITTED, /* what only an admitted stream may send */
 	GATE_RESPONSE,	   /* a response, to nothing that we asked */
+	GATE_BUDGET,	   /* more requests than a stream may make before it is admitted */
+	GATE_NO_TOKEN,	   /* neither a session's token nor a way to get one */
+	GATE_TOKEN_TIME, /* a good token, but over (or not begun): a laptop that wakes up is no attacker */
+	GATE_TOKEN_KEY,	   /* signed by a key that no core told of, or no token at all */
+	GATE_TOKEN_DOMAIN, /* another domain's */
+	GATE_TOKEN_FORGED, /* the signature is not its key's */
 	GATE_DRIBBLE,	   /* it costs more than it says: a gate's own bound on work was passed */
 	/* by the stream around it */
 	GATE_OTHER_CORE, /* a message for another core than the stream's own */
