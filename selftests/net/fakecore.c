@@ -2,8 +2,9 @@
  *
  * fakecore NAME EDGE-NAME EDGE-ADDRESS CERT KEY CA DOMAIN [UDP-BIND...]
  * In: commands on stdin, a line each: admit|revoke|close STREAM, alloc FLOW CLIENT [RTCP-OF], reopen FLOW CLIENT, free FLOW,
- * ban PREFIX LEN SECONDS, send STREAM TEXT (\r and \n as \\r \\n), end STREAM (clean), quit. Ids in hex. Out: a line an event. Bytes of streams are shown
- * with \r \n escaped. Punches every 250 ms until Punched, then every second. */
+ * ban PREFIX LEN SECONDS, send STREAM TEXT (\r and \n as \\r \\n), end STREAM (clean), keys HEX... (of session tokens, id and public key), quit.
+ * Ids in hex. Out: a line an event. Bytes of streams are shown with \r \n escaped. A stream of "https" whose client has ended is told ("end") and goes on until the command.
+ * Punches every 250 ms until Punched, then every second. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 struct stream {
 	uint64_t id;
 	struct link_data *data;
+	bool answers; /* its client's end is not its own */
 };
 
 struct flow {
@@ -90,6 +92,10 @@ static void data_readable(void *arg)
 		show("data", s->id, buf, (size_t)n);
 	if (n == -EAGAIN)
 		return;
+	if (n == 0 && s->answers) {
+		printf("end %llx\n", (unsigned long long)s->id);
+		return;
+	}
 	if (n == 0)
 		printf("end %llx\n", (unsigned long long)s->id);
 	else
@@ -127,10 +133,10 @@ static void on_open(void *arg, struct link_peer *p, struct link_data *d, const S
 		link_core_end(d, false);
 		return;
 	}
-	streams[i] = (struct stream){o->stream, d};
-	printf("open %llx client=%s local=%s service=%s sni=%s tls=%s cipher=%s\n",
+	streams[i] = (struct stream){o->stream, d, strcmp(o->service, "https") == 0};
+	printf("open %llx client=%s local=%s service=%s sni=%s tls=%s cipher=%s alpn=%s\n",
 	       (unsigned long long)o->stream, addr_text(&client, a), addr_text(&local, b),
-	       o->service, o->sni, o->tls_version, o->tls_cipher);
+	       o->service, o->sni, o->tls_version, o->tls_cipher, o->alpn);
 	link_data_set_ops(d, &data_ops, &streams[i]);
 }
 
@@ -216,8 +222,9 @@ static void on_up(void *arg, struct link_peer *p, const Sallyport__Link *hello)
 
 	(void)arg;
 	edge = p;
-	printf("up %s sip_host=%s sip_port=%u\n", link_peer_name(p), hello->hello_ack->sip_host,
-	       hello->hello_ack->sip_port);
+	printf("up %s sip_host=%s sip_port=%u https=%s:%u\n", link_peer_name(p),
+	       hello->hello_ack->sip_host, hello->hello_ack->sip_port, hello->hello_ack->https_host,
+	       hello->hello_ack->https_port);
 	for (i = 0; i < FLOWS; i++)
 		if (flows[i].id)
 			flow_send(&flows[i], 0, false);
@@ -329,6 +336,35 @@ static void ban_order(const char *prefix, unsigned len, unsigned seconds)
 	link_send(edge, &m);
 }
 
+/* Each key in hex, behind its id. */
+static void keys_order(const char *s)
+{
+	Sallyport__Link m = SALLYPORT__LINK__INIT;
+	Sallyport__TokenKeys keys = SALLYPORT__TOKEN_KEYS__INIT;
+	Sallyport__TokenKey one[LINK_TOKEN_KEYS_MAX], *list[LINK_TOKEN_KEYS_MAX];
+	uint8_t bytes[LINK_TOKEN_KEYS_MAX][LINK_TOKEN_KID + LINK_TOKEN_KEY];
+	unsigned i;
+	int at;
+
+	m.m_case = SALLYPORT__LINK__M_TOKEN_KEYS;
+	m.token_keys = &keys;
+	keys.key = list;
+	for (; keys.n_key < LINK_TOKEN_KEYS_MAX; keys.n_key++) {
+		uint8_t *b = bytes[keys.n_key];
+
+		for (i = 0; i < sizeof(bytes[0]) && sscanf(s, " %2hhx%n", &b[i], &at) == 1; i++)
+			s += at;
+		if (i < sizeof(bytes[0]))
+			break;
+		sallyport__token_key__init(&one[keys.n_key]);
+		one[keys.n_key].kid = (ProtobufCBinaryData){LINK_TOKEN_KID, b};
+		one[keys.n_key].public_key =
+			(ProtobufCBinaryData){LINK_TOKEN_KEY, b + LINK_TOKEN_KID};
+		list[keys.n_key] = &one[keys.n_key];
+	}
+	link_send(edge, &m);
+}
+
 static void text_send(uint64_t id, const char *text)
 {
 	static uint8_t buf[sizeof(line)];
@@ -360,6 +396,8 @@ static void command(char *s)
 	} else if (strcmp(verb, "ban") == 0) {
 		sscanf(s + at, "%63s %u %u", word, &len, &seconds);
 		ban_order(word, len, seconds);
+	} else if (strcmp(verb, "keys") == 0) {
+		keys_order(s + at);
 	} else if (strcmp(verb, "send") == 0) {
 		sscanf(s + at, "%llx %n", &id, &len);
 		text_send(id, s + at + len);

@@ -354,7 +354,7 @@ capture_end() { stop "cap-$1" INT; }
 
 # Settings that a test may change before the daemons start (environment): EDGE_LIMITS and CORE_LIMITS (YAML lines, two
 # spaces in), RUNG, SILENCE (s), CORE_MEDIA (terminate, passthrough), CORE_RUNG, LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE,
-# MORE_DOMAINS (of the edge), MORE_SERVERS (YAML of the core).
+# MORE_DOMAINS (of the edge), MORE_SERVERS (YAML of the core), EDGE_MORE, CORE_MORE (YAML, whole sections).
 edge_config() {
 	local listen6='' pair6=''
 
@@ -388,6 +388,7 @@ edge_config() {
 	$pair6
 	${EDGE_LIMITS:+limits:
 	$EDGE_LIMITS}
+	${EDGE_MORE:-}
 	X
 }
 core_config() {
@@ -431,6 +432,7 @@ core_config() {
 	$relay
 	${CORE_LIMITS:+limits:
 	$CORE_LIMITS}
+	${CORE_MORE:-}
 	X
 }
 edge_up() {
