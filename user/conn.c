@@ -35,12 +35,11 @@ static void conn_event(void *arg, int revents);
 void conn_timer_update(struct conn *c)
 {
 	uint64_t now = loop_now_ms(c->loop), in = NEVER_MS;
-	uint64_t due = c->deadline_ms ? c->deadline_ms : c->later_ms; /* never both */
 
 	if (c->kicked)
 		in = 0;
-	else if (due)
-		in = due > now ? due - now : 0;
+	else if (c->due_ms)
+		in = c->due_ms > now ? c->due_ms - now : 0;
 	loop_timer_set(c->loop, &c->timer, in);
 }
 
@@ -56,7 +55,8 @@ static void conn_destroy(void *arg)
 
 	loop_cancel(c->loop, &c->poll);
 	loop_timer_cancel(c->loop, &c->timer);
-	loop_at_free_del(&c->at_free);
+	if (c->state == CONN_CLOSING)
+		loop_at_free_del(&c->at_free);
 	tls_conn_free(c->tls);
 	c->tls = NULL;
 	c->keep = NULL;
@@ -77,7 +77,7 @@ void conn_fail(struct conn *c, int err, const char *why)
 	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
 		return;
 	c->state = CONN_DOWN;
-	c->deadline_ms = c->later_ms = 0;
+	c->due_ms = 0;
 	c->err = err;
 	c->why = why && *why ? why : strerrordesc_np(-err);
 	c->refused |= err ==
@@ -130,7 +130,7 @@ static void op_down(struct conn *c)
 void conn_set_up(struct conn *c)
 {
 	c->state = CONN_UP;
-	c->deadline_ms = 0;
+	c->due_ms = 0;
 	/* What came during the handshake gave its edge already. */
 	c->rd_ready = true;
 	conn_timer_update(c);
@@ -219,7 +219,7 @@ static void step_closing(struct conn *c)
 		shutdown(c->fd, SHUT_WR);
 		c->shut = true;
 		if (c->pair) { /* a close would look like a cut, and overtake what is not read yet */
-			c->deadline_ms = loop_now_ms(c->loop) + PAIR_MS;
+			c->due_ms = loop_now_ms(c->loop) + PAIR_MS;
 			conn_timer_update(c);
 		}
 	}
@@ -232,9 +232,8 @@ static void step_up(struct conn *c)
 {
 	int ret;
 
-	if ((c->queue.len || c->was_queued) &&
-	    (!c->later_ms || c->later_ms <= loop_now_ms(c->loop))) {
-		c->later_ms = 0;
+	if ((queue_len(&c->queue) || c->was_queued) && c->due_ms <= loop_now_ms(c->loop)) {
+		c->due_ms = 0;
 		ret = conn_flush(c);
 		if (ret && ret != -EAGAIN) {
 			conn_fail(c, ret, conn_why(c));
@@ -295,7 +294,7 @@ static void conn_event(void *arg, int revents)
 static void conn_timer(void *arg)
 {
 	struct conn *c = arg;
-	bool late = c->deadline_ms && loop_now_ms(c->loop) >= c->deadline_ms;
+	bool late = c->state != CONN_UP && c->due_ms && loop_now_ms(c->loop) >= c->due_ms;
 
 	c->kicked = false;
 	if (late && c->state == CONN_CLOSING) {
@@ -303,7 +302,7 @@ static void conn_timer(void *arg)
 		return;
 	}
 	if (late) {
-		c->deadline_ms = 0;
+		c->due_ms = 0;
 		conn_fail(c, -ETIMEDOUT,
 			  c->state == CONN_CONNECTING ? "connect timed out"
 						      : "TLS handshake timed out");
@@ -352,14 +351,14 @@ int conn_new(const struct conn_params *p, int fd, const struct addr *peer, struc
 	c->fd = fd;
 	c->peer = *peer;
 	c->link = p->link;
-	c->queue_max = p->queue_max;
+	conn_set_queue_max(c, p->queue_max);
 	c->timer = (struct loop_timer){.fn = conn_timer, .arg = c};
-	c->deadline_ms = loop_now_ms(p->loop) + (p->handshake_ms ? p->handshake_ms : HANDSHAKE_MS);
+	c->due_ms = loop_now_ms(p->loop) + (p->handshake_ms ? p->handshake_ms : HANDSHAKE_MS);
 	socket_options(fd, p->link);
 	if (p->tls)
 		ret = tls_conn_new(p->tls, fd, p->peer_name, &c->tls);
 	if (!p->tls || !ret)
-		ret = loop_timer_set(c->loop, &c->timer, c->deadline_ms - loop_now_ms(p->loop));
+		ret = loop_timer_set(c->loop, &c->timer, c->due_ms - loop_now_ms(p->loop));
 	if (!ret)
 		ret = loop_poll(c->loop, fd, POLLIN | POLLOUT | POLLRDHUP, true, conn_event, c,
 				&c->poll);
@@ -416,13 +415,13 @@ int conn_start_tls(struct conn *c, struct tls_ctx *tls, unsigned handshake_ms)
 
 	if (c->tls || c->state != CONN_UP || c->eof)
 		return -EINVAL;
-	if (c->queue.len)
+	if (queue_len(&c->queue))
 		return -EBUSY;
 	ret = tls_conn_new(tls, c->fd, NULL, &c->tls);
 	if (ret)
 		return ret;
 	c->state = CONN_HANDSHAKE;
-	c->deadline_ms = loop_now_ms(c->loop) + (handshake_ms ? handshake_ms : HANDSHAKE_MS);
+	c->due_ms = loop_now_ms(c->loop) + (handshake_ms ? handshake_ms : HANDSHAKE_MS);
 	c->rd_ready = true;
 	conn_kick(c); /* what the client sent already gave its edge */
 	return 0;
@@ -443,11 +442,10 @@ void conn_close(struct conn *c)
 	}
 	conn_unkeep(c);
 	c->state = CONN_CLOSING;
-	c->later_ms = 0;
 	if (c->refused)
 		queue_fini(&c->queue);
 	c->down_pending = false;
-	c->deadline_ms = loop_now_ms(c->loop) + CLOSE_MS;
+	c->due_ms = loop_now_ms(c->loop) + CLOSE_MS;
 	c->at_free = (struct loop_at_free){.fn = conn_destroy, .arg = c};
 	loop_at_free_add(c->loop, &c->at_free);
 	conn_kick(c);

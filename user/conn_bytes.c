@@ -23,10 +23,10 @@ int conn_flush(struct conn *c)
 {
 	ssize_t ret;
 
-	if (!c->queue.len)
+	if (!queue_len(&c->queue))
 		return 0; /* what is busy then is a pipe */
-	while (c->queue.len) {
-		ret = write_some(c, queue_bytes(&c->queue).p, c->queue.len);
+	while (queue_len(&c->queue)) {
+		ret = write_some(c, queue_bytes(&c->queue).p, queue_len(&c->queue));
 		if (ret < 0)
 			return (int)ret;
 		queue_take(&c->queue, (size_t)ret);
@@ -41,7 +41,7 @@ static int write_check(const struct conn *c, size_t n)
 {
 	if (c->state == CONN_DOWN || c->state == CONN_CLOSING)
 		return -EPIPE;
-	return n > c->queue_max - c->queue.len ? -ENOBUFS : 0;
+	return n > c->queue_max - queue_len(&c->queue) ? -ENOBUFS : 0;
 }
 
 /* Queue @data, after what is queued already. */
@@ -60,8 +60,8 @@ static int write_queue(struct conn *c, struct span data)
 int conn_write_later(struct conn *c, struct span data, unsigned ms)
 {
 	int ret = write_check(c, data.n);
-	bool stuck =
-		c->queue.len && !c->later_ms; /* no room in the socket: they go when there is */
+	/* no room in the socket: they go when there is */
+	bool stuck = queue_len(&c->queue) && !conn_later(c);
 	uint64_t due = loop_now_ms(c->loop) + ms;
 
 	if (!ret)
@@ -71,8 +71,8 @@ int conn_write_later(struct conn *c, struct span data, unsigned ms)
 	c->sent += data.n;
 	if (c->keep)
 		c->keep->sent = c->sent;
-	if (c->state == CONN_UP && !stuck && (!c->later_ms || due < c->later_ms)) {
-		c->later_ms = due;
+	if (c->state == CONN_UP && !stuck && (!c->due_ms || due < c->due_ms)) {
+		c->due_ms = due;
 		conn_timer_update(c);
 	}
 	return 0;
@@ -85,7 +85,7 @@ static int write_together(struct conn *c, struct span data)
 
 	if (ret)
 		return ret;
-	c->later_ms = 0; /* the timer finds nothing to do then */
+	c->due_ms = 0; /* the timer finds nothing to do then */
 	ret = conn_flush(c);
 	if (!ret)
 		c->was_queued = false;
@@ -102,7 +102,7 @@ static int write_now(struct conn *c, struct span data)
 	/* A message that is half on the wire when we die cannot be gone on with. */
 	if (c->keep && data.n)
 		conn_busy_set(&c->keep->tx_busy, true);
-	while (c->state == CONN_UP && !c->queue.len && data.n) {
+	while (c->state == CONN_UP && !queue_len(&c->queue) && data.n) {
 		ret = write_some(c, data.p, data.n);
 		if (ret < 0)
 			break;
@@ -120,12 +120,12 @@ int conn_write(struct conn *c, struct span data)
 	int ret = write_check(c, data.n);
 
 	if (!ret)
-		ret = c->later_ms ? write_together(c, data) : write_now(c, data);
+		ret = conn_later(c) ? write_together(c, data) : write_now(c, data);
 	if (!ret)
 		c->sent += data.n;
 	if (c->keep) {
 		c->keep->sent = c->sent;
-		conn_busy_set(&c->keep->tx_busy, c->queue.len > 0);
+		conn_busy_set(&c->keep->tx_busy, queue_len(&c->queue) > 0);
 	}
 	return ret;
 }
@@ -174,7 +174,7 @@ ssize_t conn_read(struct conn *c, void *buf, size_t n)
 		c->received += (uint64_t)ret;
 		if (c->keep)
 			c->keep->received = c->received;
-		c->budget -= (size_t)ret < c->budget ? (size_t)ret : c->budget;
+		c->budget -= (size_t)ret < c->budget ? (uint32_t)ret : c->budget;
 		return ret;
 	}
 	c->rd_ready = false;
@@ -189,17 +189,21 @@ ssize_t conn_read(struct conn *c, void *buf, size_t n)
 
 void conn_set_queue_max(struct conn *c, size_t queue_max)
 {
-	c->queue_max = queue_max > c->queue.len ? queue_max : c->queue.len;
+	size_t max = queue_max > queue_len(&c->queue) ? queue_max : queue_len(&c->queue);
+
+	c->queue_max = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
 }
 
 size_t conn_queued(const struct conn *c)
 {
-	return c->queue.len;
+	return queue_len(&c->queue);
 }
 
 size_t conn_room(const struct conn *c)
 {
-	return c->state == CONN_DOWN || c->state == CONN_CLOSING ? 0 : c->queue_max - c->queue.len;
+	return c->state == CONN_DOWN || c->state == CONN_CLOSING
+		       ? 0
+		       : c->queue_max - queue_len(&c->queue);
 }
 
 uint64_t conn_received(const struct conn *c)

@@ -28,7 +28,7 @@ void conn_keep(struct conn *c, struct conn_keep *k)
 	if (c->tls)
 		tls_kernel_place(c->tls, &k->tls);
 	/* In the middle of readable() more may be read than was dealt with. */
-	conn_busy_set(&k->tx_busy, c->queue.len > 0);
+	conn_busy_set(&k->tx_busy, queue_len(&c->queue) > 0);
 	conn_busy_set(&k->rx_busy, c->in_op || c->held);
 	__atomic_store_n(&k->tx_along, 0, __ATOMIC_RELEASE);
 }
@@ -208,8 +208,8 @@ int conn_adopt(const struct conn_params *p, int fd, int pipe, struct conn_keep *
 
 int conn_leave(struct conn *c, int *out_pipe)
 {
-	*out_pipe = c->queue.len ? conn_carry(queue_bytes(&c->queue)) : -1;
-	if (c->queue.len && *out_pipe < 0) {
+	*out_pipe = queue_len(&c->queue) ? conn_carry(queue_bytes(&c->queue)) : -1;
+	if (queue_len(&c->queue) && *out_pipe < 0) {
 		int ret = *out_pipe;
 
 		*out_pipe = -1;
@@ -217,7 +217,7 @@ int conn_leave(struct conn *c, int *out_pipe)
 		return ret;
 	}
 	/* First what the next one must find, then that nothing is in our hands. */
-	c->keep->tx_along = c->queue.len > 0;
+	c->keep->tx_along = queue_len(&c->queue) > 0;
 	c->keep->rx_along = c->held;
 	conn_busy_set(&c->keep->tx_busy, false);
 	conn_busy_set(&c->keep->rx_busy, false);

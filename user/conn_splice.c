@@ -20,7 +20,7 @@ void conn_climb_try(struct conn *c)
 
 	if (c->state != CONN_UP || c->eof)
 		return;
-	if (c->queue.len || c->later_ms) {
+	if (queue_len(&c->queue) || c->due_ms) {
 		c->climb_why = "bytes wait to be sent";
 		return;
 	}
@@ -153,7 +153,7 @@ ssize_t conn_splice(struct conn *src, struct conn *dst, struct conn_pipe *pipe)
 	ssize_t n;
 	int ret;
 
-	if (!in_kernel(dst) || dst->queue.len || dst->later_ms)
+	if (!in_kernel(dst) || queue_len(&dst->queue) || dst->due_ms)
 		return -EOPNOTSUPP;
 	ret = pipe_empty(dst, pipe);
 	if (ret)
@@ -179,7 +179,7 @@ ssize_t conn_splice(struct conn *src, struct conn *dst, struct conn_pipe *pipe)
 	src->received += (uint64_t)n;
 	if (src->keep)
 		src->keep->received = src->received;
-	src->budget -= (size_t)n < src->budget ? (size_t)n : src->budget;
+	src->budget -= (size_t)n < src->budget ? (uint32_t)n : src->budget;
 	ret = pipe_empty(dst, pipe);
 	return ret == -EOPNOTSUPP ? ret : n;
 }

@@ -186,7 +186,7 @@ static void data_end(struct link_data *d, uint64_t bytes, const char *abort)
 	}
 	d->end_known = true;
 	d->end = bytes;
-	snprintf(d->abort, sizeof(d->abort), "%s", abort);
+	link_data_abort(d, abort);
 	d->timer = (struct loop_timer){.fn = data_late, .arg = d};
 	if (loop_timer_set(d->loop, &d->timer, bytes == link_data_in(d) ? 0 : p->times->end))
 		conn_break(d->conn, -ENOMEM, "out of memory");
@@ -228,7 +228,7 @@ ssize_t link_data_read(struct link_data *d, void *buf, size_t n)
 	if (left ==
 	    0) { /* nothing of the stream's can come; paused, it is told of a reset all the same */
 		conn_pause(d->conn, true);
-		return d->abort[0] ? -ECONNABORTED : 0;
+		return d->abort ? -ECONNABORTED : 0;
 	}
 	ret = conn_read(d->conn, buf, left < n ? (size_t)left : n);
 	/* Closed in order, but before its last bytes. */
@@ -244,7 +244,7 @@ void link_data_set_ops(struct link_data *d, const struct conn_ops *ops, void *ar
 
 const char *link_data_why(const struct link_data *d, int err)
 {
-	return err == -ECONNABORTED && d->abort[0] ? d->abort : strerrordesc_np(-err);
+	return err == -ECONNABORTED && d->abort ? d->abort : strerrordesc_np(-err);
 }
 
 /* Back into the pool, if both sides are done with the stream. */

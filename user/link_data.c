@@ -1,7 +1,12 @@
 /* user/link_data.c -- a data connection while it carries a stream: found by the stream's id, its bytes counted. See link_impl.h.
  *
  * In: a connection on which an Open was written or read. Out: counts. Owner: link_edge_data.c or link_core_data.c. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "user/link_impl.h"
+
+static char no_memory[] = "aborted"; /* there was none for the reason */
 
 static struct link_data **bucket(struct link_peer *p, uint64_t stream)
 {
@@ -28,7 +33,7 @@ void link_data_use(struct link_data *d, struct link_peer *p, uint64_t stream)
 	d->in_0 = conn_received(d->conn);
 	d->out_0 = conn_sent(d->conn);
 	d->end_known = d->half = false;
-	d->abort[0] = 0;
+	d->timer = (struct loop_timer){}; /* a frame was read to its end: .rx holds nothing */
 	d->ops = NULL;
 	d->prev = NULL;
 	d->next = *at;
@@ -37,9 +42,20 @@ void link_data_use(struct link_data *d, struct link_peer *p, uint64_t stream)
 	*at = d;
 }
 
+void link_data_abort(struct link_data *d, const char *why)
+{
+	if (d->abort != no_memory)
+		free(d->abort);
+	d->abort = *why ? strndup(why, LINK_ABORT_MAX - 1) : NULL;
+	if (*why && !d->abort)
+		d->abort = no_memory;
+}
+
 void link_data_unuse(struct link_data *d)
 {
 	loop_timer_cancel(d->loop, &d->timer);
+	d->rx = (struct link_rx){};
+	link_data_abort(d, "");
 	if (!d->peer)
 		return;
 	if (d->prev)

@@ -4,7 +4,6 @@
  * Owner: the link owns the records all the time; from link_edge_open() to link_edge_end() the stream uses its connection. The peer owns
  * those that are idle or ending, and closes them when it goes. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -151,9 +150,11 @@ void link_edge_data_trim(void *arg)
 
 static void ending_close(struct link_data *d)
 {
+	void (*end)(struct conn * c) = d->abort ? conn_abort : conn_close;
+
 	link_data_unuse(d);
 	((struct link_peer *)d->owner)->n_ending--;
-	(d->abort[0] ? conn_abort : conn_close)(d->conn);
+	end(d->conn);
 	free(d);
 }
 
@@ -255,7 +256,7 @@ static bool end_tell(struct link_data *d)
 
 	end.stream = d->stream;
 	end.bytes_sent = link_data_out(d);
-	end.abort = d->abort;
+	end.abort = d->abort ? d->abort : (char *)"";
 	m.m_case = SALLYPORT__LINK__M_STREAM_END;
 	m.stream_end = &end;
 	/* many end at once: a record and a wake-up for all of them */
@@ -362,7 +363,7 @@ void link_edge_end(struct link_data *d, const char *abort)
 	if (!d)
 		return;
 	if (abort)
-		snprintf(d->abort, sizeof(d->abort), "%s", *abort ? abort : "aborted");
+		link_data_abort(d, *abort ? abort : "aborted");
 	/* A second StreamEnd would be none: of a stream whose client had ended, only a clean end is agreed on. */
 	if (d->peer && !(d->half && abort) && may_end(d) && ending_begin(d))
 		return;

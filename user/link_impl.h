@@ -61,23 +61,30 @@ struct link_data {
 	struct loop *loop;
 	void *owner;		/* of the pool; edge: link_peer; core: core_edge */
 	struct link_peer *peer; /* of the stream; NULL: its control connection is over */
-	struct link_rx rx;
-	enum link_data_state state;
-	unsigned uses;
-	uint64_t idle_ms; /* since when */
+	union {
+		struct { /* LINK_DIALING, LINK_IDLE */
+			struct link_rx rx;
+			uint64_t idle_ms; /* since when */
+		};
+		struct loop_timer timer; /* the others: the end is half agreed on */
+	};
 	/* the stream */
 	uint64_t stream, in_0, out_0; /* conn_received() and conn_sent() behind its Open */
 	uint64_t end;		      /* what the other side has written in all, once it said so */
-	bool end_known;
-	bool half;		    /* edge: StreamEnd is out, and the stream still reads */
-	char abort[LINK_ABORT_MAX]; /* "": a clean end */
-	const struct conn_ops *ops; /* the stream's */
+	char *abort;		      /* NULL: a clean end; link_data_abort() */
+	const struct conn_ops *ops;   /* the stream's */
 	void *arg;
-	struct loop_timer timer; /* the end is half agreed on */
+	unsigned uses;
+	uint8_t state; /* enum link_data_state */
+	bool end_known;
+	bool half; /* edge: StreamEnd is out, and the stream still reads */
 };
-/* user/link_data.c: out of a pool and into @p's table as the connection of @stream, counts from here; and out of it again. */
+/* user/link_data.c: out of a pool and into @p's table as the connection of @stream, counts from here; and out of it again, and no
+ * stream's. */
 void link_data_use(struct link_data *d, struct link_peer *p, uint64_t stream);
 void link_data_unuse(struct link_data *d);
+/* It is cut off, by that (cut to LINK_ABORT_MAX - 1); "": it ends cleanly. Forgotten by link_data_unuse(). */
+void link_data_abort(struct link_data *d, const char *why);
 struct link_data *link_data_find(struct link_peer *p, uint64_t stream);
 /* @p ends: its streams go on alone, and will end by closing. Those whose end is under way are given to @ending instead. */
 void link_data_orphan(struct link_peer *p, void (*ending)(struct link_data *d));

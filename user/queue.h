@@ -12,53 +12,64 @@
 
 #define QUEUE_MIN 4096
 
-struct queue {
-	uint8_t *block;
-	size_t head, len, cap;
+struct queue_block {
+	size_t head, len, cap; /* cap: bytes that .bytes has room for */
+	uint8_t bytes[];
 };
+
+struct queue {
+	struct queue_block *block;
+};
+
+static inline size_t queue_len(const struct queue *q)
+{
+	return q->block ? q->block->len : 0;
+}
 
 static inline struct span queue_bytes(const struct queue *q)
 {
-	return (struct span){q->block ? q->block + q->head : NULL, q->len};
+	return (struct span){q->block ? q->block->bytes + q->block->head : NULL, queue_len(q)};
 }
 
 static inline void queue_fini(struct queue *q)
 {
 	free(q->block);
-	*q = (struct queue){};
+	q->block = NULL;
 }
 
 static inline void queue_take(struct queue *q, size_t n)
 {
-	q->head += n;
-	q->len -= n;
-	if (q->len == 0)
+	q->block->head += n;
+	q->block->len -= n;
+	if (q->block->len == 0)
 		queue_fini(q);
 }
 
 /* 0 or -ENOMEM, with the queue as it was. */
 static inline int queue_add(struct queue *q, struct span data)
 {
-	size_t need = q->len + data.n, cap = q->cap ? q->cap : QUEUE_MIN;
-	uint8_t *block;
+	struct queue_block *b = q->block;
+	size_t need = queue_len(q) + data.n, cap = b ? b->cap : QUEUE_MIN;
 
 	if (data.n == 0)
 		return 0;
-	if (q->head && q->head + need > q->cap) {
-		memmove(q->block, q->block + q->head, q->len);
-		q->head = 0;
+	if (b && b->head && b->head + need > b->cap) {
+		memmove(b->bytes, b->bytes + b->head, b->len);
+		b->head = 0;
 	}
 	while (cap < need)
 		cap *= 2;
-	if (cap != q->cap) {
-		block = (uint8_t *)realloc(q->block, cap);
-		if (!block)
+	if (!b || cap != b->cap) {
+		b = (struct queue_block *)realloc(q->block, sizeof(*b) + cap);
+		if (!b)
 			return -ENOMEM;
-		q->block = block;
-		q->cap = cap;
+		if (!q->block)
+			b->head = b->len = 0;
+		b->cap = cap;
+		q->block = b;
 	}
-	memcpy(q->block + q->head + q->len, data.p, data.n);
-	q->len = need;
+	memcpy(b->bytes + b->head + b->len, data.p, data.n);
+	b->len = need;
 	return 0;
 }
 

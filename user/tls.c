@@ -39,12 +39,12 @@ void tls_why_set(struct tls_conn *t, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (!t->why)
-		t->why = malloc(TLS_WHY_MAX);
-	if (!t->why)
+	if (!t->trouble)
+		t->trouble = calloc(1, sizeof(*t->trouble));
+	if (!t->trouble)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(t->why, TLS_WHY_MAX, fmt, ap);
+	vsnprintf(t->trouble->why, TLS_WHY_MAX, fmt, ap);
 	va_end(ap);
 }
 
@@ -56,13 +56,12 @@ static int verify_cb(int ok, X509_STORE_CTX *store)
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct tls_conn *t = tls_conn_of(ssl);
 	int err = X509_STORE_CTX_get_error(store);
-	char names[160] = "";
+	char names[sizeof(t->trouble->seen)] = "";
 
 	if (ok || !t || t->refused)
 		return ok;
 	t->refused = true;
 	tls_cert_names(X509_STORE_CTX_get0_cert(store), names, sizeof(names));
-	t->seen = strdup(names);
 	if (err == X509_V_ERR_HOSTNAME_MISMATCH || err == X509_V_ERR_IP_ADDRESS_MISMATCH)
 		tls_why_set(t, "certificate refused: wanted %s, got names %s",
 			    t->want ? t->want : "?", *names ? names : "(none)");
@@ -70,6 +69,8 @@ static int verify_cb(int ok, X509_STORE_CTX *store)
 		tls_why_set(t, "certificate refused: %s (at depth %d, names %s)",
 			    X509_verify_cert_error_string(err),
 			    X509_STORE_CTX_get_error_depth(store), *names ? names : "(none)");
+	if (t->trouble)
+		memcpy(t->trouble->seen, names, sizeof(names));
 	return 0;
 }
 
@@ -272,10 +273,10 @@ void tls_conn_free(struct tls_conn *t)
 		return;
 	tls_track_free(t);
 	SSL_free(t->ssl);
+	if (!t->kernel)
+		free(t->want);
 	kernel_drop(t);
-	free(t->want);
-	free(t->why);
-	free(t->seen);
+	free(t->trouble);
 	free(t);
 }
 
@@ -294,16 +295,14 @@ int tls_conn_adopt(struct tls_ctx *c, int fd, const struct ktls *k, struct tls_c
 	t->ctx = c;
 	t->fd = fd;
 	t->established = true;
-	t->version_name = ktls_version_name(k->version);
 	t->cipher_name = ktls_cipher_name(k->cipher);
-	t->alpn_name = "";
 	*out = t;
 	return 0;
 }
 
 static int over(struct tls_conn *t, int err)
 {
-	t->over = err;
+	t->over = (int16_t)err;
 	t->wants = 0;
 	ERR_clear_error();
 	return err;
@@ -413,7 +412,7 @@ static ssize_t kernel_result(struct tls_conn *t, ssize_t ret, short wants, const
 {
 	if (ret >= 0)
 		return ret;
-	t->wants = wants;
+	t->wants = (uint8_t)wants & 7;
 	if (ret == -EAGAIN)
 		return ret;
 	if (why)
@@ -546,21 +545,22 @@ void tls_kernel_place(struct tls_conn *t, struct ktls *where)
 void tls_kernel_leave(struct tls_conn *t)
 {
 	kernel_drop(t);
+	t->want = NULL; /* it was a name that goes with .kernel */
 }
 
 const char *tls_why(const struct tls_conn *t)
 {
-	return t->why ? t->why : "";
+	return t->trouble ? t->trouble->why : "";
 }
 
 const char *tls_refused_names(const struct tls_conn *t)
 {
-	return t->seen ? t->seen : "";
+	return t->trouble ? t->trouble->seen : "";
 }
 
 const char *tls_version(const struct tls_conn *t)
 {
-	return t->kernel ? t->version_name : SSL_get_version(t->ssl);
+	return t->kernel ? ktls_version_name(t->kernel->version) : SSL_get_version(t->ssl);
 }
 
 const char *tls_cipher(const struct tls_conn *t)
@@ -581,7 +581,7 @@ const char *tls_alpn(const struct tls_conn *t)
 	unsigned n, off;
 
 	if (t->kernel)
-		return t->alpn_name;
+		return t->alpn ? t->ctx->alpn_text + t->alpn - 1 : "";
 	SSL_get0_alpn_selected(t->ssl, &p, &n);
 	/* Both sides agree only on a name of our list, and that has a string form that lives as long as the context. */
 	for (off = 0; n && off < t->ctx->n_alpn; off += 1u + t->ctx->alpn[off])

@@ -225,9 +225,11 @@ static int may_climb(const struct tls_conn *t, const char **why)
 /* What the connection is still asked for when the SSL is gone. */
 static void names_keep(struct tls_conn *t)
 {
-	t->version_name = SSL_get_version(t->ssl);
+	const char *alpn = tls_alpn(t);
+
+	t->alpn = *alpn ? (uint8_t)(alpn - t->ctx->alpn_text + 1) : 0;
+	free(t->want);
 	t->cipher_name = SSL_get_cipher_name(t->ssl);
-	t->alpn_name = tls_alpn(t);
 }
 
 static int start(struct tls_conn *t, struct ktls *k, bool tx_only)
@@ -258,8 +260,6 @@ static void ssl_leave(struct tls_conn *t)
 	SSL_set_quiet_shutdown(t->ssl, 1);
 	SSL_free(t->ssl);
 	t->ssl = NULL;
-	free(t->want);
-	t->want = NULL;
 }
 
 int tls_climb(struct tls_conn *t, bool tx_only, const char **why)
@@ -284,7 +284,6 @@ int tls_climb(struct tls_conn *t, bool tx_only, const char **why)
 	if (p->of[k->version][k->cipher].dir[KTLS_TX])
 		ret = -ENOTSUP;
 	if (!ret) {
-		names_keep(t);
 		*why = "the kernel refused the keys";
 		ret = start(t, k, tx_only);
 	}
@@ -295,6 +294,7 @@ int tls_climb(struct tls_conn *t, bool tx_only, const char **why)
 		return ret;
 	}
 	*why = NULL;
+	names_keep(t);
 	t->kernel = k;
 	if (tx_only)
 		OPENSSL_cleanse(t->track->secret, sizeof(t->track->secret));

@@ -6,6 +6,7 @@
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 
 #include "user/ktls.h"
 #include "user/tls.h"
@@ -24,23 +25,33 @@ struct tls_ctx {
 		 1]; /* the same with each name ended by NUL, at the offset of its length byte */
 };
 
+/* What went wrong, for an operator. */
+struct tls_trouble {
+	char why[TLS_WHY_MAX];
+	char seen[160]; /* names in a refused certificate */
+};
+
+/* An idle client has three on rung A, which hold nothing but this. */
 struct tls_conn {
 	SSL *ssl;		 /* NULL on rung A */
 	struct ktls *kernel;	 /* rungs A and B */
-	bool placed;		 /* and that is the caller's memory */
 	struct tls_track *track; /* while the connection may climb, and on rung B */
-	const char *version_name, *cipher_name, *alpn_name; /* once it climbed */
 	struct tls_ctx *ctx;
+	struct tls_trouble *trouble; /* NULL: none */
+	union {
+		char *want;		 /* name asked for, for the text of a refusal */
+		const char *cipher_name; /* with .kernel; static */
+	};
 	int fd;
-	bool fin;    /* the socket's end was read */
-	char *want;  /* name asked for, for the text of a refusal */
-	char *seen;  /* names in a refused certificate */
-	short wants; /* of the last -EAGAIN */
-	int over; /* errno of the failure that ended it: no further call of OpenSSL may follow one */
-	bool refused;	  /* why was set while the peer's certificate was checked */
-	bool established; /* OpenSSL's own answer is lost once an error occurred */
-	char *why;	  /* TLS_WHY_MAX bytes, only once something went wrong */
+	int16_t over; /* errno of the failure that ended it: no further call of OpenSSL may follow one */
+	uint8_t alpn;	      /* with .kernel: 1 + offset in the context's alpn_text; 0: none */
+	uint8_t wants : 3;    /* of the last -EAGAIN: POLLIN, POLLOUT */
+	bool placed : 1;      /* .kernel is the caller's memory */
+	bool fin : 1;	      /* the socket's end was read */
+	bool refused : 1;     /* trouble told while the peer's certificate was checked */
+	bool established : 1; /* OpenSSL's own answer is lost once an error occurred */
 };
+_Static_assert((POLLIN | POLLOUT) < 8, "wants");
 
 /* user/tls.c */
 struct tls_conn *tls_conn_of(const SSL *ssl);
