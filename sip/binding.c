@@ -340,7 +340,7 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 		engine_log(e, 2, "registered", "stream=%llx user=%s edge=%s expires=%u",
 			   (unsigned long long)s->id,
 			   engine_esc(span_str(in->aor), esc, sizeof(esc)),
-			   engine_esc(span_str(s->edge), edge, sizeof(edge)), in->expires_s);
+			   engine_esc(span_str(s->edge->name), edge, sizeof(edge)), in->expires_s);
 	if (b->user->calls && binding_stream(b) == s)
 		call_client_moved(e, b->id, s);
 	binding_admit(e, s, b);

@@ -228,12 +228,47 @@ int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **o
 	return 0;
 }
 
+/* An edge has few of them: one, and another one for a while when its own name changed. NULL: no memory. */
+static struct edge_names *edge_names_get(struct engine *e, const struct engine_stream *in)
+{
+	const char *name = in->edge ? in->edge : "", *host = in->edge_host ? in->edge_host : "";
+	size_t name_n = strlen(name) + 1, host_n = strlen(host) + 1;
+	struct edge_names *n;
+
+	for (n = e->edges; n; n = n->next)
+		if (n->port == in->edge_port && !strcmp(n->name, name) && !strcmp(n->host, host))
+			break;
+	if (!n) {
+		n = calloc(1, sizeof(*n) + name_n + host_n);
+		if (!n)
+			return NULL;
+		memcpy(n->name, name, name_n);
+		n->host = memcpy(n->name + name_n, host, host_n);
+		n->port = in->edge_port;
+		n->next = e->edges;
+		e->edges = n;
+	}
+	n->refs++;
+	return n;
+}
+
+static void edge_names_put(struct engine *e, struct edge_names *n)
+{
+	struct edge_names **at = &e->edges;
+
+	if (--n->refs)
+		return;
+	while (*at != n)
+		at = &(*at)->next;
+	*at = n->next;
+	free(n);
+}
+
 static void stream_free(struct engine *e, struct stream *s)
 {
 	lines_gone(e, s);
 	table_del(&e->streams, &s->node);
-	free(s->edge);
-	free(s->edge_host);
+	edge_names_put(e, s->edge);
 	free(s->bindings);
 	free(s);
 }
@@ -304,12 +339,8 @@ int engine_stream_open(struct engine *e, const struct engine_stream *in)
 		return -ENOMEM;
 	s->id = in->id;
 	s->client = in->client;
-	s->edge = strdup(in->edge ? in->edge : "");
-	s->edge_host = strdup(in->edge_host ? in->edge_host : "");
-	s->edge_port = in->edge_port;
-	if (!s->edge || !s->edge_host) {
-		free(s->edge);
-		free(s->edge_host);
+	s->edge = edge_names_get(e, in);
+	if (!s->edge) {
 		free(s);
 		return -ENOMEM;
 	}

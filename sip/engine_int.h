@@ -46,12 +46,19 @@ struct peer { /* the other end of a hop: where it came from or where it goes */
 	uint64_t conn; /* answers over TCP and TLS */
 };
 
+struct edge_names { /* of an edge, held once for all its streams */
+	struct edge_names *next;
+	unsigned refs;
+	uint16_t port;
+	const char *host; /* in .name, behind its NUL */
+	char name[];
+};
+
 struct stream {
 	struct tnode node;
 	uint64_t id; /* grows: the newest wins */
+	struct edge_names *edge;
 	struct addr client;
-	char *edge, *edge_host;
-	uint16_t edge_port;
 	bool admitted, closing;
 	struct half {			     /* registered: lines.h */
 		struct stream *next, **prev; /* prev NULL: not queued */
@@ -92,6 +99,7 @@ struct engine {
 	char inside_host[256]; /* as in a URI: IPv6 in brackets */
 	struct engine_stats stats;
 	struct pending *first, **last, *popped;
+	struct edge_names *edges;
 	struct record *touched;
 	struct timers timers;
 	struct table streams, bindings, users, txns_branch, txns_name, calls, media;

@@ -19,8 +19,8 @@ static bool identity_is_us(const struct engine *e, const struct stream *s, const
 	if (s && u->user.n == 0 && engine_server_of(e, u->host) >= 0)
 		return true;
 	if (s)
-		return identity_host_is(u->host, s->edge_host) &&
-		       (u->port == 0 || u->port == s->edge_port);
+		return identity_host_is(u->host, s->edge->host) &&
+		       (u->port == 0 || u->port == s->edge->port);
 	return identity_host_is(u->host, e->c.inside_host) &&
 	       (u->port == 0 || u->port == e->c.inside_port || u->port == e->c.inside_tls_port);
 }

@@ -35,8 +35,8 @@ const char *route_via(const struct engine *e, const struct peer *down, uint64_t 
 	token_make(e, &t, tok);
 	if (down->kind == PEER_STREAM)
 		(void)snprintf(buf, n, "Via: SIP/2.0/TLS %s:%u;branch=z9hG4bK%s\r\n",
-			       engine_uri_host(s ? s->edge_host : "", host, sizeof(host)),
-			       s ? s->edge_port : 0, tok);
+			       engine_uri_host(s ? s->edge->host : "", host, sizeof(host)),
+			       s ? s->edge->port : 0, tok);
 	else
 		(void)snprintf(buf, n, "Via: SIP/2.0/%s %s:%u;branch=z9hG4bK%s;rport\r\n",
 			       route_transport(down->transport, true), e->inside_host,
@@ -62,7 +62,7 @@ const char *route_uri_edge(const struct stream *s, const char *tok, char *buf, s
 	char host[256];
 
 	(void)snprintf(buf, n, "<sip:%s@%s:%u;transport=tls;lr>", tok,
-		       engine_uri_host(s->edge_host, host, sizeof(host)), s->edge_port);
+		       engine_uri_host(s->edge->host, host, sizeof(host)), s->edge->port);
 	return buf;
 }
 
@@ -348,7 +348,7 @@ static bool route_options_to_us(struct engine *e, const struct stream *s, const 
 {
 	return m->method == SIP_M_OPTIONS && m->ruri.user.n == 0 && m->to_tag.n == 0 &&
 	       (engine_server_of(e, m->ruri.host) >= 0 ||
-		span_ieq(m->ruri.host, span_str(s->edge_host)));
+		span_ieq(m->ruri.host, span_str(s->edge->host)));
 }
 
 static const char *route_in_dialog_why(const struct stream *s, const struct call *c,
