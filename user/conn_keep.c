@@ -33,6 +33,18 @@ void conn_keep(struct conn *c, struct conn_keep *k)
 	__atomic_store_n(&k->tx_along, 0, __ATOMIC_RELEASE);
 }
 
+bool conn_rekeys(const struct conn *c)
+{
+	const struct ktls *k = c->tls ? tls_kernel(c->tls) : NULL;
+
+	return k && k->rekey;
+}
+
+void conn_keep_secrets(struct conn_keep *k, struct ktls_secrets *where)
+{
+	ktls_secrets_at(&k->tls, where);
+}
+
 void conn_unkeep(struct conn *c)
 {
 	if (!c->keep)

@@ -26,11 +26,15 @@ struct conn_keep {
 	/* conn_leave() gave a pipe with what was queued; and the module one with what it held. Without them there is no going on. */
 	uint8_t tx_along, rx_along;
 };
-_Static_assert(sizeof(struct conn_keep) == 200, "part of a record");
+_Static_assert(sizeof(struct conn_keep) == 104, "part of a record");
 
 /* Up, with no end seen, and all its state in the kernel: rung A, or plain TCP. */
 bool conn_keepable(const struct conn *c);
 void conn_keep(struct conn *c, struct conn_keep *k);
+/* Whether its keys can change: then a record needs a place for what the next ones come from, at most 2 GiB away, in the memory that the record
+ * is in; said before conn_keep() and before conn_adopt(), by each process. NULL: there is none, and the keys stay as they are. */
+bool conn_rekeys(const struct conn *c);
+void conn_keep_secrets(struct conn_keep *k, struct ktls_secrets *where);
 /* The record is not the connection's any more; also done by conn_close() and conn_abort(). */
 void conn_unkeep(struct conn *c);
 /* Plain bytes to a process before us that has its TLS: user/conn_relay.h. */

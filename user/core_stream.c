@@ -24,28 +24,16 @@ struct core_stream *core_stream_find(struct core_streams *t, uint64_t id)
 	return *core_stream_slot(t, id);
 }
 
-struct core_stream *core_stream_new(struct core_streams *t, const char *edge, const char *sni,
-				    const char *tls)
+struct core_stream *core_stream_new(struct core_streams *t, const char *edge, const char *tls)
 {
-	const char *const from[] = {edge, sni, tls};
-	struct core_stream *s;
-	size_t n[3], all = 0, i;
-	char *to;
+	size_t n = strlen(tls);
+	struct core_stream *s = calloc(1, offsetof(struct core_stream, tls) + n + 1);
 
-	for (i = 0; i < 3; i++) {
-		n[i] = strnlen(from[i], CORE_STREAM_TEXT_MAX);
-		all += n[i] + 1;
-	}
-	s = calloc(1, sizeof(*s) + all);
 	if (!s)
 		return NULL;
-	to = s->text;
-	for (i = 0; i < 3; i++, to++)
-		to = mempcpy(to, from[i], n[i]);
+	memcpy(s->tls, tls, n);
 	s->table = t;
-	s->edge = s->text;
-	s->sni = s->edge + n[0] + 1;
-	s->tls = s->sni + n[1] + 1;
+	s->edge = edge;
 	return s;
 }
 
@@ -295,7 +283,7 @@ int core_stream_open(struct core_streams *t, const char *edge, struct link_data 
 	err = -ENOMEM;
 	snprintf(tls, sizeof(tls), "%s %s", o->tls_version ? o->tls_version : "",
 		 o->tls_cipher ? o->tls_cipher : "");
-	s = core_stream_new(t, edge, o->sni ? o->sni : "", tls);
+	s = core_stream_new(t, edge, tls);
 	if (!s)
 		goto refuse;
 	s->data = d;

@@ -35,20 +35,20 @@ struct core_stream_ops {
 struct core_stream {
 	struct core_streams *table;
 	struct link_data *data;
-	struct conn *conn;	      /* of data; it is ended, never the connection itself */
-	uint64_t id, edge_stream;     /* ours; the edge's */
-	const char *edge, *sni, *tls; /* in .text */
+	struct conn *conn;	  /* of data; it is ended, never the connection itself */
+	uint64_t id, edge_stream; /* ours; the edge's */
+	const char *edge;	  /* the link's name for it */
 	struct addr client;
 	bool admitted, ended, doomed; /* doomed: ended after the round */
+	bool adopted;		      /* from an earlier worker */
 	char *doom;		      /* why; NULL: no memory to say it */
 	uint64_t since_ms, messages_in, messages_out, bytes_in, bytes_out, keepalives;
 	uint8_t *buf; /* only while bytes of a message wait: an idle client costs no buffer */
 	size_t n;
-	bool adopted;		       /* from an earlier worker */
 	struct core_stream_keep *keep; /* not NULL: lodged in .slot */
+	struct core_stream *next;      /* in its hash chain */
 	uint32_t slot;
-	struct core_stream *next; /* in its hash chain */
-	char text[];
+	char tls[]; /* version and cipher of the client's connection */
 };
 
 struct core_stream_counts {
@@ -63,7 +63,7 @@ int core_streams_new(struct loop *l, uint32_t message_max, unsigned max,
 void core_streams_free(struct core_streams *t);
 /* Without it streams end with the worker. */
 void core_streams_set_lodge(struct core_streams *t, struct lodge *lodge);
-/* Take over @d. On error (full table, memory, bad Open) it is aborted. */
+/* Take over @d. On error (full table, memory, bad Open) it is aborted. @edge lives as long as the table. */
 int core_stream_open(struct core_streams *t, const char *edge, struct link_data *d,
 		     const Sallyport__Open *o, struct core_stream **out);
 /* Have the stream read what is there; called once its owner knows about it. */

@@ -24,18 +24,18 @@ struct core_streams {
 /* Changes of this count in LODGE_VERSION. What does not fit, is not lodged. */
 struct core_stream_keep {
 	struct conn_keep conn;
-	uint64_t id, edge_stream, since_ms;
+	uint64_t id, edge_stream, since_ms, edge; /* edge: its name's hash */
 	uint64_t base_in, base_out; /* bytes of the connection before the stream's own */
 	uint64_t messages_in, messages_out, keepalives;
 	struct addr client;
 	uint16_t edge_port;
-	char tls[44], edge[56], edge_host[128];
+	char tls[40], edge_host[128];
 };
 _Static_assert(sizeof(struct core_stream_keep) <= LODGE_PAYLOAD, "a record");
+_Static_assert(sizeof(struct ktls_secrets) <= LODGE_EXTRA, "of one connection");
 
 /* core_stream.c */
-#define CORE_STREAM_TEXT_MAX 127 /* of each of the three; what is longer is cut */
-struct core_stream *core_stream_new(struct core_streams *t, const char *edge, const char *sni,
+struct core_stream *core_stream_new(struct core_streams *t, const char *edge,
 				    const char *tls); /* zeroed otherwise; NULL: no memory */
 void core_stream_free(struct core_stream *s);	      /* its memory, nothing else */
 extern const struct conn_ops core_stream_conn_ops;

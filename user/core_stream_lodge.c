@@ -30,6 +30,7 @@ static int record_fill(const struct core_stream *s, const char *host, uint16_t p
 	*r = (struct core_stream_keep){.id = s->id,
 				       .edge_stream = s->edge_stream,
 				       .since_ms = s->since_ms,
+				       .edge = lodge_name_hash(s->edge),
 				       .base_in = conn_received(s->conn) - s->bytes_in,
 				       .base_out = conn_sent(s->conn) - s->bytes_out,
 				       .messages_in = s->messages_in,
@@ -39,17 +40,21 @@ static int record_fill(const struct core_stream *s, const char *host, uint16_t p
 				       .edge_port = port};
 	/* Not to be gone on with until the connection writes its own state. */
 	r->conn.rx_busy = 1;
-	snprintf(r->tls, sizeof(r->tls), "%.43s", s->tls);
-	return text_put(r->edge, sizeof(r->edge), s->edge) &&
-			       text_put(r->edge_host, sizeof(r->edge_host), host)
-		       ? 0
-		       : -ENAMETOOLONG;
+	snprintf(r->tls, sizeof(r->tls), "%.39s", s->tls);
+	return text_put(r->edge_host, sizeof(r->edge_host), host) ? 0 : -ENAMETOOLONG;
 }
 
 /* Worth to be gone on with, and in no slot yet. */
 static bool lasting(const struct core_stream *s)
 {
 	return s->table->lodge && !s->keep && s->admitted && !s->ended && !s->doomed;
+}
+
+/* Where the secrets of its connection lie, if that has such. */
+static void secrets_place(struct core_streams *t, uint32_t slot, struct core_stream_keep *k,
+			  bool wanted)
+{
+	conn_keep_secrets(&k->conn, wanted ? lodge_extra(t->lodge, slot) : NULL);
 }
 
 static int slot_get(struct core_stream *s, int fd, const struct core_stream_keep *r)
@@ -61,6 +66,7 @@ static int slot_get(struct core_stream *s, int fd, const struct core_stream_keep
 		return err;
 	t->counts.lodged++;
 	s->keep = lodge_record(t->lodge, s->slot);
+	secrets_place(t, s->slot, s->keep, s->conn && conn_rekeys(s->conn));
 	return 0;
 }
 
@@ -145,9 +151,9 @@ static void fds_reset(const int fds[LODGE_ROLES])
 
 static bool keep_good(const struct core_stream_keep *k)
 {
-	return k->id && conn_keep_good(&k->conn) && memchr(k->edge, 0, sizeof(k->edge)) &&
-	       memchr(k->edge_host, 0, sizeof(k->edge_host)) && memchr(k->tls, 0, sizeof(k->tls)) &&
-	       k->base_in <= k->conn.received && k->base_out <= k->conn.sent;
+	return k->id && conn_keep_good(&k->conn) && memchr(k->edge_host, 0, sizeof(k->edge_host)) &&
+	       memchr(k->tls, 0, sizeof(k->tls)) && k->base_in <= k->conn.received &&
+	       k->base_out <= k->conn.sent;
 }
 
 /* The first part of a message. */
@@ -168,8 +174,8 @@ static int carried_in(struct core_stream *s, int pipe, bool wanted)
 	return !n && wanted ? -ECANCELED : 0; /* who read it did not live long enough to say so */
 }
 
-static int stream_adopt(struct core_stream *s, struct link_core *l, const int fds[LODGE_ROLES],
-			struct core_stream_keep *k)
+static int stream_adopt(struct core_stream *s, struct link_core *l, uint32_t slot,
+			const int fds[LODGE_ROLES], struct core_stream_keep *k)
 {
 	int err = carried_in(s, fds[ROLE_IN], k->conn.rx_along);
 
@@ -181,7 +187,8 @@ static int stream_adopt(struct core_stream *s, struct link_core *l, const int fd
 	}
 	if (fds[3] >= 0) /* no role of ours */
 		close(fds[3]);
-	err = link_core_adopt(l, k->edge, fds[ROLE_CONN], fds[ROLE_OUT], &k->conn, k->edge_stream,
+	secrets_place(s->table, slot, k, k->conn.tls.rekey);
+	err = link_core_adopt(l, s->edge, fds[ROLE_CONN], fds[ROLE_OUT], &k->conn, k->edge_stream,
 			      &core_stream_conn_ops, s, &s->data);
 	if (err)
 		return err;
@@ -223,22 +230,25 @@ int core_stream_take(struct core_streams *t, struct link_core *l, uint32_t slot,
 		     const char **host, uint16_t *port)
 {
 	struct core_stream_keep *k = record;
+	const char *edge = link_core_name(l, k->edge);
 	struct core_stream *s = NULL;
 	int err = 0;
 
 	if (!keep_good(k))
 		err = -EBADMSG;
+	else if (!edge)
+		err = -ENOENT;
 	else if (!conn_keep_idle(&k->conn))
 		err = -ECANCELED;
 	else if (t->n >= t->max || core_stream_find(t, k->id))
 		err = t->n >= t->max ? -ENOBUFS : -EEXIST;
-	else if (!(s = core_stream_new(t, k->edge, "", k->tls)))
+	else if (!(s = core_stream_new(t, edge, k->tls)))
 		err = -ENOMEM;
 	if (err) {
 		fds_reset(fds);
 	} else {
 		stream_fill(s, k);
-		err = stream_adopt(s, l, fds, k);
+		err = stream_adopt(s, l, slot, fds, k);
 	}
 	if (err) {
 		take_failed(t, slot, k, err);

@@ -61,6 +61,7 @@ static void start_worker(struct keeper *k)
 	int err;
 
 	k->start_due_ms = 0;
+	lodge_head_again(k->p);
 	err = keeper_child_start(k, &k->now, k->exe);
 	if (err) {
 		log_event(LOG_L_ERROR, "worker-start-failed", "error=\"%s\"", strerror(-err));

@@ -11,6 +11,7 @@
 #include <linux/tls.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -43,8 +44,47 @@ size_t ktls_key_size(enum ktls_cipher c)
 	return c == KTLS_AES_128_GCM ? 16 : 32;
 }
 
+struct ktls *ktls_new(void)
+{
+	struct {
+		struct ktls k;
+		struct ktls_secrets secrets;
+	} *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	ktls_secrets_at(&b->k, &b->secrets);
+	return &b->k;
+}
+
+void ktls_secrets_at(struct ktls *k, struct ktls_secrets *where)
+{
+	k->secrets = where ? (int32_t)((uint8_t *)where - (uint8_t *)k) : 0;
+}
+
+struct ktls_secrets *ktls_secrets(const struct ktls *k)
+{
+	return k->secrets ? (struct ktls_secrets *)((uintptr_t)k + (uintptr_t)(intptr_t)k->secrets)
+			  : NULL;
+}
+
+void ktls_copy(struct ktls *to, const struct ktls *from)
+{
+	struct ktls_secrets *there = ktls_secrets(to), *here = ktls_secrets(from);
+	int32_t at = to->secrets;
+
+	*to = *from;
+	to->secrets = at;
+	if (!here || !there)
+		to->rekey = 0;
+	else if (to->rekey)
+		*there = *here;
+}
+
 void ktls_wipe(struct ktls *k)
 {
+	if (k->secrets)
+		explicit_bzero(ktls_secrets(k), sizeof(struct ktls_secrets));
 	explicit_bzero(k, sizeof(*k));
 }
 

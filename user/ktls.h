@@ -4,8 +4,8 @@
  * the kernel, the receiving direction first -> data by ktls_read() and ktls_write(), or by splice(2) on the same descriptor. Alerts and
  * handshake messages come out of ktls_read() as what they mean: close_notify is the end, KeyUpdate gives the kernel new keys.
  * Owner rules: struct ktls is plain memory without a pointer, so that it can lie where it outlives the process; whoever holds it and the
- * descriptor has the connection. Of secrets it holds only those that the next keys come from, and only where the kernel can take new
- * ones (TLS 1.3, Linux 6.14); ktls_wipe() ends it. The descriptor is always the caller's. There is no way back to OpenSSL.
+ * descriptor has the connection. Secrets, those that the next keys come from, are there only where the kernel can take new ones (TLS 1.3,
+ * Linux 6.14), beside it: in the same block (ktls_new()), or where ktls_secrets_at() says; ktls_wipe() ends both. The descriptor is always the caller's. There is no way back to OpenSSL.
  * Limits: KTLS_RECORDS_MAX records a key are sent (RFC 8446 section 5.5: 2^24.5 for AES-GCM), then new keys or the end; KTLS_UPDATES_MAX
  * KeyUpdates in a row are taken without data between them. */
 #ifndef SALLYPORT_KTLS_H
@@ -44,23 +44,38 @@ const char *ktls_why(const struct ktls_probe *p, enum ktls_version v, enum ktls_
 const char *ktls_version_name(enum ktls_version v); /* "TLSv1.3" */
 const char *ktls_cipher_name(enum ktls_cipher c);   /* "AES-128-GCM" */
 
+/* What the next keys come from. */
+struct ktls_secrets {
+	uint8_t of[KTLS_DIRS][KTLS_SECRET_MAX];
+};
+
 struct ktls {
 	uint8_t version, cipher; /* enum ktls_version, enum ktls_cipher */
 	uint8_t has[KTLS_DIRS];	 /* the kernel has the keys of this direction */
-	uint8_t rekey;		 /* and takes new ones */
+	uint8_t rekey;		 /* and takes new ones: there are secrets */
 	uint8_t changing; /* it is being given some: a process that dies now leaves nothing to go on with */
 	uint8_t clean;	/* the peer's close_notify was read */
 	uint8_t closed; /* ours was sent */
 	uint8_t secret_n;
-	uint8_t secret[KTLS_DIRS][KTLS_SECRET_MAX]; /* TLS 1.3, while rekey: traffic secrets */
-	uint8_t head[4], head_n;		    /* of a handshake message on its way in */
-	uint8_t answer;				    /* a KeyUpdate of ours is owed */
+	uint8_t head[4], head_n; /* of a handshake message on its way in */
+	uint8_t answer;		 /* a KeyUpdate of ours is owed */
 	uint8_t alert[2], alert_n;
 	uint16_t updates;   /* KeyUpdates since the last data */
 	uint32_t body_left; /* of that message */
-	uint32_t rekeys[KTLS_DIRS];
+	uint16_t rekeys[KTLS_DIRS];
+	int32_t secrets;  /* where its struct ktls_secrets begins, in bytes from here; 0: nowhere */
 	uint64_t records; /* sent with the present key */
 };
+_Static_assert(sizeof(struct ktls) == 40, "three of them an idle client");
+
+/* One with room for secrets behind it, all zero; NULL: no memory. To be wiped and freed. */
+struct ktls *ktls_new(void);
+/* @k's secrets lie, or are to lie, at @where from now on; NULL: nowhere. Nothing is copied, and of what another process wrote there no
+ * byte is believed before it is told anew. */
+void ktls_secrets_at(struct ktls *k, struct ktls_secrets *where);
+struct ktls_secrets *ktls_secrets(const struct ktls *k); /* NULL: nowhere */
+/* All of @from, with its secrets to where those of @to lie; without such a place the keys of @to stay as they are (.rekey 0). */
+void ktls_copy(struct ktls *to, const struct ktls *from);
 
 /* Keys of one direction as the kernel wants them: the nonce's fixed part first (RFC 5116 section 3.2). */
 struct ktls_keys {
@@ -68,7 +83,7 @@ struct ktls_keys {
 	uint64_t seq; /* number of the next record */
 };
 
-/* From @k->secret[@d] (TLS 1.3, RFC 8446 section 7.3); and the secret after it (section 7.2). 0 or -ENOMEM. */
+/* From its secret (TLS 1.3, RFC 8446 section 7.3); and the secret after it (section 7.2). 0 or -ENOMEM. */
 int ktls_keys_from_secret(const struct ktls *k, enum ktls_dir d, struct ktls_keys *out);
 int ktls_secret_next(struct ktls *k, enum ktls_dir d);
 size_t ktls_key_size(enum ktls_cipher c);

@@ -1,6 +1,6 @@
 /* user/ktls_keys.c -- keys from traffic secrets (RFC 8446 section 7). See ktls.h.
  *
- * In: the secrets in struct ktls. Out: keys for the kernel, or the next secret. Owner: nothing is kept but OpenSSL's algorithm. */
+ * In: the secrets beside struct ktls. Out: keys for the kernel, or the next secret. Owner: nothing is kept but OpenSSL's algorithm. */
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
@@ -57,10 +57,10 @@ int ktls_keys_from_secret(const struct ktls *k, enum ktls_dir d, struct ktls_key
 	int ret;
 
 	out->seq = 0;
-	ret = expand_label(digest_of(k), k->secret[d], k->secret_n, "key", out->key,
+	ret = expand_label(digest_of(k), ktls_secrets(k)->of[d], k->secret_n, "key", out->key,
 			   ktls_key_size(k->cipher));
 	if (!ret)
-		ret = expand_label(digest_of(k), k->secret[d], k->secret_n, "iv", out->iv,
+		ret = expand_label(digest_of(k), ktls_secrets(k)->of[d], k->secret_n, "iv", out->iv,
 				   sizeof(out->iv));
 	return ret;
 }
@@ -68,11 +68,11 @@ int ktls_keys_from_secret(const struct ktls *k, enum ktls_dir d, struct ktls_key
 int ktls_secret_next(struct ktls *k, enum ktls_dir d)
 {
 	uint8_t next[KTLS_SECRET_MAX];
-	int ret = expand_label(digest_of(k), k->secret[d], k->secret_n, "traffic upd", next,
-			       k->secret_n);
+	int ret = expand_label(digest_of(k), ktls_secrets(k)->of[d], k->secret_n, "traffic upd",
+			       next, k->secret_n);
 
 	if (!ret)
-		memcpy(k->secret[d], next, k->secret_n);
+		memcpy(ktls_secrets(k)->of[d], next, k->secret_n);
 	explicit_bzero(next, sizeof(next));
 	return ret;
 }

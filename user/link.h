@@ -159,6 +159,8 @@ void link_core_free(struct link_core *l);
  * the caller as for the callee of ops.open(). -ENOENT: no such edge is configured. On failure both descriptors are closed, the
  * connection by a reset. And: it goes to
  * the next worker; its connection is the caller's from here on. */
+const char *link_core_name(const struct link_core *l,
+			   uint64_t hash); /* the edge whose name has it (lodge.h); NULL: none */
 int link_core_adopt(struct link_core *l, const char *edge, int fd, int pipe, struct conn_keep *k,
 		    uint64_t stream, const struct conn_ops *ops, void *arg, struct link_data **out);
 void link_core_leave(struct link_data *d);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "user/link_core_impl.h"
+#include "user/lodge.h"
 #include "user/log.h"
 
 #define DIALS_IN_FLIGHT \
@@ -284,6 +285,16 @@ static struct core_edge *edge_of_name(struct link_core *l, const char *name)
 	for (i = 0; i < l->p.n_edges; i++)
 		if (strcmp(l->edges[i].cfg.name, name) == 0)
 			return &l->edges[i];
+	return NULL;
+}
+
+const char *link_core_name(const struct link_core *l, uint64_t hash)
+{
+	unsigned i;
+
+	for (i = 0; i < l->p.n_edges; i++)
+		if (lodge_name_hash(l->edges[i].cfg.name) == hash)
+			return l->edges[i].cfg.name;
 	return NULL;
 }
 

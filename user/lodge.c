@@ -12,12 +12,20 @@ struct lodge_record *lodge_at(const struct lodge *l, uint32_t slot)
 	return (struct lodge_record *)(l->map + LODGE_HEAD) + slot;
 }
 
+static uint8_t *extra_at(const struct lodge *l, uint32_t slot)
+{
+	return l->map + lodge_extra_at(l->slots) + (size_t)slot * LODGE_EXTRA;
+}
+
 void lodge_wipe(const struct lodge *l, uint32_t slot)
 {
 	struct lodge_record *r = lodge_at(l, slot);
 
 	__atomic_store_n(&r->state, LODGE_FREE, __ATOMIC_RELEASE);
 	r->roles = 0;
+	if (r->extra)
+		explicit_bzero(extra_at(l, slot), LODGE_EXTRA);
+	r->extra = 0;
 	explicit_bzero(r->payload, sizeof(r->payload));
 }
 
@@ -194,7 +202,7 @@ int lodge_put(struct lodge *l, uint32_t kind, const int fds[], unsigned n, const
 	uint32_t slot;
 	unsigned i;
 
-	if (!kind || !n || n > LODGE_ROLES || record_n > LODGE_PAYLOAD)
+	if (!kind || kind > UINT16_MAX || !n || n > LODGE_ROLES || record_n > LODGE_PAYLOAD)
 		return -EINVAL;
 	if (l->done)
 		return -ESHUTDOWN;
@@ -206,7 +214,7 @@ int lodge_put(struct lodge *l, uint32_t kind, const int fds[], unsigned n, const
 	r = lodge_at(l, slot);
 	s = &l->at[slot];
 	__atomic_store_n(&r->state, LODGE_INCOMPLETE, __ATOMIC_RELEASE);
-	r->kind = kind;
+	r->kind = (uint16_t)kind;
 	r->generation++;
 	r->roles = 0;
 	if (record_n)
@@ -226,6 +234,14 @@ int lodge_put(struct lodge *l, uint32_t kind, const int fds[], unsigned n, const
 void *lodge_record(struct lodge *l, uint32_t slot)
 {
 	return !l->done && slot_used(l, slot) ? lodge_at(l, slot)->payload : NULL;
+}
+
+void *lodge_extra(struct lodge *l, uint32_t slot)
+{
+	if (l->done || !slot_used(l, slot))
+		return NULL;
+	lodge_at(l, slot)->extra = 1;
+	return extra_at(l, slot);
 }
 
 bool lodge_held(const struct lodge *l, uint32_t slot)

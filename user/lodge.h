@@ -24,7 +24,8 @@
  * Nothing waits: what the channel does not take now is remembered in the slot (one bit a role; there can be no more) and
  * sent when it is writable.
  * Limits: as many slots as the keeper's plan says (LODGE_SLOTS_MAX), LODGE_ROLES descriptors each, LODGE_PAYLOAD bytes. A
- * full table refuses with -ENOSPC. A keeper or worker without room for a descriptor (RLIMIT_NOFILE, which lodge_plan()
+ * full table refuses with -ENOSPC. The head is written anew by the keeper before each worker that finds no other alive: what a
+ * hostile one did to it ends with that. A keeper or worker without room for a descriptor (RLIMIT_NOFILE, which lodge_plan()
  * raises for both) loses that slot: counted, see lodge_held(). A record that kills whoever takes it up does so KEEP_DEATHS
  * times (user/keep.h); then a worker begins with none. */
 #ifndef SALLYPORT_LODGE_H
@@ -36,10 +37,11 @@
 
 #include "user/keeper.h"
 
-#define LODGE_VERSION	3 /* of the file and of all records in it; another one is not read */
+#define LODGE_VERSION	4 /* of the file and of all records in it; another one is not read */
 #define LODGE_SLOTS_MAX 65536u
 #define LODGE_ROLES	4 /* 0: the connection; 1 and up: pipes and the like */
-#define LODGE_PAYLOAD	576
+#define LODGE_PAYLOAD	368
+#define LODGE_EXTRA	192 /* more of a slot: takes memory only where it is used */
 
 struct lodge;
 struct loop;
@@ -50,6 +52,8 @@ struct loop;
  * worker, to what the plan holds and LODGE_ROLES descriptors a slot if it is lower; where that is refused the limit is as
  * high as may be, and a warning says so. Before privileges go. 0, -EINVAL, or another negative errno with @why. */
 int lodge_plan(struct keeper_plan *p, uint32_t slots, char *why, size_t why_n);
+/* The head as it was made, before a worker starts that finds no other alive. Nothing of what is lodged changes. */
+void lodge_head_again(const struct keeper_plan *p);
 
 /* ---- worker: start and end ---- */
 
@@ -100,6 +104,8 @@ int lodge_put(struct lodge *l, uint32_t kind, const int fds[], unsigned n, const
 	      size_t record_n, uint32_t *out_slot);
 /* The slot's payload in the shared file, LODGE_PAYLOAD bytes on 16. */
 void *lodge_record(struct lodge *l, uint32_t slot);
+/* LODGE_EXTRA bytes more, zero unless they were written to, from a part of the file that takes no memory before the first such call. */
+void *lodge_extra(struct lodge *l, uint32_t slot);
 /* Whole: a next worker would get it. */
 bool lodge_held(const struct lodge *l, uint32_t slot);
 uint32_t lodge_generation(const struct lodge *l, uint32_t slot);
@@ -107,6 +113,16 @@ uint32_t lodge_generation(const struct lodge *l, uint32_t slot);
 int lodge_fd_add(struct lodge *l, uint32_t slot, unsigned role, int fd);
 void lodge_fd_drop(struct lodge *l, uint32_t slot, unsigned role);
 void lodge_drop(struct lodge *l, uint32_t slot);
+
+/* A name's hash for a record (FNV-1a): what configuration it belongs to, whose order and number may have changed. */
+static inline uint64_t lodge_name_hash(const char *s)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *s; s++)
+		h = (h ^ (uint8_t)*s) * 0x100000001b3u;
+	return h;
+}
 
 static inline void lodge_word_set(uint64_t *word, uint64_t v)
 {

@@ -48,12 +48,30 @@ static void files_raise(const struct keeper_plan *p, uint32_t slots)
 	setrlimit(RLIMIT_NOFILE, &have);
 }
 
-int lodge_plan(struct keeper_plan *p, uint32_t slots, char *why, size_t why_n)
+/* The part of the head that is ours. */
+static int head_write(int fd, uint32_t slots)
 {
 	struct lodge_head h = {.magic = LODGE_MAGIC,
 			       .version = LODGE_VERSION,
 			       .payload = LODGE_PAYLOAD,
 			       .slots = slots};
+	ssize_t n = offsetof(struct lodge_head, deaths);
+
+	return pwrite(fd, &h, (size_t)n, 0) == n ? 0 : -errno;
+}
+
+void lodge_head_again(const struct keeper_plan *p)
+{
+	unsigned i;
+
+	for (i = 0; i < p->n_fds; i++)
+		if (!strcmp(p->fds[i].name, "lodge.state") &&
+		    head_write(p->fds[i].fd, p->lodge_slots))
+			log_event(LOG_L_ERROR, "lodge", "error=\"%s\"", strerror(errno));
+}
+
+int lodge_plan(struct keeper_plan *p, uint32_t slots, char *why, size_t why_n)
+{
 	int fd, err = 0;
 
 	if (!slots || slots > LODGE_SLOTS_MAX) {
@@ -61,8 +79,7 @@ int lodge_plan(struct keeper_plan *p, uint32_t slots, char *why, size_t why_n)
 		return -EINVAL;
 	}
 	fd = memfd_create("sallyport-lodge", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0 || ftruncate(fd, (off_t)lodge_file_size(slots)) ||
-	    pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) ||
+	if (fd < 0 || ftruncate(fd, (off_t)lodge_file_size(slots)) || head_write(fd, slots) ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		err = -errno;
 	if (!err)

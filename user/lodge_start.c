@@ -183,6 +183,7 @@ int lodge_wait_go(struct lodge *l, const char *objection)
 
 struct take {
 	struct lodge *l;
+	uint32_t end; /* behind the last slot that came */
 	lodge_take_fn *fn;
 	void *arg;
 };
@@ -226,6 +227,8 @@ static void take_slot(struct take *t, uint32_t slot, int fds[LODGE_ROLES])
 		return;
 	}
 	l->at[slot].seen = true;
+	if (slot >= t->end)
+		t->end = slot + 1;
 	r = lodge_at(l, slot);
 	state = __atomic_load_n(&r->state, __ATOMIC_ACQUIRE);
 	if (state == LODGE_COMPLETE && t->fn && roles_match(l, slot, fds)) {
@@ -272,12 +275,14 @@ static void take_message(struct take *t, const struct lodge_msg *m, const int *g
 		close(got[i]);
 }
 
-/* Slots that the keeper has nothing of. */
-static void take_rest(struct lodge *l)
+/* Slots that the keeper has nothing of; it has something of none from @end on. */
+static void take_rest(struct lodge *l, uint32_t end)
 {
 	uint32_t high = __atomic_load_n(&l->head->high, __ATOMIC_ACQUIRE), slot;
 
 	l->fresh = high < l->slots ? high : l->slots;
+	if (l->fresh < end) /* whatever the file says */
+		l->fresh = end;
 	for (slot = l->fresh; slot-- > 0;) { /* the low ones are used first */
 		if (l->at[slot].seen)
 			continue;
@@ -309,6 +314,6 @@ int lodge_take(struct lodge *l, lodge_take_fn *fn, void *arg)
 			lodge_role_lost(l, &m);
 	} while (!err && m.op != LODGE_END);
 	if (!err)
-		take_rest(l);
+		take_rest(l, t.end);
 	return err;
 }

@@ -48,7 +48,7 @@ struct lodge_msg {
 };
 _Static_assert(sizeof(struct lodge_msg) == 256, "one size for all");
 
-/* The file: a head, then the records. The head is written by the keeper that made it; .deaths and .high by workers. */
+/* The file: a head, then the records. The head's first part is the keeper's; .deaths and .high are the workers'. */
 struct lodge_head {
 	char magic[8];
 	uint32_t version, payload, slots;
@@ -63,16 +63,23 @@ enum lodge_state { LODGE_FREE, LODGE_INCOMPLETE, LODGE_COMPLETE };
 
 struct lodge_record {
 	uint32_t state; /* enum lodge_state: stored last, loaded first */
-	uint32_t kind;
+	uint16_t kind;
+	uint16_t extra;	     /* lodge_extra() was called */
 	uint32_t generation; /* rises with every put into this slot */
 	uint32_t roles;	     /* bit per role: the keeper was sent its descriptor */
 	uint8_t payload[LODGE_PAYLOAD];
 };
 _Static_assert(sizeof(struct lodge_record) == 16 + LODGE_PAYLOAD, "no holes");
 
-static inline uint64_t lodge_file_size(uint32_t slots)
+/* Head, records, and from a page's beginning what they have more. */
+static inline uint64_t lodge_extra_at(uint32_t slots)
 {
 	return (LODGE_HEAD + (uint64_t)slots * sizeof(struct lodge_record) + 4095) & ~4095ull;
+}
+
+static inline uint64_t lodge_file_size(uint32_t slots)
+{
+	return (lodge_extra_at(slots) + (uint64_t)slots * LODGE_EXTRA + 4095) & ~4095ull;
 }
 
 /* Send @m with @n descriptors. 0; -EAGAIN: the channel is full now; -ETOOMANYREFS, -ENOMEM, -ENOBUFS: so is the kernel, and

@@ -12,9 +12,8 @@
 #include "user/log.h"
 #include "user/stream_impl.h"
 
-#define PREFIX_V4     24
-#define PREFIX_V6     56
-#define SNI_SHOWN_MAX 63
+#define PREFIX_V4 24
+#define PREFIX_V6 56
 /* The heap's free pages go back so long after so many streams climbed, so not more often than that. */
 #define TRIM_CLIMBS 32
 #define TRIM_MS	    10000
@@ -168,7 +167,7 @@ static void deadline_over(void *arg)
  * are not UTF-8 could not be shown at all). NULL: none, or no memory. */
 static char *sni_copy(const char *from)
 {
-	char *name = *from ? strndup(from, SNI_SHOWN_MAX) : NULL, *p;
+	char *name = *from ? strndup(from, STREAM_SNI_MAX) : NULL, *p;
 
 	for (p = name; p && *p; p++)
 		*p = *p > ' ' && *p < 0x7f ? *p : '?';
@@ -458,11 +457,6 @@ void streams_stop(struct streams *t)
 
 	for (i = 0; i < t->n_listeners; i++)
 		loop_cancel(t->p.loop, &t->listeners[i].handle);
-}
-
-unsigned streams_unadmitted(const struct streams *t)
-{
-	return t->n_unadmitted;
 }
 
 void streams_leave(struct streams *t)

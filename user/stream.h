@@ -66,7 +66,6 @@ bool streams_message(struct streams *t, struct link_peer *p, const Sallyport__Li
 bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], void *record);
 /* Take in no more; and all streams that are admitted go over to the next worker, the others end. */
 void streams_stop(struct streams *t);
-unsigned streams_unadmitted(const struct streams *t);
 void streams_leave(struct streams *t);
 
 /* For the admin socket. */

@@ -15,6 +15,7 @@
 #define STREAM_DRAIN_MS	 30000	/* for what is queued at the core's end */
 #define STREAM_BUCKETS	 4096	/* power of two */
 #define STREAM_LISTENERS 64
+#define STREAM_SNI_MAX	 63 /* of a name shown, and kept */
 
 enum stream_state {
 	STREAM_HANDSHAKE,

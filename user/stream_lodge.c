@@ -27,28 +27,21 @@ struct stream_keep {
 	uint64_t id, core_name;	    /* the name's hash: its place in the configuration may change */
 	uint64_t base_in, base_out; /* received by a connection before the stream's count began */
 	uint64_t cap_bytes, since_ms, deadline_ms;
-	char sni[48];
-	char tls_version[12], tls_cipher[40]; /* a connection that is relayed does not know them */
-	uint8_t registered, service, reserved[2]; /* enum stream_service_id */
+	char sni[STREAM_SNI_MAX + 1];
+	char tls_version[8], tls_cipher[30]; /* a connection that is adopted does not know them */
+	uint8_t registered, service; /* enum stream_service_id */
 };
 _Static_assert(sizeof(struct stream_keep) <= LODGE_PAYLOAD, "a record");
 
-/* FNV-1a */
-static uint64_t name_hash(const char *s)
-{
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (; *s; s++)
-		h = (h ^ (uint8_t)*s) * 0x100000001b3u;
-	return h;
-}
+enum { EXTRA_CLIENT, EXTRA_CORE, EXTRAS };
+_Static_assert(sizeof(struct ktls_secrets) * EXTRAS <= LODGE_EXTRA, "a record");
 
 static int core_by_hash(const struct streams *t, uint64_t hash)
 {
 	unsigned i;
 
 	for (i = 0; i < t->p.cfg->link.cores_count; i++)
-		if (name_hash(t->p.cfg->link.cores[i].name) == hash)
+		if (lodge_name_hash(t->p.cfg->link.cores[i].name) == hash)
 			return (int)i;
 	return -1;
 }
@@ -58,20 +51,30 @@ static void record_fill(const struct stream *s, struct stream_keep *r)
 	const struct streams *t = s->all;
 
 	r->id = s->id;
-	r->core_name = name_hash(t->p.cfg->link.cores[s->core_index].name);
+	r->core_name = lodge_name_hash(t->p.cfg->link.cores[s->core_index].name);
 	r->base_in = conn_received(s->client) - s->bytes_in;
 	r->base_out = conn_received(s->core) - s->bytes_out;
 	r->cap_bytes = s->cap_bytes;
 	r->since_ms = s->since_ms;
 	r->deadline_ms = s->deadline.pos ? s->deadline.due_ms : 0;
 	if (s->sni)
-		memccpy(r->sni, s->sni, 0, sizeof(r->sni) - 1);
-	memcpy(r->tls_version, s->tls_version, sizeof(r->tls_version));
-	memcpy(r->tls_cipher, s->tls_cipher, sizeof(r->tls_cipher));
+		memccpy(r->sni, s->sni, 0, STREAM_SNI_MAX);
+	memccpy(r->tls_version, s->tls_version, 0, sizeof(r->tls_version) - 1);
+	memccpy(r->tls_cipher, s->tls_cipher, 0, sizeof(r->tls_cipher) - 1);
 	r->registered = s->registered;
 	r->service = s->use->service->id;
 	/* Not to be gone on with until both connections write their own state. */
 	r->client.rx_busy = r->core.rx_busy = 1;
+}
+
+/* Where the secrets of both connections lie, if they have such. */
+static void secrets_place(struct streams *t, uint32_t slot, struct stream_keep *k, bool client,
+			  bool core)
+{
+	struct ktls_secrets *x = client || core ? lodge_extra(t->p.lodge, slot) : NULL;
+
+	conn_keep_secrets(&k->client, client ? &x[EXTRA_CLIENT] : NULL);
+	conn_keep_secrets(&k->core, core ? &x[EXTRA_CORE] : NULL);
 }
 
 /* It is worth to be gone on with, and may be. */
@@ -99,6 +102,7 @@ void stream_lodge(struct stream *s)
 	}
 	s->lodged = true;
 	k = lodge_record(t->p.lodge, s->slot);
+	secrets_place(t, s->slot, k, conn_rekeys(s->client), conn_rekeys(s->core));
 	conn_keep(s->client, &k->client);
 	conn_keep(s->core, &k->core);
 }
@@ -147,11 +151,13 @@ static bool keep_good(const struct stream_keep *k)
 		if (k->sni[i] <= ' ' || k->sni[i] >= 0x7f)
 			return false;
 	/* A client is on kernel TLS, or an older worker relays its plain bytes. */
-	return conn_keep_good(&k->client) && conn_keep_good(&k->core) &&
-	       (k->client.tls.has[KTLS_TX] || k->client.pair);
+	return memchr(k->tls_version, 0, sizeof(k->tls_version)) &&
+	       memchr(k->tls_cipher, 0, sizeof(k->tls_cipher)) && conn_keep_good(&k->client) &&
+	       conn_keep_good(&k->core) && (k->client.tls.has[KTLS_TX] || k->client.pair);
 }
 
-static int connections_adopt(struct stream *s, struct stream_keep *k, const int fds[LODGE_ROLES])
+static int connections_adopt(struct stream *s, uint32_t slot, struct stream_keep *k,
+			     const int fds[LODGE_ROLES])
 {
 	struct streams *t = s->all;
 	struct conn_params cp = {
@@ -161,8 +167,10 @@ static int connections_adopt(struct stream *s, struct stream_keep *k, const int 
 		.ops = &stream_client_ops,
 		.arg = s,
 	};
-	int ret = conn_adopt(&cp, fds[ROLE_CLIENT], fds[ROLE_TO_CLIENT], &k->client, &s->client);
+	int ret;
 
+	secrets_place(t, slot, k, k->client.tls.rekey, k->core.tls.rekey);
+	ret = conn_adopt(&cp, fds[ROLE_CLIENT], fds[ROLE_TO_CLIENT], &k->client, &s->client);
 	if (ret) {
 		fd_reset(fds[ROLE_CORE]);
 		if (fds[ROLE_TO_CORE] >= 0)
@@ -214,14 +222,14 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 	s->registered = k->registered;
 	s->sni = k->sni[0] ? strndup(k->sni, sizeof(k->sni)) : NULL;
 	stream_timers(s);
-	ret = connections_adopt(s, k, fds);
+	ret = connections_adopt(s, slot, k, fds);
 	if (ret)
 		goto lost;
 	s->core = link_data_conn(s->data);
 	s->bytes_in = conn_received(s->client) - k->base_in;
 	s->bytes_out = conn_received(s->core) - k->base_out;
-	snprintf(s->tls_version, sizeof(s->tls_version), "%.11s", k->tls_version);
-	snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%.39s", k->tls_cipher);
+	strcpy(s->tls_version, k->tls_version);
+	strcpy(s->tls_cipher, k->tls_cipher);
 	s->lodged = true;
 	s->slot = slot;
 	for (int i = ROLE_TO_CORE; i <= ROLE_TO_CLIENT; i++)
@@ -327,6 +335,8 @@ static int leave_apart(struct stream *s)
 		return ret;
 	}
 	k = lodge_record(t->p.lodge, s->slot);
+	secrets_place(t, s->slot, k, s->client && conn_rekeys(s->client),
+		      s->core && conn_rekeys(s->core));
 	ret = kept_leave(s, s->client, &k->client, ROLE_TO_CLIENT) |
 	      kept_leave(s, s->core, &k->core, ROLE_TO_CORE);
 	if (ret)

@@ -286,12 +286,12 @@ int tls_conn_adopt(struct tls_ctx *c, int fd, const struct ktls *k, struct tls_c
 
 	if (!t)
 		return -ENOMEM;
-	t->kernel = malloc(sizeof(*t->kernel));
+	t->kernel = ktls_new();
 	if (!t->kernel) {
 		free(t);
 		return -ENOMEM;
 	}
-	*t->kernel = *k;
+	ktls_copy(t->kernel, k);
 	t->ctx = c;
 	t->fd = fd;
 	t->established = true;
@@ -530,13 +530,13 @@ void tls_kernel_place(struct tls_conn *t, struct ktls *where)
 	if (where ? t->kernel == where : !t->placed)
 		return;
 	if (!to)
-		to = malloc(sizeof(*to));
+		to = ktls_new();
 	if (!to) {
 		t->kernel = &nowhere;
 		over(t, -ENOMEM);
 		return;
 	}
-	*to = *t->kernel;
+	ktls_copy(to, t->kernel);
 	kernel_drop(t);
 	t->kernel = to;
 	t->placed = where != NULL;

@@ -63,7 +63,8 @@ int tls_climb(struct tls_conn *t, bool tx_only, const char **why);
 enum tls_rung tls_rung(const struct tls_conn *t);
 /* Of a connection on rung A or B; NULL on C. What splice(2) moves is counted there (ktls_sending()). */
 struct ktls *tls_kernel(struct tls_conn *t);
-/* On rung A: its struct ktls lives at @where from now on, which is the caller's; NULL: in its own memory again, and without any the
+/* On rung A: its struct ktls lives at @where from now on, which is the caller's, and its secrets where that says (ktls_secrets_at());
+ * NULL: in its own memory again, and without any the
  * connection is over (-ENOMEM). And: what is there is left as it is, for another process. */
 void tls_kernel_place(struct tls_conn *t, struct ktls *where);
 void tls_kernel_leave(struct tls_conn *t);

@@ -180,12 +180,12 @@ static int keys_1_3(struct tls_conn *t, struct ktls *k, struct ktls_keys out[KTL
 	if (!from->secret_n[KTLS_RX] || from->secret_n[KTLS_RX] != from->secret_n[KTLS_TX])
 		return -ENOKEY;
 	k->secret_n = from->secret_n[KTLS_RX];
-	memcpy(k->secret, from->secret, sizeof(k->secret));
+	memcpy(ktls_secrets(k)->of, from->secret, sizeof(from->secret));
 	ret = ktls_keys_from_secret(k, KTLS_RX, &out[KTLS_RX]);
 	if (!ret)
 		ret = ktls_keys_from_secret(k, KTLS_TX, &out[KTLS_TX]);
 	if (ret || !k->rekey)
-		OPENSSL_cleanse(k->secret, sizeof(k->secret));
+		OPENSSL_cleanse(ktls_secrets(k), sizeof(struct ktls_secrets));
 	return ret;
 }
 
@@ -270,7 +270,7 @@ int tls_climb(struct tls_conn *t, bool tx_only, const char **why)
 
 	if (ret)
 		return ret;
-	k = calloc(1, sizeof(*k));
+	k = ktls_new();
 	if (!k) {
 		*why = "out of memory";
 		tls_track_free(t);

@@ -266,6 +266,50 @@ static void test_keep_bad_record(void **state)
 #undef BAD
 }
 
+/* Secrets lie beside the state, wherever both are; without a place for them the keys cannot change any more. */
+static void test_keep_secrets(void **state)
+{
+	struct file {
+		struct conn_keep k, other;
+		struct ktls_secrets s;
+	} *file = calloc(1, sizeof(*file)), *moved = calloc(1, sizeof(*moved));
+	struct ktls *k = ktls_new();
+
+	(void)state;
+	assert_non_null(file);
+	assert_non_null(moved);
+	assert_non_null(k);
+	k->version = KTLS_1_3;
+	k->rekey = 1;
+	k->secret_n = 48;
+	memset(ktls_secrets(k)->of[KTLS_TX], 7, 48);
+	conn_keep_secrets(&file->k, &file->s);
+	ktls_copy(&file->k.tls, k);
+	assert_int_equal(file->k.tls.rekey, 1);
+	assert_ptr_equal(ktls_secrets(&file->k.tls), &file->s);
+	assert_int_equal(file->s.of[KTLS_TX][47], 7);
+	/* The next process maps it elsewhere. */
+	*moved = *file;
+	ktls_wipe(k);
+	assert_null(ktls_secrets(k));
+	free(k);
+	k = ktls_new();
+	assert_non_null(k);
+	conn_keep_secrets(&moved->k, &moved->s);
+	ktls_copy(k, &moved->k.tls);
+	assert_int_equal(k->secret_n, 48);
+	assert_int_equal(ktls_secrets(k)->of[KTLS_TX][47], 7);
+	ktls_wipe(&file->k.tls);
+	assert_int_equal(file->s.of[KTLS_TX][47], 0);
+	ktls_copy(&file->other.tls, k);
+	assert_int_equal(file->other.tls.rekey, 0);
+	assert_int_equal(file->s.of[KTLS_TX][47], 0);
+	ktls_wipe(k);
+	free(k);
+	free(moved);
+	free(file);
+}
+
 /* Bytes in a pipe of ours count as in our hands, and are all there in the end. */
 static void test_keep_splice(void **state)
 {
@@ -360,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_keep_busy_is_refused),
 		cmocka_unit_test(test_keep_pipe_is_missed),
 		cmocka_unit_test(test_keep_bad_record),
+		cmocka_unit_test(test_keep_secrets),
 		cmocka_unit_test(test_keep_splice),
 		cmocka_unit_test(test_keep_carry),
 	};

@@ -680,7 +680,7 @@ static void test_ktls_control_records(void **state)
 static void test_ktls_adopted(void **state)
 {
 	struct tls_conn *heir;
-	struct ktls copy;
+	struct ktls *copy;
 	struct pair p;
 	size_t i;
 
@@ -696,9 +696,13 @@ static void test_ktls_adopted(void **state)
 			assert_int_equal(SSL_key_update(p.theirs, SSL_KEY_UPDATE_REQUESTED), 1);
 			both_ways(&p);
 		}
-		copy = *tls_kernel(p.ours);
+		copy = ktls_new();
+		assert_non_null(copy);
+		ktls_copy(copy, tls_kernel(p.ours));
 		tls_conn_free(p.ours);
-		assert_int_equal(tls_conn_adopt(p.ctx, p.fd[0], &copy, &heir), 0);
+		assert_int_equal(tls_conn_adopt(p.ctx, p.fd[0], copy, &heir), 0);
+		ktls_wipe(copy);
+		free(copy);
 		p.ours = heir;
 		both_ways(&p);
 		if (suites[i].v == KTLS_1_3 && !probe.of[KTLS_1_3][suites[i].c].rekey) {

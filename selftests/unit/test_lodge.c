@@ -321,6 +321,76 @@ static void test_lodge_outlives_kill(void **state)
 	rig_end();
 }
 
+/* ---- a worker that spoils the file's head ---- */
+
+static void put_and_spoil(void *arg)
+{
+	struct lodge *l = w_open();
+	struct lodge_head *h = l->head;
+	uint32_t slot;
+	int i;
+
+	(void)arg;
+	W_CHECK(lodge_take(l, NULL, NULL) == 0);
+	for (i = 0; i < CONNS; i++)
+		W_CHECK(lodge_put(l, KIND, &pairs[i][0], 1, NULL, 0, &slot) == 0);
+	strcpy(lodge_extra(l, 2), "secret");
+	memset(h, 0xff, offsetof(struct lodge_head, deaths));
+	h->high = 0;
+}
+
+static bool take_spoiled(void *arg, uint32_t slot, uint32_t kind, const int fds[LODGE_ROLES],
+			 void *record)
+{
+	struct lodge *l = *(struct lodge **)arg;
+
+	(void)kind, (void)record;
+	W_CHECK(slot != 2 || !strcmp(lodge_extra(l, 2), "secret"));
+	close(fds[0]);
+	return slot != 1;
+}
+
+static void go_on_spoiled(void *arg)
+{
+	struct lodge *l = w_open();
+	const char *extra = (char *)l->map + lodge_extra_at(l->slots) + 2 * LODGE_EXTRA;
+	uint32_t slot;
+	int fd[2];
+
+	(void)arg;
+	W_CHECK(lodge_take(l, take_spoiled, &l) == 0 && lodge_stats(l).taken == 2);
+	/* What it took is not given out a second time. */
+	W_CHECK(!pipe(fd) && lodge_put(l, KIND, fd, 1, NULL, 0, &slot) == 0 && slot == 1);
+	W_CHECK(lodge_put(l, KIND, fd + 1, 1, NULL, 0, &slot) == 0 && slot == 3);
+	W_CHECK(!strcmp(extra, "secret"));
+	lodge_drop(l, 2);
+	W_CHECK(extra[0] == 0 && extra[5] == 0);
+}
+
+static void test_lodge_spoiled_head(void **state)
+{
+	int i;
+
+	(void)state;
+	rig_begin(64);
+	for (i = 0; i < CONNS; i++)
+		tcp_pair(pairs[i]);
+	worker_begin(put_and_spoil, NULL);
+	keep_until('.', true);
+	worker_end();
+	assert_int_equal(rig.head->slots, UINT32_MAX);
+	lodge_head_again(&rig.plan);
+	assert_int_equal(rig.head->slots, 64);
+	worker_begin(go_on_spoiled, NULL);
+	keep_until('.', true);
+	worker_end();
+	for (i = 0; i < CONNS; i++) {
+		close(pairs[i][0]);
+		close(pairs[i][1]);
+	}
+	rig_end();
+}
+
 /* ---- a channel that is full ---- */
 
 #define MANY 2000
@@ -920,6 +990,7 @@ int main(void)
 		cmocka_unit_test(test_lodge_close_never_lingers),
 		cmocka_unit_test(test_lodge_half_slots_are_dropped),
 		cmocka_unit_test(test_lodge_deaths_empty_it),
+		cmocka_unit_test(test_lodge_spoiled_head),
 		cmocka_unit_test(test_lodge_other_version),
 	};
 
