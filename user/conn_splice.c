@@ -148,6 +148,13 @@ static int pipe_empty(struct conn *dst, struct conn_pipe *pipe)
 	return 0;
 }
 
+/* Told once: a read behind it would find the end of the stream, as if that had ended in order. */
+static bool lost(int err)
+{
+	return err == ECONNRESET || err == EPIPE || err == ETIMEDOUT || err == EHOSTUNREACH ||
+	       err == ENETUNREACH;
+}
+
 ssize_t conn_splice(struct conn *src, struct conn *dst, struct conn_pipe *pipe)
 {
 	ssize_t n;
@@ -170,8 +177,10 @@ ssize_t conn_splice(struct conn *src, struct conn *dst, struct conn_pipe *pipe)
 		src->rd_ready = false;
 		return -EAGAIN;
 	}
+	if (n < 0 && lost(errno))
+		conn_fail(src, -errno, NULL);
 	if (n <= 0)
-		return -EOPNOTSUPP; /* whatever it is, a read tells it better */
+		return -EOPNOTSUPP; /* whatever else it is, a read tells it better */
 	pipe->n = (size_t)n;
 	if (dst->keep)
 		conn_busy_set(&dst->keep->tx_busy, true);

@@ -29,6 +29,7 @@ struct end {
 	struct conn *to; /* splice there instead */
 	struct conn_pipe pipe;
 	ssize_t last;
+	int err;
 };
 
 static void end_up(void *arg)
@@ -64,8 +65,9 @@ static void end_down(void *arg, int err, const char *why)
 {
 	struct end *e = arg;
 
-	(void)err, (void)why;
+	(void)why;
 	e->down = true;
+	e->err = err;
 	conn_abort(e->c);
 	e->c = NULL;
 }
@@ -373,6 +375,32 @@ static void test_keep_splice(void **state)
 	close(fb);
 }
 
+/* A reset that splice(2) meets is one, and no end of the stream. */
+static void test_keep_splice_reset(void **state)
+{
+	static const struct linger rst = {.l_onoff = 1};
+	struct conn_pipes pool = {};
+	struct end a, b;
+	int fa = end_open(&a), fb = end_open(&b);
+
+	(void)state;
+	assert_int_equal(conn_pipe_get(&pool, &a.pipe), 0);
+	a.to = b.c;
+	assert_int_equal(write(fa, "data", 4), 4);
+	run(5);
+	assert_int_equal(a.n, 4);
+	setsockopt(fa, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
+	close(fa);
+	run(5);
+	assert_true(a.down);
+	assert_int_equal(a.err, -ECONNRESET);
+	conn_pipe_put(&pool, &a.pipe);
+	conn_pipes_fini(&pool);
+	conn_abort(b.c);
+	run(5);
+	close(fb);
+}
+
 static void test_keep_carry(void **state)
 {
 	static const size_t sizes[] = {0, 1, 4096, 32768, 32769, 65536, 100000, CONN_CARRY_MAX};
@@ -406,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_keep_bad_record),
 		cmocka_unit_test(test_keep_secrets),
 		cmocka_unit_test(test_keep_splice),
+		cmocka_unit_test(test_keep_splice_reset),
 		cmocka_unit_test(test_keep_carry),
 	};
 	const struct loop_params lp = {.entries = 64, .ops_max = 64};
