@@ -339,9 +339,24 @@ static void core_stream_reap(void *arg, struct core_stream *s)
 		core_stream_end(s, true, s->doom ? s->doom : "out of memory");
 }
 
+/* There may be a slot for it now; the first one that finds none puts the others off. */
+static void core_stream_again(void *arg, struct core_stream *s)
+{
+	(void)arg;
+	if (!s->table->again_ms && s->admitted && !s->keep && !s->doomed)
+		s->table->ops->climbed(s->table->arg, s);
+}
+
 static void core_streams_round(void *arg)
 {
 	struct core_streams *t = arg;
+
+	if (t->again_ms && loop_now_ms(t->loop) >= t->again_ms) {
+		t->again_ms = 0;
+		t->again = true;
+		core_streams_each(t, core_stream_again, NULL);
+		t->again = false;
+	}
 
 	if (t->doomed) {
 		t->doomed = false;

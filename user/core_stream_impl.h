@@ -6,14 +6,17 @@
 #include "user/conn_keep.h"
 #include "user/core_stream.h"
 
-#define CORE_STREAM_BUCKETS 4096 /* power of two */
+#define CORE_STREAM_BUCKETS  4096 /* power of two */
+#define CORE_STREAM_AGAIN_MS 1000
 
 struct core_streams {
 	struct loop *loop;
 	struct lodge *lodge; /* NULL: streams end with the worker */
 	uint32_t message_max;
 	unsigned n, max;
-	bool doomed; /* some stream is */
+	bool doomed;	   /* some stream is */
+	bool again;	   /* looking once more for the slots that were not there */
+	uint64_t again_ms; /* when to do so; 0: all have one */
 	uint64_t next_id;
 	struct core_stream_counts counts;
 	struct core_stream *bucket[CORE_STREAM_BUCKETS];

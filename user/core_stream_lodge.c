@@ -72,7 +72,10 @@ static int slot_get(struct core_stream *s, int fd, const struct core_stream_keep
 
 static void not_lodged(struct core_streams *t, int err)
 {
-	*(err == -ENAMETOOLONG ? &t->counts.too_large : &t->counts.no_slot) += 1;
+	if (err != -ENAMETOOLONG)
+		t->again_ms = loop_now_ms(t->loop) + CORE_STREAM_AGAIN_MS;
+	if (!t->again)
+		*(err == -ENAMETOOLONG ? &t->counts.too_large : &t->counts.no_slot) += 1;
 }
 
 void core_stream_lodge(struct core_stream *s, const char *host, uint16_t port)

@@ -151,6 +151,8 @@ static void reap(void *arg)
 		t->ended = s->hash_next;
 		stream_free(s);
 	}
+	if (t->lodge_again_ms && loop_now_ms(t->p.loop) >= t->lodge_again_ms)
+		streams_lodge_again(t);
 }
 
 static void deadline_over(void *arg)
@@ -180,8 +182,8 @@ static void client_up(void *arg)
 	struct tls_conn *tls = conn_tls(s->client);
 
 	if (tls) {
-		snprintf(s->tls_version, sizeof(s->tls_version), "%s", tls_version(tls));
-		snprintf(s->tls_cipher, sizeof(s->tls_cipher), "%s", tls_cipher(tls));
+		s->tls_version = tls_version(tls);
+		s->tls_cipher = tls_cipher(tls);
 		s->sni = sni_copy(tls_sni(tls));
 	}
 	if (!s->gate && stream_gate_new(s)) { /* it has one already where TLS began later */
@@ -335,6 +337,7 @@ static void accepted(void *arg, int fd)
 	if (s) {
 		s->all = t;
 		s->use = l->use;
+		s->tls_version = s->tls_cipher = "";
 	}
 	if (!s || accept_check(t, fd, s, &why)) {
 		if (s && why != GATE_OK)

@@ -87,8 +87,8 @@ static int core_open(struct stream *s, struct span domain)
 	o.local_port = local->port;
 	o.sni = s->sni ? s->sni : (char *)"";
 	o.alpn = (char *)(tls ? tls_alpn(tls) : "");
-	o.tls_version = s->tls_version;
-	o.tls_cipher = s->tls_cipher;
+	o.tls_version = (char *)s->tls_version;
+	o.tls_cipher = (char *)s->tls_cipher;
 	ret = link_edge_open(p, &o, &stream_core_ops, s, &s->data);
 	if (ret)
 		return ret;

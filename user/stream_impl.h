@@ -14,6 +14,7 @@
 #define STREAM_HALF_MS	 300000 /* STREAM_HALF without a byte of the core */
 #define STREAM_DRAIN_MS	 30000	/* for what is queued at the core's end */
 #define STREAM_BUCKETS	 4096	/* power of two */
+#define STREAM_LODGE_MS	 1000	/* from one look for a free slot to the next */
 #define STREAM_LISTENERS 64
 #define STREAM_SNI_MAX	 63 /* of a name shown, and kept */
 
@@ -54,10 +55,10 @@ struct stream {
 	struct conn_pipe pipe_in,
 		pipe_out;	   /* client -> core, core -> client; while they hold bytes */
 	uint8_t bulk_in, bulk_out; /* how often in a row a turn was worth a pipe */
-	char tls_version[12], tls_cipher[40];
-	char *sni;	    /* NULL: none */
-	char *close_reason; /* the core's, once it said so */
-	uint8_t *last;	    /* what the edge says when the core has ended; NULL: nothing */
+	const char *tls_version, *tls_cipher; /* static; "": none */
+	char *sni;			      /* NULL: none */
+	char *close_reason;		      /* the core's, once it said so */
+	uint8_t *last; /* what the edge says when the core has ended; NULL: nothing */
 	size_t last_n;
 };
 
@@ -84,7 +85,8 @@ struct streams {
 	unsigned climbed;  /* since the heap was trimmed */
 	struct loop_timer trim;
 	uint64_t adopted, lost, left,
-		not_lodged; /* from an earlier worker; to the next; no slot was to be had */
+		not_lodged;	 /* from an earlier worker; to the next; no slot was to be had */
+	uint64_t lodge_again_ms; /* when to look for one again; 0: all have one */
 	uint64_t next_id, truncated, unknown_orders;
 	struct stream *buckets[STREAM_BUCKETS];
 	struct stream *ended;
@@ -113,6 +115,7 @@ void stream_forget(
 /* stream_lodge.c */
 /* With the keeper, if it is worth it and not there yet; as the core's words change it; and out again, before its connections end. */
 void stream_lodge(struct stream *s);
+void streams_lodge_again(struct streams *t); /* those for which there was no slot */
 void stream_lodge_update(struct stream *s);
 void stream_unlodge(struct stream *s);
 /* Bytes in a pipe on their way to @dst go ahead of everything, into its queue. 0 or negative errno. */

@@ -11,6 +11,7 @@
  * core, 3 bytes towards the client. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,7 +30,7 @@ struct stream_keep {
 	uint64_t cap_bytes, since_ms, deadline_ms;
 	char sni[STREAM_SNI_MAX + 1];
 	char tls_version[8], tls_cipher[30]; /* a connection that is adopted does not know them */
-	uint8_t registered, service; /* enum stream_service_id */
+	uint8_t registered, service;	     /* enum stream_service_id */
 };
 _Static_assert(sizeof(struct stream_keep) <= LODGE_PAYLOAD, "a record");
 
@@ -59,8 +60,8 @@ static void record_fill(const struct stream *s, struct stream_keep *r)
 	r->deadline_ms = s->deadline.pos ? s->deadline.due_ms : 0;
 	if (s->sni)
 		memccpy(r->sni, s->sni, 0, STREAM_SNI_MAX);
-	memccpy(r->tls_version, s->tls_version, 0, sizeof(r->tls_version) - 1);
-	memccpy(r->tls_cipher, s->tls_cipher, 0, sizeof(r->tls_cipher) - 1);
+	snprintf(r->tls_version, sizeof(r->tls_version), "%s", s->tls_version);
+	snprintf(r->tls_cipher, sizeof(r->tls_cipher), "%s", s->tls_cipher);
 	r->registered = s->registered;
 	r->service = s->use->service->id;
 	/* Not to be gone on with until both connections write their own state. */
@@ -84,27 +85,47 @@ static bool lasting(const struct stream *s)
 	       conn_fit(s->client) && conn_fit(s->core);
 }
 
-void stream_lodge(struct stream *s)
+/* 0: it has a slot, or needs none. */
+static int slot_get(struct stream *s)
 {
 	struct streams *t = s->all;
 	struct stream_keep *k, r = {};
 	int fds[2], ret;
 
 	if (s->lodged || !lasting(s) || !conn_keepable(s->client) || !conn_keepable(s->core))
-		return;
+		return 0;
 	record_fill(s, &r);
 	fds[ROLE_CLIENT] = conn_fd(s->client);
 	fds[ROLE_CORE] = conn_fd(s->core);
 	ret = lodge_put(t->p.lodge, STREAMS_LODGE_KIND, fds, 2, &r, sizeof(r), &s->slot);
 	if (ret) {
-		t->not_lodged++;
-		return;
+		t->lodge_again_ms = loop_now_ms(t->p.loop) + STREAM_LODGE_MS;
+		return ret;
 	}
 	s->lodged = true;
 	k = lodge_record(t->p.lodge, s->slot);
 	secrets_place(t, s->slot, k, conn_rekeys(s->client), conn_rekeys(s->core));
 	conn_keep(s->client, &k->client);
 	conn_keep(s->core, &k->core);
+	return 0;
+}
+
+void stream_lodge(struct stream *s)
+{
+	if (slot_get(s))
+		s->all->not_lodged++;
+}
+
+void streams_lodge_again(struct streams *t)
+{
+	struct stream *s;
+	unsigned i;
+
+	t->lodge_again_ms = 0;
+	for (i = 0; i < STREAM_BUCKETS; i++)
+		for (s = t->buckets[i]; s; s = s->hash_next)
+			if (slot_get(s))
+				return;
 }
 
 /* What the core said of it since. */
@@ -214,6 +235,8 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 			     .id = k->id,
 			     .core_index = core,
 			     .state = STREAM_ADMITTED,
+			     .tls_version = "",
+			     .tls_cipher = "",
 			     .use = &t->p.use[k->service]};
 	s->pipe_in = s->pipe_out = (struct conn_pipe){.in = -1, .out = -1};
 	s->peer = k->client.peer;
@@ -228,8 +251,8 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 	s->core = link_data_conn(s->data);
 	s->bytes_in = conn_received(s->client) - k->base_in;
 	s->bytes_out = conn_received(s->core) - k->base_out;
-	strcpy(s->tls_version, k->tls_version);
-	strcpy(s->tls_cipher, k->tls_cipher);
+	s->tls_version = tls_known(s->use->tls, k->tls_version);
+	s->tls_cipher = tls_known(s->use->tls, k->tls_cipher);
 	s->lodged = true;
 	s->slot = slot;
 	for (int i = ROLE_TO_CORE; i <= ROLE_TO_CLIENT; i++)

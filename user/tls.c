@@ -568,6 +568,23 @@ const char *tls_cipher(const struct tls_conn *t)
 	return t->kernel ? t->cipher_name : SSL_get_cipher_name(t->ssl);
 }
 
+const char *tls_known(const struct tls_ctx *c, const char *name)
+{
+	STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(c->ssl);
+	const char *of;
+	int i;
+
+	for (i = 0; i < KTLS_VERSIONS; i++)
+		if (!strcmp(ktls_version_name((enum ktls_version)i), name))
+			return ktls_version_name((enum ktls_version)i);
+	for (i = 0; i < sk_SSL_CIPHER_num(all); i++) {
+		of = SSL_CIPHER_get_name(sk_SSL_CIPHER_value(all, i));
+		if (!strcmp(of, name))
+			return of;
+	}
+	return "";
+}
+
 const char *tls_sni(const struct tls_conn *t)
 {
 	const char *name = t->ssl ? SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name) : NULL;

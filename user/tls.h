@@ -78,6 +78,9 @@ const char *tls_why(const struct tls_conn *t);
 const char *tls_refused_names(const struct tls_conn *t);
 const char *tls_version(const struct tls_conn *t); /* "TLSv1.3" */
 const char *tls_cipher(const struct tls_conn *t);
+/* The same string for the lifetime of the program, of a version or cipher that @c's connections may have: what those two say. "": none of
+ * them. */
+const char *tls_known(const struct tls_ctx *c, const char *name);
 /* These three, and the peer's names, are forgotten (""; NULL-free) by a connection on rung A. */
 const char *tls_sni(const struct tls_conn *t);	/* what the client sent, or "" */
 const char *tls_alpn(const struct tls_conn *t); /* what was agreed, or "" */

@@ -138,7 +138,8 @@ static void bed_closed(void *arg, struct core_stream *s)
 
 static void bed_climbed(void *arg, struct core_stream *s)
 {
-	(void)arg, (void)s;
+	(void)arg;
+	core_stream_lodge(s, "edge.stand.test", 5061);
 }
 
 static const struct core_stream_ops bed_ops = {bed_message, bed_closed, bed_climbed};
@@ -358,6 +359,34 @@ static void test_stream_not_lodged(void **state)
 	assert_int_equal(held.drops, 1);
 	say(fd, MESSAGE("one"));
 	assert_int_equal(bed.messages, 1);
+	close(fd);
+	bed_down();
+}
+
+/* No slot was free, and then one is. */
+static void test_stream_lodged_later(void **state)
+{
+	struct core_stream *s;
+	int fd;
+
+	(void)state;
+	bed_up();
+	held.full = true;
+	s = open_stream(&fd);
+	say(fd, MESSAGE("one"));
+	assert_null(s->keep);
+	assert_true(bed.t->again_ms > loop_now_ms(bed.loop));
+	bed.t->again_ms = 1;
+	run(10);
+	assert_null(s->keep);
+	assert_true(bed.t->again_ms > 1);
+	assert_int_equal(core_streams_counts(bed.t)->no_slot, 1);
+	held.full = false;
+	bed.t->again_ms = 1;
+	run(10);
+	assert_non_null(s->keep);
+	assert_int_equal(bed.t->again_ms, 0);
+	assert_int_equal(core_streams_counts(bed.t)->lodged, 1);
 	close(fd);
 	bed_down();
 }
@@ -606,6 +635,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stream_lodged),
 		cmocka_unit_test(test_stream_not_lodged),
+		cmocka_unit_test(test_stream_lodged_later),
 		cmocka_unit_test(test_stream_goes_over),
 		cmocka_unit_test(test_stream_goes_over_busy),
 		cmocka_unit_test(test_stream_relayed),
