@@ -46,6 +46,10 @@ $(B)/%.o: %.c Makefile tools/objects.mk | $(SKELS) $(PROTO)
 	$(call say,CC)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/echo/%.o: %.c Makefile tools/objects.mk | $(SKELS) $(PROTO)
+	$(call say,CC)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -DSALLYPORT_ECHO $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/user/link.pb-c.o: $(B)/user/link.pb-c.c
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-error -w -c -o $@ $<

@@ -95,11 +95,14 @@ test_maps_memory_OBJS := user/addr user/maps user/maps_memory user/prefix
 test_admin_OBJS := user/addr user/admin user/log user/loop user/loop_dgram user/loop_timer
 test_admin_LIBS := -luring -ljansson
 
-HELPERS := bench-core bench-flows bench-ktls bench-media bench-user load selftests/bpf/load selftests/bpf/relay selftests/bpf/user selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
+HELPERS := bench-core bench-flows bench-ktls bench-media bench-user load selftests/bpf/load selftests/bpf/relay selftests/bpf/user selftests/net/core-echo selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
 selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps user/maps_bpf
 selftests_bpf_load_LIBS := -lbpf
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/rig_bpf selftests/bpf/stories selftests/bpf/tables user/addr user/maps user/maps_bpf
 selftests_bpf_relay_LIBS := -lbpf
+# The core as it is, but for one object: an echo service for tests (user/core_stream.c).
+selftests_net_core-echo_OBJS := $(filter-out user/core_stream,$(CORE)) echo/user/core_stream
+selftests_net_core-echo_LIBS := $(CORE_LIBS)
 selftests_net_fakecore_OBJS := selftests/net/fakecore user/addr $(CONN) $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/punch $(TLS) user/link_core
 selftests_bpf_user_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/rig selftests/bpf/rig_user selftests/bpf/rig_wire selftests/bpf/stories selftests/bpf/tables selftests/bpf/user user/addr user/keeper_open user/loop user/loop_dgram user/loop_timer user/maps user/maps_memory user/media_user user/media_user_socket user/prefix user/sockpool
 selftests_bpf_user_LIBS := -luring

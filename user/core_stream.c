@@ -151,6 +151,53 @@ static void core_stream_refuse(struct core_stream *s, struct span rest, bool too
 	core_stream_end(s, true, sip_why_text(why));
 }
 
+#ifdef SALLYPORT_ECHO
+/* For tests of streams in bulk, in selftests/net/core-echo and never in the daemon: an admitted client that says ECHO between two
+ * messages gets back every byte that follows. */
+static bool echo_begin(struct core_stream *s, struct span rest)
+{
+	static const char word[] = "ECHO\r\n";
+	size_t n = sizeof(word) - 1;
+
+	if (!s->admitted || rest.n < n || memcmp(rest.p, word, n))
+		return false;
+	s->echo = true;
+	if (s->keep)
+		s->keep->echo = 1;
+	rest = span_cut(rest, n, rest.n);
+	if (conn_write(s->conn, rest))
+		core_stream_doom(s, "client does not read");
+	s->bytes_out += rest.n;
+	return true;
+}
+
+/* As much as goes out again; then the reader waits for the queue. */
+static void echo_readable(struct core_stream *s)
+{
+	uint8_t buf[16384];
+	ssize_t n = 0;
+
+	for (;;) {
+		if (conn_room(s->conn) < sizeof(buf)) {
+			conn_pause(s->conn, true);
+			return;
+		}
+		n = link_data_read(s->data, buf, sizeof(buf));
+		if (n <= 0)
+			break;
+		s->bytes_in += (uint64_t)n;
+		s->bytes_out += (uint64_t)n;
+		if (conn_write(s->conn, span_of(buf, (size_t)n)))
+			return; /* its down() follows */
+	}
+	if (n == -EAGAIN)
+		conn_hold(s->conn, false);
+	else
+		core_stream_end(s, n == 0,
+				n == 0 ? "closed by the client" : link_data_why(s->data, (int)n));
+}
+#endif
+
 /* false: the stream ended (and is gone). */
 static bool core_stream_parse(struct core_stream *s)
 {
@@ -170,6 +217,12 @@ static bool core_stream_parse(struct core_stream *s)
 			continue;
 		}
 		core_stream_pongs(s, &pongs);
+#ifdef SALLYPORT_ECHO
+		if (echo_begin(s, rest)) {
+			done = s->n;
+			break;
+		}
+#endif
 		if (used == 0)
 			used = sip_msg_parse(rest, true, t->message_max, &m, &why);
 		if (used == -EAGAIN)
@@ -203,6 +256,12 @@ static void core_stream_readable(void *arg)
 	for (;;) {
 		ssize_t n;
 
+#ifdef SALLYPORT_ECHO
+		if (s->echo) {
+			echo_readable(s);
+			return;
+		}
+#endif
 		if (!s->buf && !(s->buf = malloc(s->table->message_max))) {
 			core_stream_end(s, false, "out of memory");
 			return;
@@ -246,6 +305,14 @@ static void core_stream_climbed(void *arg)
 	s->table->ops->climbed(s->table->arg, s);
 }
 
+static void core_stream_drained(void *arg)
+{
+	struct core_stream *s = arg;
+
+	if (s->echo)
+		conn_pause(s->conn, false);
+}
+
 static void core_stream_nothing(void *arg)
 {
 	(void)arg;
@@ -254,7 +321,7 @@ static void core_stream_nothing(void *arg)
 const struct conn_ops core_stream_conn_ops = {
 	.up = core_stream_nothing,
 	.readable = core_stream_readable,
-	.drained = core_stream_nothing,
+	.drained = core_stream_drained,
 	.down = core_stream_down,
 	.climbed = core_stream_climbed,
 };

@@ -41,6 +41,7 @@ struct core_stream {
 	struct addr client;
 	bool admitted, ended, doomed; /* doomed: ended after the round */
 	bool adopted;		      /* from an earlier worker */
+	bool echo;		      /* a test's core only: bytes, sent back */
 	char *doom;		      /* why; NULL: no memory to say it */
 	uint64_t since_ms, messages_in, messages_out, bytes_in, bytes_out, keepalives;
 	uint8_t *buf; /* only while bytes of a message wait: an idle client costs no buffer */

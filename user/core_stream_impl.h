@@ -33,6 +33,7 @@ struct core_stream_keep {
 	struct addr client;
 	uint16_t edge_port;
 	char tls[40], edge_host[128];
+	uint8_t echo, reserved[3];
 };
 _Static_assert(sizeof(struct core_stream_keep) <= LODGE_PAYLOAD, "a record");
 _Static_assert(sizeof(struct ktls_secrets) <= LODGE_EXTRA, "of one connection");

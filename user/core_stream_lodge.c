@@ -37,7 +37,8 @@ static int record_fill(const struct core_stream *s, const char *host, uint16_t p
 				       .messages_out = s->messages_out,
 				       .keepalives = s->keepalives,
 				       .client = s->client,
-				       .edge_port = port};
+				       .edge_port = port,
+				       .echo = s->echo};
 	/* Not to be gone on with until the connection writes its own state. */
 	r->conn.rx_busy = 1;
 	snprintf(r->tls, sizeof(r->tls), "%.39s", s->tls);
@@ -212,6 +213,7 @@ static void stream_fill(struct core_stream *s, const struct core_stream_keep *k)
 	s->bytes_in = k->conn.received - k->base_in;
 	s->bytes_out = k->conn.sent - k->base_out;
 	s->admitted = s->adopted = true;
+	s->echo = k->echo;
 }
 
 static void take_failed(struct core_streams *t, uint32_t slot, const struct core_stream_keep *k,

@@ -17,17 +17,9 @@ pair_up
 CORE_KEEPER=$(pid_of core)
 export CORE_KEEPER B
 script <<'PY'
-import signal
-import uuid
+from workers import *
 
 N = 10
-
-
-def stat(daemon, what):
-    try:
-        return admin(daemon, what)
-    except (OSError, ValueError):
-        return None
 
 
 def streams():
@@ -39,42 +31,14 @@ def all_kept():
     return len(s) == N and all(x["admitted"] and x["kept"] and x["rung"] == "kernel TLS" for x in s) and s
 
 
-def worker():
-    p = subprocess.run(["pgrep", "-P", E["CORE_KEEPER"]], capture_output=True, text=True).stdout.split()
-    return p[-1] if p else ""
-
-
-def link_up():
-    s = stat("core", "status")
-    return s and s["links"][0]["state"] == "up" and s["links"][0]["pool_idle"] > 0
-
-
-def device(user, i):
-    """One of several of a user, each with its own +sip.instance."""
-    u = Ua(user)
-    u.instance = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_DNS, f'{user}{i}')}"
-    r = u.register()
-    check(r.status == 200, f"{user} {i} registers: {r.start}")
-    return u
-
-
-def kill():
-    os.kill(int(worker()), signal.SIGKILL)
-
-
-def upgrade():
-    r = subprocess.run([f"{E['B']}/sallyctl", "-s", f"{E['RUN']}/core.sock", "upgrade"], capture_output=True, text=True)
-    check(r.returncode == 0, r.stderr + r.stdout)
-
-
 def core():
     return wait_until(15, "the core answers", lambda: stat("core", "status"))
 
 
 def killed():
-    old = worker()
-    kill()
-    return wait_until(15, "a new worker that answers", lambda: worker() not in ("", old) and stat("core", "status"))
+    old = worker("core")
+    kill("core")
+    return replaced("core", old)
 
 
 def message(text):
@@ -108,11 +72,11 @@ def called():
 def round(name, act, lost=0):
     """@lost: so many clients have half a message under way, which a kill costs."""
     global N
-    old, ids = worker(), {x["stream"]: x["edge_stream"] for x in streams()}
-    act()
-    new = wait_until(15, "a new worker that answers", lambda: worker() not in ("", old) and stat("core", "status"))
+    old, ids = worker("core"), {x["stream"]: x["edge_stream"] for x in streams()}
+    act("core")
+    new = replaced("core", old)
     kept = new["kept"]["stream"]
-    step(f"{name}: worker {old} -> {worker()}: {kept['taken_over']} streams taken over, {kept['lost_busy']} lost")
+    step(f"{name}: worker {old} -> {worker('core')}: {kept['taken_over']} streams taken over, {kept['lost_busy']} lost")
     check(kept["taken_over"] == N - lost and kept["lost_busy"] == lost and kept["lost"] == 0, kept)
     N -= lost
     s = streams()

@@ -17,46 +17,18 @@ EDGE_KEEPER=$(pid_of edge)
 CORE_KEEPER=$(pid_of core)
 export EDGE_KEEPER CORE_KEEPER B
 script <<'PY'
-import signal
-import uuid
+from workers import *
 
 N = int(E.get("STREAMS", 20))
 
 
-def stat(daemon, what):
-    try:
-        return admin(daemon, what)
-    except (OSError, ValueError):
-        return None
-
-
 def kernel_streams():
-    s = stat("edge", "streams")
-    return s and len(s) == N and all(x["rung"] == "kernel TLS" and x["link_rung"] == "kernel TLS" for x in s) and s
+    return on_kernel(N)
 
 
 def tls_stat():
     with in_ns("dmz"):
         return dict(l.split() for l in open("/proc/net/tls_stat"))
-
-
-def worker(daemon):
-    p = subprocess.run(["pgrep", "-P", E[f"{daemon.upper()}_KEEPER"]], capture_output=True, text=True).stdout.split()
-    return p[-1] if p else ""
-
-
-def link_up():
-    s = stat("core", "status")
-    return s and s["links"][0]["state"] == "up" and s["links"][0]["pool_idle"] > 0
-
-
-def device(user, i):
-    """One of several of a user, each with its own +sip.instance."""
-    u = Ua(user)
-    u.instance = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_DNS, f'{user}{i}')}"
-    r = u.register()
-    check(r.status == 200, f"{user} {i} registers: {r.start}")
-    return u
 
 
 phones = [device(f"alice{i // 20}", i) for i in range(N)]
@@ -66,15 +38,6 @@ check(all(x["reason"] == "" for x in s), f"a reason where there is none: {s[0]}"
 t = tls_stat()
 step(f"{N} streams on kernel TLS: {s[0]['tls_version']} {s[0]['tls_cipher']}; TlsCurrTxSw {t['TlsCurrTxSw']} TlsCurrRxSw {t['TlsCurrRxSw']}")
 check(int(t["TlsCurrTxSw"]) >= 2 * N and int(t["TlsCurrRxSw"]) >= 2 * N, t)
-
-
-def kill(daemon):
-    os.kill(int(worker(daemon)), signal.SIGKILL)
-
-
-def upgrade(daemon):
-    r = subprocess.run([f"{E['B']}/sallyctl", "-s", f"{E['RUN']}/{daemon}.sock", "upgrade"], capture_output=True, text=True)
-    check(r.returncode == 0, r.stderr + r.stdout)
 
 
 def taken(daemon):
@@ -90,7 +53,7 @@ def round(name, act, *daemons):
     for d in daemons:
         act(d)
     for d in daemons:
-        wait_until(10, f"a new worker of the {d} that answers", lambda: worker(d) not in ("", old[d]) and stat(d, "status"))
+        replaced(d, old[d])
         n, lost = taken(d)
         step(f"{d} {name}: worker {old[d]} -> {worker(d)}: {n} streams taken over, {lost} lost")
         check(n == N and lost == 0, stat(d, "status"))
