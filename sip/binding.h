@@ -26,14 +26,13 @@ struct binding {
 	struct record record;
 	uint64_t id;
 	struct user *user;
-	unsigned server;
-	struct addr at; /* the target that confirmed it; port 0: unknown */
-	uint64_t epoch; /* engine's, at that time */
+	uint64_t epoch; /* engine's, when it was confirmed */
+	struct addr at; /* the target that did; port 0: unknown */
 	bool lost;	/* already with an engine before this one */
+	bool outbound;	/* its device speaks RFC 5626 */
 	char *key;	/* "i:INSTANCE;REG-ID" or "c:CONTACT" */
 	char *contact, *user_agent;
-	bool outbound; /* its device speaks RFC 5626 */
-	unsigned n_streams;
+	unsigned server, n_streams;
 	struct stream *streams[BINDING_STREAMS_MAX];
 	struct timer expiry;
 };

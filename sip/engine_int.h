@@ -74,8 +74,8 @@ struct stream {
 
 struct record { /* of something that is kept: sip/record.h */
 	struct record *next;
-	enum engine_record kind;
 	uint64_t id;
+	enum engine_record kind;
 	bool queued, kept, refused;
 };
 #define record_owner(ptr, type) table_entry(ptr, type, record)

@@ -34,7 +34,6 @@ struct stream {
 	const struct stream_use *use;
 	struct stream *hash_next; /* or the next ended one */
 	uint64_t id;
-	enum stream_state state;
 	struct conn *client, *core;	 /* core: NULL until opened */
 	struct link_data *data;		 /* of core; it is ended, never the connection itself */
 	bool client_paused, core_paused; /* their reader waits for the other side's queue */
@@ -42,6 +41,8 @@ struct stream {
 	bool registered;		 /* what went to the core may bring an Admit */
 	bool held, no_core;		 /* the wait is over: answer now */
 	bool lodged;			 /* it outlives the worker, in .slot */
+	uint8_t bulk_in, bulk_out;	 /* how often in a row a turn was worth a pipe */
+	enum stream_state state;
 	uint32_t slot;
 	int core_index; /* in the configuration; -1: none yet */
 	struct addr peer, prefix;
@@ -53,8 +54,7 @@ struct stream {
 	uint64_t cap_bytes;	      /* of bytes_in; 0: none */
 	struct loop_timer deadline, step;
 	struct conn_pipe pipe_in,
-		pipe_out;	   /* client -> core, core -> client; while they hold bytes */
-	uint8_t bulk_in, bulk_out; /* how often in a row a turn was worth a pipe */
+		pipe_out; /* client -> core, core -> client; while they hold bytes */
 	const char *tls_version, *tls_cipher; /* static; "": none */
 	char *sni;			      /* NULL: none */
 	char *close_reason;		      /* the core's, once it said so */
