@@ -10,7 +10,7 @@ ENGINE += sip/contact sip/credentials sip/lines sip/target sip/txn_move sip/txn_
 XMPP := xmpp/element xmpp/expat xmpp/features xmpp/jid xmpp/open xmpp/reader xmpp/write
 XMPP_LIBS := -lexpat -lidn2
 
-TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_bio user/tls_cert user/tls_climb
+TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_about user/tls_bio user/tls_cert user/tls_climb
 CONN := user/conn user/conn_bytes user/conn_keep user/conn_splice
 RELAY := user/conn_relay user/loop_clear
 BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/handover user/keep user/keeper user/keeper_child user/keeper_open user/keeper_upgrade user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer $(RELAY) user/sandbox user/sockpool $(TLS)

@@ -5,7 +5,8 @@
  * handshake messages come out of ktls_read() as what they mean: close_notify is the end, KeyUpdate gives the kernel new keys.
  * Owner rules: struct ktls is plain memory without a pointer, so that it can lie where it outlives the process; whoever holds it and the
  * descriptor has the connection. Secrets, those that the next keys come from, are there only where the kernel can take new ones (TLS 1.3,
- * Linux 6.14), beside it: in the same block (ktls_new()), or where ktls_secrets_at() says; ktls_wipe() ends both. The descriptor is always the caller's. There is no way back to OpenSSL.
+ * Linux 6.14), beside it: in the same block (ktls_new()), or where ktls_secrets_at() says; ktls_wipe() ends both. The
+ * descriptor is always the caller's. There is no way back to OpenSSL.
  * Limits: KTLS_RECORDS_MAX records a key are sent (RFC 8446 section 5.5: 2^24.5 for AES-GCM), then new keys or the end; KTLS_UPDATES_MAX
  * KeyUpdates in a row are taken without data between them. */
 #ifndef SALLYPORT_KTLS_H

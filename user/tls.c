@@ -510,12 +510,7 @@ int tls_close_notify(struct tls_conn *t)
 	return ret >= 0 ? 0 : conn_result(t, ret, err);
 }
 
-/* ---- what is known of it ---- */
-
-enum tls_rung tls_rung(const struct tls_conn *t)
-{
-	return !t->kernel ? TLS_RUNG_C : t->ssl ? TLS_RUNG_B : TLS_RUNG_A;
-}
+/* ---- its kernel state ---- */
 
 struct ktls *tls_kernel(struct tls_conn *t)
 {
@@ -546,78 +541,4 @@ void tls_kernel_leave(struct tls_conn *t)
 {
 	kernel_drop(t);
 	t->want = NULL; /* it was a name that goes with .kernel */
-}
-
-const char *tls_why(const struct tls_conn *t)
-{
-	return t->trouble ? t->trouble->why : "";
-}
-
-const char *tls_refused_names(const struct tls_conn *t)
-{
-	return t->trouble ? t->trouble->seen : "";
-}
-
-const char *tls_version(const struct tls_conn *t)
-{
-	return t->kernel ? ktls_version_name(t->kernel->version) : SSL_get_version(t->ssl);
-}
-
-const char *tls_cipher(const struct tls_conn *t)
-{
-	return t->kernel ? t->cipher_name : SSL_get_cipher_name(t->ssl);
-}
-
-const char *tls_known(const struct tls_ctx *c, const char *name)
-{
-	STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(c->ssl);
-	const char *of;
-	int i;
-
-	for (i = 0; i < KTLS_VERSIONS; i++)
-		if (!strcmp(ktls_version_name((enum ktls_version)i), name))
-			return ktls_version_name((enum ktls_version)i);
-	for (i = 0; i < sk_SSL_CIPHER_num(all); i++) {
-		of = SSL_CIPHER_get_name(sk_SSL_CIPHER_value(all, i));
-		if (!strcmp(of, name))
-			return of;
-	}
-	return "";
-}
-
-const char *tls_sni(const struct tls_conn *t)
-{
-	const char *name = t->ssl ? SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
-
-	return name ? name : "";
-}
-
-const char *tls_alpn(const struct tls_conn *t)
-{
-	const unsigned char *p;
-	unsigned n, off;
-
-	if (t->kernel)
-		return t->alpn ? t->ctx->alpn_text + t->alpn - 1 : "";
-	SSL_get0_alpn_selected(t->ssl, &p, &n);
-	/* Both sides agree only on a name of our list, and that has a string form that lives as long as the context. */
-	for (off = 0; n && off < t->ctx->n_alpn; off += 1u + t->ctx->alpn[off])
-		if (t->ctx->alpn[off] == n && memcmp(t->ctx->alpn + off + 1, p, n) == 0)
-			return t->ctx->alpn_text + off;
-	return "";
-}
-
-bool tls_peer_has_name(const struct tls_conn *t, const char *name)
-{
-	return t->ssl && tls_cert_has_name(SSL_get0_peer_certificate(t->ssl), name);
-}
-
-const char *tls_peer_names(const struct tls_conn *t, char *buf, size_t n)
-{
-	return tls_cert_names(t->ssl ? SSL_get0_peer_certificate(t->ssl) : NULL, buf, n);
-}
-
-const char *tls_own_names(const struct tls_ctx *c, char *buf, size_t n)
-{
-	return tls_cert_names(SSL_CTX_get0_certificate(c->ssl), buf, n);
 }
