@@ -238,6 +238,7 @@ static void test_tls_alpn_and_sni(void **state)
 		{"sip", "h2", "", -EPROTO},
 	};
 	struct pair p;
+	char name[64];
 	size_t i;
 
 	(void)state;
@@ -255,6 +256,10 @@ static void test_tls_alpn_and_sni(void **state)
 			assert_string_equal(tls_alpn(p.c), t[i].agreed);
 			assert_string_equal(tls_sni(p.s), "gate.example");
 			assert_string_equal(tls_cipher(p.s), tls_cipher(p.c));
+			snprintf(name, sizeof(name), "%s", tls_cipher(p.s));
+			assert_ptr_equal(tls_known(p.sctx, name), tls_cipher(p.s));
+			assert_string_equal(tls_known(p.sctx, tls_version(p.s)), tls_version(p.s));
+			assert_string_equal(tls_known(p.sctx, "AES-128-GCM"), "");
 		} else {
 			assert_string_equal(tls_why(p.c),
 					    "alert received: no application protocol");
