@@ -26,6 +26,10 @@ def kernel_streams():
     return on_kernel(N)
 
 
+def tls_shown():
+    return sorted((x["stream"], x["tls_version"], x["tls_cipher"], x["sni"]) for x in stat("edge", "streams"))
+
+
 def tls_stat():
     with in_ns("dmz"):
         return dict(l.split() for l in open("/proc/net/tls_stat"))
@@ -50,6 +54,7 @@ def taken(daemon):
 def round(name, act, *daemons):
     old = {d: worker(d) for d in daemons}
     ids = {d: {x["stream"] for x in stat(d, "streams")} for d in ("edge", "core")}
+    shown = tls_shown()
     for d in daemons:
         act(d)
     for d in daemons:
@@ -61,6 +66,7 @@ def round(name, act, *daemons):
         s = stat(d, "streams")
         check(len(s) == N and {x["stream"] for x in s} == ids[d], f"{d}: {len(s)} streams of {N}")
         check(all(x["admitted"] and x["rung"] == "kernel TLS" for x in s), s)
+    check(tls_shown() == shown, f"what is shown of TLS: {tls_shown()} for {shown}")
     wait_until(10, "the link up again", link_up)
     for p in phones:
         r = p.register(cached="core" not in daemons)  # nonces end with the core's worker: it has the phone challenged once
