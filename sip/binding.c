@@ -239,12 +239,13 @@ void binding_target_lost(struct engine *e, unsigned server, const struct addr *a
 {
 	struct tnode *n;
 
-	if (!e->c.keep)
-		return;
 	for (n = table_walk(&e->bindings, NULL); n; n = table_walk(&e->bindings, n)) {
 		struct binding *b = table_entry(n, struct binding, node);
 
-		if (b->n_streams && b->server == server && addr_eq(&b->at, at))
+		if (!b->n_streams || b->lost || b->server != server || !addr_eq(&b->at, at))
+			continue;
+		b->lost = true;
+		if (e->c.keep)
 			record_touch(e, &b->record);
 	}
 }
@@ -332,7 +333,6 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 	b->user_agent = agent;
 	b->outbound = in->outbound;
 	b->at = in->at;
-	b->epoch = e->epoch;
 	b->lost = false;
 	record_touch(e, &b->record);
 	timer_set(&e->timers, &b->expiry, e->now + in->expires_s * 1000ull);
@@ -362,7 +362,7 @@ bool binding_record(const struct engine *e, const struct record *r, struct recor
 	record_put_text(o, b->user_agent);
 	record_put(o,
 		   (b->outbound ? RECORD_OUTBOUND : 0) | (b->n_streams ? RECORD_STREAMS : 0) |
-			   (b->n_streams && lines_stale(e, b) ? RECORD_LOST : 0),
+			   (b->n_streams && b->lost ? RECORD_LOST : 0),
 		   1);
 	record_put(o, b->expiry.due, 8);
 	if (!b->n_streams)
@@ -444,7 +444,7 @@ int binding_restore(struct engine *e, uint64_t id, struct record_in *in)
 		b->outbound = n.outbound;
 		b->record.kept = true;
 		b->at = had.at;
-		b->lost = flags & RECORD_LOST;
+		b->lost = flags & RECORD_LOST || (had.n && e->c.servers[server].per_connection);
 		timer_set(&e->timers, &b->expiry, due);
 		binding_resume(e, b, &had);
 		contact = agent = NULL;

@@ -26,10 +26,9 @@ struct binding {
 	struct record record;
 	uint64_t id;
 	struct user *user;
-	uint64_t epoch; /* engine's, when it was confirmed */
-	struct addr at; /* the target that did; port 0: unknown */
-	bool lost;	/* already with an engine before this one */
-	bool outbound;	/* its device speaks RFC 5626 */
+	unsigned server;
+	struct addr at; /* the target that confirmed it; port 0: unknown */
+	bool lost;	/* it has lost it since (lines.h) */
 	char *key;	/* "i:INSTANCE;REG-ID" or "c:CONTACT" */
 	char *contact, *user_agent;
 	unsigned server, n_streams;
@@ -60,7 +59,7 @@ int binding_confirm(struct engine *e, struct stream *s, const struct binding_new
 void binding_remove(struct engine *e, struct binding *b, const char *reason);
 /* Remove all of @aor. */
 void binding_remove_user(struct engine *e, const char *aor, const char *reason);
-/* Target @at has lost its registrations: records tell that of those with streams. */
+/* Target @at has lost its registrations: those with streams bear it, and their records tell. */
 void binding_target_lost(struct engine *e, unsigned server, const struct addr *at);
 /* The newest live stream; NULL: none. */
 struct stream *binding_stream(const struct binding *b);

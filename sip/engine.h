@@ -47,6 +47,7 @@ struct engine_server { /* a call server; strings live as long as the engine */
 	bool contact_mode;    /* it has no Path: Contacts are rewritten (contact.h) */
 	bool any_digest_user; /* REGISTER: whose Digest credentials are is its own affair */
 	bool pass;	      /* its phones speak SRTP: keys and packets pass as they are */
+	bool per_connection;  /* registrations end with our connection to it (lines.h) */
 };
 
 struct engine_config {

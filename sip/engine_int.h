@@ -105,7 +105,6 @@ struct engine {
 	struct table streams, bindings, users, txns_branch, txns_name, calls, media;
 	struct nonces *nonces;
 	struct targets *targets; /* by call server */
-	uint64_t epoch;		 /* losses of registrations by any target so far */
 	struct lines lines;
 	unsigned calls_lingering;
 	uint8_t *out, *sdp, *body,

@@ -1,4 +1,4 @@
-/* sip/lines.c -- see lines.h. In: confirmed registrations, epochs of targets, time. Out: streams to close. Owns the queue. */
+/* sip/lines.c -- see lines.h. In: confirmed registrations, what was lost, time. Out: streams to close. Owns the queue. */
 #include "sip/lines.h"
 
 #include <errno.h>
@@ -7,25 +7,20 @@
 #include "sip/binding.h"
 #include "sip/target.h"
 
-bool lines_stale(const struct engine *e, const struct binding *b)
-{
-	return b->lost || target_epoch(e, b->server, &b->at) > b->epoch;
-}
-
 /* A line of @s that is lost while another AOR's at the same call server stands; NULL: none. A line that is reached by a newer
  * stream is that stream's affair. */
-static const struct binding *lines_lost(const struct engine *e, const struct stream *s)
+static const struct binding *lines_lost(const struct stream *s)
 {
 	unsigned i, k;
 
 	for (i = 0; i < s->n_bindings; i++) {
 		const struct binding *b = s->bindings[i];
 
-		if (!lines_stale(e, b) || binding_stream(b) != s)
+		if (!b->lost || binding_stream(b) != s)
 			continue;
 		for (k = 0; k < s->n_bindings; k++)
 			if (s->bindings[k]->server == b->server &&
-			    s->bindings[k]->user != b->user && !lines_stale(e, s->bindings[k]))
+			    s->bindings[k]->user != b->user && !s->bindings[k]->lost)
 				return b;
 	}
 	return NULL;
@@ -102,7 +97,7 @@ static void lines_tick(struct engine *e, void *owner)
 	struct stream *s;
 
 	while ((s = q->first) && s->half.due <= e->now && q->next <= e->now) {
-		const struct binding *lost = lines_lost(e, s);
+		const struct binding *lost = lines_lost(s);
 
 		lines_unqueue(e, s);
 		if (!lost)
@@ -119,7 +114,7 @@ static void lines_tick(struct engine *e, void *owner)
 
 void lines_confirmed(struct engine *e, struct stream *s)
 {
-	if (s->half.told || s->half.prev || !lines_lost(e, s))
+	if (s->half.told || s->half.prev || !lines_lost(s))
 		return;
 	s->half.since = e->now;
 	lines_queue(e, s);

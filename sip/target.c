@@ -235,22 +235,15 @@ void target_ended(struct engine *e, unsigned server, const struct addr *to, enum
 		return;
 	if (how == ENGINE_CLOSED)
 		t->ended = true;
-	if (how == ENGINE_CLOSED || (how == ENGINE_UNREACHABLE && !t->ended))
+	if ((how == ENGINE_CLOSED && !e->c.servers[server].per_connection) ||
+	    (how == ENGINE_UNREACHABLE && !t->ended))
 		return;
 	t->spoke = t->ended = false;
 	t->losses++;
-	t->epoch = ++e->epoch;
 	binding_target_lost(e, server, &t->addr);
-	engine_log(e, 1, "registrations-lost", "server=%s address=%s epoch=%llu reason=%s",
-		   e->c.servers[server].name, addr_text(&t->addr, at), (unsigned long long)t->epoch,
-		   engine_esc(span_str(why), esc, sizeof(esc)));
-}
-
-uint64_t target_epoch(const struct engine *e, unsigned server, const struct addr *at)
-{
-	const struct target *t = at->port ? target_at(e, server, at) : NULL;
-
-	return t ? t->epoch : 0;
+	engine_log(e, 1, "registrations-lost", "server=%s address=%s losses=%llu reason=%s",
+		   e->c.servers[server].name, addr_text(&t->addr, at),
+		   (unsigned long long)t->losses, engine_esc(span_str(why), esc, sizeof(esc)));
 }
 
 void target_closed(struct engine *e, unsigned server, const struct addr *to)

@@ -30,9 +30,8 @@ struct target {
 	bool told;	       /* it said so itself (503): only time makes it up */
 	char why[64];	       /* of the last time it was down */
 	uint64_t failures;
-	bool spoke;	/* since it last lost its registrations */
-	bool ended;	/* its stream, in order; nothing was heard since */
-	uint64_t epoch; /* of that loss; 0: none is known */
+	bool spoke; /* since it last lost its registrations */
+	bool ended; /* its stream, in order; nothing was heard since */
 	uint64_t losses;
 };
 
@@ -69,8 +68,6 @@ bool target_failed(struct engine *e, unsigned server, const struct addr *to, con
 /* What became of the way to it: whether it has lost its registrations with that (lines.h says what is taken for it). */
 void target_ended(struct engine *e, unsigned server, const struct addr *to, enum engine_failure how,
 		  const char *why);
-/* The epoch in which target @at lost its registrations; 0: it has not, or is no target now. */
-uint64_t target_epoch(const struct engine *e, unsigned server, const struct addr *at);
 /* The connection to it has ended. */
 void target_closed(struct engine *e, unsigned server, const struct addr *to);
 uint32_t target_retry_after(const struct sip_msg *m); /* seconds; 0: it does not say */

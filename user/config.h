@@ -111,6 +111,8 @@ struct config_call_server {
 		*sources; /* further addresses its requests come from (default: address itself) */
 	unsigned sources_count;
 	const char *media; /* terminate|passthrough; default terminate */
+	/* What it ties them to: address|connection; default address. connection: not over udp */
+	const char *registrations;
 };
 
 struct config_relay_pair {	      /* media addresses of a core for calls that pass as SRTP */

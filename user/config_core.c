@@ -34,6 +34,7 @@ static const cyaml_schema_field_t server_fields[] = {
 	CONFIG_STR(SERVER, digest_user, "digest_user", CYAML_FLAG_OPTIONAL),
 	CONFIG_LIST(SERVER, sources, "sources", CYAML_FLAG_OPTIONAL, &config_string),
 	CONFIG_STR(SERVER, media, "media", CYAML_FLAG_OPTIONAL),
+	CONFIG_STR(SERVER, registrations, "registrations", CYAML_FLAG_OPTIONAL),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t server_schema = {
@@ -172,6 +173,8 @@ static const struct config_rule server_rules[] = {
 	{CONFIG_AT(SERVER, tls_name), .kind = CONFIG_HOST, .optional = true},
 	{CONFIG_AT(SERVER, media), .kind = CONFIG_WORD, .text = "terminate",
 	 .words = "terminate|passthrough"},
+	{CONFIG_AT(SERVER, registrations), .kind = CONFIG_WORD, .text = "address",
+	 .words = "address|connection"},
 };
 static const struct config_rule pair_rules[] = {
 	{CONFIG_AT(PAIR, link), .kind = CONFIG_ADDR},
@@ -276,6 +279,9 @@ static int server_check(struct config_ctx *c, const struct config_core *k, unsig
 	snprintf(path, sizeof(path), "call_servers[%u].media", i);
 	if (strcmp(s->media, "passthrough") == 0 && !k->media.relay.pairs_count)
 		return config_fail(c, path, "passthrough needs media.relay.pairs");
+	snprintf(path, sizeof(path), "call_servers[%u].registrations", i);
+	if (strcmp(s->registrations, "connection") == 0 && strcmp(s->transport, "udp") == 0)
+		return config_fail(c, path, "connection needs transport tcp or tls, got udp");
 	return domains_check(c, k, i);
 }
 

@@ -117,6 +117,7 @@ static int core_values_servers(struct core *c, char *why, size_t why_n)
 			.contact_mode = !strcmp(s->mode, "contact"),
 			.any_digest_user = !strcmp(s->digest_user, "any"),
 			.pass = !strcmp(s->media, "passthrough"),
+			.per_connection = !strcmp(s->registrations, "connection"),
 		};
 		for (j = 0; j < s->domains_count; j++)
 			c->domains[c->n_domains++] = s->domains[j];

@@ -498,6 +498,7 @@ static void test_config_core_defaults(void **state)
 	assert_string_equal(c->call_servers[0].tls_name, "192.0.2.9");
 	assert_string_equal(c->call_servers[0].mode, "path");
 	assert_string_equal(c->call_servers[0].digest_user, "aor");
+	assert_string_equal(c->call_servers[0].registrations, "address");
 	assert_string_equal(c->call_servers[1].address, "pbx.b.org");
 	assert_string_equal(c->call_servers[1].tls_name, "pbx.b.org");
 	assert_int_equal(c->call_servers[1].sources_count, 0);
@@ -543,6 +544,10 @@ static void test_config_core_errors(void **state)
 		 "one of path|contact wanted, got \"outbound\""},
 		{"digest_user: aor ", "digest_user: none #!",
 		 "one of aor|any wanted, got \"none\""},
+		{"registrations: address ", "registrations: stream #!",
+		 "one of address|connection wanted, got \"stream\""},
+		{"registrations: address ", "registrations: connection #!",
+		 "registrations: connection needs transport tcp or tls, got udp"},
 		{"[X-Trusted-User]", "['X Trusted'] #!", "a header's name wanted"},
 		{"[198.51.100.21]", "[198.51.100.21, 198.51.100.21] #!", "sources[1]"},
 		{"[198.51.100.21] ",

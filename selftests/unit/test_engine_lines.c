@@ -270,7 +270,7 @@ static void test_lines_idle(void **state)
 	kit_end(k);
 }
 
-/* Another call server's loss, that of another target, or of one that is a target no more, is not this phone's. */
+/* Another call server's loss, or that of another target, is not this phone's; one of its own is, even if DNS names it no more. */
 static void test_lines_targets(void **state)
 {
 	struct kit *k = kit_lines();
@@ -289,8 +289,84 @@ static void test_lines_targets(void **state)
 	targets(k, 1);
 	kit_time(k, 1000);
 	refresh(k, 1, "alice");
-	closed(k, 0); /* what was known of it went with it */
-	restart(k);
+	closed(k, 1);
+	assert_int_equal(losses(k),
+			 0); /* what was known of it went with it, but not of the lines */
+	kit_end(k);
+}
+
+static void only_b(struct kit *k)
+{
+	struct engine_target t = {0};
+
+	assert_int_equal(addr_parse(span_str(B), &t.addr), 0);
+	engine_targets(k->e, 0, &t, 1, k->now);
+	kit_drain(k);
+}
+
+/* A loss counts whether or not the address is a target when the phone refreshes; where there is no keeper as well. */
+static void test_lines_dropped(void **state)
+{
+	unsigned keep;
+
+	(void)state;
+	for (keep = 0; keep < 2; keep++) {
+		struct kit *k = kit_new();
+
+		engine_free(k->e);
+		k->c.keep = keep;
+		assert_int_equal(engine_new(&k->c, k->now, &k->e), 0);
+		bed = (struct bed){0};
+		k->own = own;
+		targets(k, 1);
+		kit_time(k, 10);
+		kit_stream(k, 1);
+		kit_register(k, 1, "alice");
+		kit_register(k, 1, "bob");
+		restart(k);
+		targets(k, 2);
+		kit_time(k, 1000);
+		only_b(k);
+		refresh(k, 1, "alice");
+		closed(k, 1);
+		kit_end(k);
+	}
+}
+
+static void kit_tied(struct kit *k, struct engine_server servers[2])
+{
+	memcpy(servers, k->c.servers, 2 * sizeof(*servers));
+	servers[0].per_connection = true;
+	k->c.servers = servers;
+}
+
+/* `registrations: connection`: they are gone with the core's worker, and with each end of its connection. */
+static void test_lines_connection(void **state)
+{
+	struct engine_server servers[2];
+	struct kit *k = kit_lines();
+
+	(void)state;
+	kit_tied(k, servers);
+	kit_crash_but(k, 1u << 1 | 1u << 2);
+	assert_int_equal(k->restored, 3);
+	targets(k, 1);
+	kit_time(k, 1000);
+	refresh(k, 2, "carol");
+	closed(k, 0);
+	refresh(k, 1, "alice");
+	closed(k, 1);
+	kit_end(k);
+
+	k = kit_lines();
+	kit_tied(k, servers);
+	kit_crash_but(k, 1u << 1 | 1u << 2);
+	targets(k, 1);
+	kit_register(k, 1, "alice");
+	refresh(k, 1, "bob"); /* by itself, in time */
+	closed(k, 0);
+	news(k, 0, A, ENGINE_CLOSED);
+	assert_int_equal(losses(k), 1);
 	refresh(k, 1, "alice");
 	closed(k, 1);
 	kit_end(k);
@@ -433,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_lines_idle),	  cmocka_unit_test(test_lines_targets),
 		cmocka_unit_test(test_lines_call),	  cmocka_unit_test(test_lines_rate),
 		cmocka_unit_test(test_lines_crash),	  cmocka_unit_test(test_lines_kept),
+		cmocka_unit_test(test_lines_dropped),	  cmocka_unit_test(test_lines_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
