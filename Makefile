@@ -8,7 +8,7 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$@))
 PKGS := libssl libcrypto liburing libbpf libcyaml libprotobuf-c jansson libnl-3.0 libnl-route-3.0 \
-	libsrtp2 libcares libseccomp libcap-ng expat libidn2
+	libsrtp2 libcares libseccomp libcap-ng libsystemd expat libidn2
 HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla \

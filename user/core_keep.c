@@ -65,7 +65,8 @@ static int plan_link(struct keeper_plan *p, const struct config_core *cfg, char 
 	}
 	w.end = w.first.port + 1u;
 	err = sockpool_bind(p, &w, why, why_n);
-	if (!err) /* from now on, and whatever becomes of workers */
+	/* From now on, and whatever becomes of workers; what waits in one of a keeper before is not to be lost. */
+	if (!err && sockpool_resting(p->fds[p->n_fds - 1].fd))
 		err = sockpool_wake(p->fds[p->n_fds - 1].fd);
 	return err;
 }

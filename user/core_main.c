@@ -15,7 +15,7 @@
 #include "user/core.h"
 #include "user/core_pass.h"
 #include "user/core_keep.h"
-#include "user/keeper.h"
+#include "user/keeper_store.h"
 #include "user/ktls.h"
 #include "user/lodge.h"
 #include "user/log.h"
@@ -246,7 +246,8 @@ static int core_keeper(const char *path, struct config_core *cfg)
 	plan.reload = core_reload;
 	plan.reloaded = core_reloaded;
 	plan.arg = &start;
-	if (keeper_open_file(&plan, "config", path, why, sizeof(why)) ||
+	if (keeper_store_open(&plan, "core", why, sizeof(why)) ||
+	    keeper_open_file(&plan, "config", path, why, sizeof(why)) ||
 	    core_plan(&plan, cfg, why, sizeof(why))) {
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
 		return 1;

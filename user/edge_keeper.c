@@ -12,7 +12,7 @@
 #include "user/edge.h"
 #include "user/edge_media.h"
 #include "user/keep.h"
-#include "user/keeper.h"
+#include "user/keeper_store.h"
 #include "user/ktls.h"
 #include "user/lodge.h"
 #include "user/log.h"
@@ -335,7 +335,8 @@ int edge_keeper(const char *path, struct config_edge *cfg)
 	plan.reloaded = reloaded;
 	plan.arg = &start;
 	nofile_raise();
-	if (plan_fill(&plan, path, cfg, why, sizeof(why)))
+	if (keeper_store_open(&plan, "edge", why, sizeof(why)) ||
+	    plan_fill(&plan, path, cfg, why, sizeof(why)))
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
 	else
 		status = keeper_run(&plan);

@@ -10,13 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "user/keeper_impl.h"
+#include "user/keeper_store.h"
 #include "user/log.h"
 
 /* KEEPER_DEATHS deaths ... */
@@ -32,28 +31,6 @@ uint64_t keeper_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-/* systemd's protocol: one datagram to $NOTIFY_SOCKET; "@" stands for an abstract name. Nobody listening is no error. */
-static void notify(const char *text)
-{
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	const char *path = getenv("NOTIFY_SOCKET");
-	size_t n = path ? strlen(path) : 0;
-	int fd;
-
-	if (!n || n >= sizeof(sa.sun_path))
-		return;
-	memcpy(sa.sun_path, path, n);
-	if (path[0] == '@')
-		sa.sun_path[0] = 0;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&sa,
-		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
-		log_event(LOG_L_WARN, "notify-failed", "error=\"%s\"", strerror(errno));
-	close(fd);
 }
 
 static void start_worker(struct keeper *k)
@@ -190,6 +167,7 @@ static int do_due(struct keeper *k)
 	}
 	due = k->start_due_ms ? k->start_due_ms : k->kill_due_ms;
 	keeper_turn_step(k, now, &due);
+	keeper_store_step(k->p, now, &due);
 	now = keeper_now_ms();
 	return !due ? -1 : due <= now ? 0 : (int)(due - now);
 }
@@ -212,6 +190,8 @@ static int keeper_setup(struct keeper *k)
 	err = keeper_find_user(k);
 	if (!err)
 		err = lodge_hold_new(k->p->lodge_slots, &k->hold);
+	if (!err)
+		err = keeper_store_lodge(k->p, k->hold);
 	if (!err)
 		err = keeper_upgrade_init(k);
 	return err ? err : keeper_drop_capabilities(k);
@@ -254,12 +234,14 @@ int keeper_run(struct keeper_plan *p)
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"keeper: %s\"", strerror(-err));
 		return 1;
 	}
+	keeper_store_begin(p);
 	k.start_due_ms = keeper_now_ms();
 	do_due(&k);
-	notify("READY=1");
+	keeper_store_say("READY=1");
 	while (!k.ending || k.now.pid > 0 || keeper_others(&k))
 		hear(&k);
-	notify("STOPPING=1");
+	keeper_store_say("STOPPING=1");
+	keeper_store_end(p);
 	lodge_hold_free(k.hold);
 	keeper_upgrade_fini(&k);
 	close(k.signals);

@@ -19,6 +19,7 @@
  * that CAP_KILL is not needed. SIGTERM first, SIGKILL after 5 s. A first worker that exits with a failure within a second of
  * its start ends the keeper with that status: the start failed, and is seen to. A worker may ask for an upgrade as often as
  * it likes: what is started is what the path holds, as the service's user, which must not be able to write there.
+ * What is to outlive the keeper as well is in the service manager's store, where there is one: user/keeper_store.h.
  * A worker that handed over may live on with what it could not hand over: KEEPER_OLD_MAX of them; one more sends the oldest
  * away. They are not started again.
  * Worker side: keeper_fd("name") gives the descriptor or -1 (besides those of the plan "lodge" and "life", the pipe that kills the worker when
@@ -38,8 +39,14 @@ struct keeper_fd_entry {
 	char name
 		[48]; /* "config", "listen.sip.0", "key.sip", "map.flows", "punch.0", "admin", "state" */
 	int fd;
-	int was;	/* before keeper_reopen_file(), +1, until keeper_reopened(); 0: none */
-	unsigned count; /* descriptors from fd on; 0 as 1: user/sockpool.h */
+	int was; /* before keeper_reopen_file(), +1, until keeper_reopened(); 0: none */
+	bool outlives, taken; /* in the manager's store; from there: user/keeper_store.h */
+	unsigned count;	      /* descriptors from fd on; 0 as 1: user/sockpool.h */
+};
+
+struct keeper_stored { /* from the manager's store: user/keeper_store.h */
+	const char *name;
+	int fd; /* -1: taken */
 };
 
 struct keeper_plan {
@@ -49,6 +56,11 @@ struct keeper_plan {
 	struct keeper_fd_entry fds[KEEPER_FDS_MAX];
 	unsigned n_fds;
 	uint32_t lodge_slots; /* connections that outlive the worker: lodge_plan() */
+	bool lodge_taken;     /* its file is of an earlier keeper, and so are they */
+	struct keeper_store *store;
+	struct keeper_stored *stored;
+	unsigned n_stored;
+	void (*refused)(const char *name, const char *why); /* out of the store with it */
 	/* Check the configuration file again on SIGHUP: 0 = good; the plan's "config" descriptor is then replaced. */
 	int (*reload)(void *arg, struct keeper_plan *plan);
 	/* What became of it: a worker goes on with it, or everything is as before. May be NULL. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "user/keeper_impl.h"
+#include "user/keeper_store.h"
 #include "user/log.h"
 
 #define KEEPER_ENV_MAX (KEEPER_FDS_MAX * 64)
@@ -114,7 +115,7 @@ static _Noreturn void child(const struct keeper *k, int exe, int life, int lodge
 			err = -errno;
 	if (!err && fcntl(lodge, F_SETFD, 0))
 		err = -errno;
-	if (!err && setenv("SALLYPORT_FDS", text, 1))
+	if (!err && (setenv("SALLYPORT_FDS", text, 1) || unsetenv("NOTIFY_SOCKET")))
 		err = -errno;
 	if (!err) {
 		sigprocmask(SIG_SETMASK, &k->old_mask, NULL);
@@ -151,6 +152,7 @@ int keeper_child_start(struct keeper *k, struct keeper_worker *w, int exe)
 	} else {
 		w->pid = pid;
 		w->life = life[1];
+		keeper_store_workers(k->p, (pid_t[]){k->now.pid, k->next.pid}, 2);
 	}
 out:
 	close(lodge);

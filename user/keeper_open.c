@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "user/addr.h"
+#include "user/keeper_store.h"
 
 #define KEEPER_BACKLOG 1024
 /* The ring of a service that just ended lets go of its sockets a moment later. */
@@ -61,6 +62,7 @@ int keeper_add(struct keeper_plan *p, const char *name, int fd)
 	e->fd = fd;
 	e->was = 0;
 	e->count = 0;
+	e->outlives = e->taken = false;
 	p->n_fds++;
 	return 0;
 }
@@ -86,17 +88,13 @@ static int add_or_close(struct keeper_plan *p, const char *name, int fd, char *w
 	return fail(why, why_n, name, err);
 }
 
-/* A bound socket of @type for @text, or a negative errno. */
-static int bound_socket(const char *text, int type)
+/* A bound socket of @type, or a negative errno. */
+static int bound_socket(const struct addr *a, int type)
 {
 	struct sockaddr_storage ss;
-	struct addr a;
-	socklen_t len;
+	socklen_t len = addr_to_sockaddr(a, &ss);
 	int fd, one = 1, err = 0;
 
-	if (addr_parse(span_str(text), &a) || !a.port)
-		return -EINVAL;
-	len = addr_to_sockaddr(&a, &ss);
 	fd = socket(ss.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
@@ -120,16 +118,28 @@ static int bound_socket(const char *text, int type)
 static int open_socket(struct keeper_plan *p, const char *name, const char *text, int type,
 		       char *why, size_t why_n)
 {
+	struct addr a;
 	char what[128];
-	int fd = bound_socket(text, type), i;
+	int fd = -EINVAL, i, err;
+	bool taken = false;
 
+	if (!addr_parse(span_str(text), &a) && a.port) {
+		fd = keeper_take_socket(p, name, &a, type);
+		taken = fd >= 0;
+		if (!taken)
+			fd = bound_socket(&a, type);
+	}
 	for (i = 0; fd == -EADDRINUSE && i < KEEPER_BIND_TRIES; i++) {
 		usleep(KEEPER_BIND_WAIT_US);
-		fd = bound_socket(text, type);
+		fd = bound_socket(&a, type);
 	}
 
-	if (fd >= 0)
-		return add_or_close(p, name, fd, why, why_n);
+	if (fd >= 0) {
+		err = add_or_close(p, name, fd, why, why_n);
+		if (!err)
+			keeper_outlives(p, taken);
+		return err;
+	}
 	snprintf(what, sizeof(what), "%s: cannot %s %s %.64s", name,
 		 type == SOCK_STREAM ? "listen on" : "bind", type == SOCK_STREAM ? "tcp" : "udp",
 		 text);
@@ -298,7 +308,7 @@ int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	const struct group *g = group ? getgrnam(group) : NULL;
 	char what[256];
-	int fd, err;
+	int fd, err, i;
 
 	snprintf(what, sizeof(what), "%s: cannot listen on %.150s", name, path);
 	if (strlen(path) >= sizeof(sa.sun_path))
@@ -311,6 +321,10 @@ int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path
 	err = make_folder(path);
 	if (!err)
 		err = clear_stale(path, &sa);
+	for (i = 0; err == -EADDRINUSE && i < KEEPER_BIND_TRIES; i++) {
+		usleep(KEEPER_BIND_WAIT_US);
+		err = clear_stale(path, &sa);
+	}
 	if (err)
 		return fail(why, why_n, what, err);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -338,12 +352,19 @@ int keeper_data(struct keeper_plan *p, const char *name, const void *bytes, size
 
 int keeper_state(struct keeper_plan *p, uint64_t size, char *why, size_t why_n)
 {
-	int fd = memfd_create("sallyport-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = keeper_take_memory(p, "state", size, SEAL_SIZE), err;
+	bool taken = fd >= 0;
 
-	if (fd < 0)
-		return fail(why, why_n, "state", -errno);
-	fd = sealed(fd, SEAL_SIZE, ftruncate(fd, (off_t)size) ? -errno : 0);
-	return fd < 0 ? fail(why, why_n, "state", fd) : add_or_close(p, "state", fd, why, why_n);
+	if (!taken) {
+		fd = memfd_create("sallyport-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		if (fd < 0)
+			return fail(why, why_n, "state", -errno);
+		fd = sealed(fd, SEAL_SIZE, ftruncate(fd, (off_t)size) ? -errno : 0);
+	}
+	err = fd < 0 ? fail(why, why_n, "state", fd) : add_or_close(p, "state", fd, why, why_n);
+	if (!err)
+		keeper_outlives(p, taken);
+	return err;
 }
 
 int keeper_fd_range(const char *name, unsigned *out_n)

@@ -2,6 +2,7 @@
  * in this order: record, descriptors, COMPLETE; and back: FREE, then the DROP. */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "user/lodge_impl.h"
 
@@ -27,6 +28,13 @@ void lodge_wipe(const struct lodge *l, uint32_t slot)
 		explicit_bzero(extra_at(l, slot), LODGE_EXTRA);
 	r->extra = 0;
 	explicit_bzero(r->payload, sizeof(r->payload));
+}
+
+uint64_t lodge_inode(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? 0 : st.st_ino;
 }
 
 static bool slot_used(const struct lodge *l, uint32_t slot)
@@ -94,6 +102,7 @@ static int slot_send(struct lodge *l, uint32_t slot)
 		s->unput &= (uint8_t)~bit;
 		if (!(s->put & bit))
 			continue;
+		r->inode[role] = lodge_inode(s->fd[role]);
 		err = send_one(l, LODGE_PUT, slot, role, &s->fd[role]);
 		if (err)
 			return err;

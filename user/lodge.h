@@ -6,7 +6,7 @@
  * and lodge_take() gives each with its record to the module that knows its kind. Records are written in place: lodge_record().
  *
  * What a death leaves: a slot counts only if its state word says COMPLETE, which is stored last, with release order, when
- * all its descriptors are on their way; and only if every descriptor that the record names has arrived. Anything else is
+ * all its descriptors are on their way; and only if every descriptor that the record names, by its inode, has arrived. Anything else is
  * dropped by the next worker. So between any two instructions of a worker there is the whole slot or none. Inside the
  * payload the user sees to that himself: one aligned word of up to 8 bytes changes at once (lodge_word_set()), two never do;
  * a word per direction that says "in flight", set before and cleared after a step that changes several things, tells the
@@ -37,7 +37,7 @@
 
 #include "user/keeper.h"
 
-#define LODGE_VERSION	4 /* of the file and of all records in it; another one is not read */
+#define LODGE_VERSION	3 /* of the file and of all records in it; another one is not read */
 #define LODGE_SLOTS_MAX 65536u
 #define LODGE_ROLES	4 /* 0: the connection; 1 and up: pipes and the like */
 #define LODGE_PAYLOAD	368

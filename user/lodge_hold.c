@@ -12,15 +12,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "user/keeper_store.h"
 #include "user/log.h"
 
 #define READ_MAX   256 /* messages at once; the keeper has others to hear */
 #define FILES_ELSE 256
+#define SEALS	   (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct lodge_hold {
 	uint32_t slots, high;
 	int (*fds)[LODGE_ROLES]; /* descriptor + 1; pages of slots never used take no memory */
 	struct lodge_hold_stats stats;
+	lodge_changed_fn *changed;
+	void *changed_arg;
 };
 
 /* ---- set-up ---- */
@@ -48,48 +52,62 @@ static void files_raise(const struct keeper_plan *p, uint32_t slots)
 	setrlimit(RLIMIT_NOFILE, &have);
 }
 
-/* The part of the head that is ours. */
-static int head_write(int fd, uint32_t slots)
+/* The file of an earlier keeper; -1: none that this binary knows. */
+static int file_take(struct keeper_plan *p, const struct lodge_head *want)
+{
+	int fd = keeper_take_memory(p, "lodge.state", lodge_file_size(want->slots), SEALS);
+	struct lodge_head h;
+	char why[96];
+
+	if (fd < 0)
+		return -1;
+	if (pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) &&
+	    !memcmp(h.magic, want->magic, sizeof(h.magic)) && h.version == want->version &&
+	    h.payload == want->payload && h.slots == want->slots)
+		return fd;
+	snprintf(why, sizeof(why), "not of version %u, %u slots of %u bytes", want->version,
+		 want->slots, want->payload);
+	keeper_refuse(p, "lodge.state", fd, why);
+	return -1;
+}
+
+static int file_make(const struct lodge_head *h)
+{
+	int fd = memfd_create("sallyport-lodge", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
+
+	if (fd >= 0 && !ftruncate(fd, (off_t)lodge_file_size(h->slots)) &&
+	    pwrite(fd, h, sizeof(*h), 0) == (ssize_t)sizeof(*h) && !fcntl(fd, F_ADD_SEALS, SEALS))
+		return fd;
+	err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+int lodge_plan(struct keeper_plan *p, uint32_t slots, char *why, size_t why_n)
 {
 	struct lodge_head h = {.magic = LODGE_MAGIC,
 			       .version = LODGE_VERSION,
 			       .payload = LODGE_PAYLOAD,
 			       .slots = slots};
-	ssize_t n = offsetof(struct lodge_head, deaths);
-
-	return pwrite(fd, &h, (size_t)n, 0) == n ? 0 : -errno;
-}
-
-void lodge_head_again(const struct keeper_plan *p)
-{
-	unsigned i;
-
-	for (i = 0; i < p->n_fds; i++)
-		if (!strcmp(p->fds[i].name, "lodge.state") &&
-		    head_write(p->fds[i].fd, p->lodge_slots))
-			log_event(LOG_L_ERROR, "lodge", "error=\"%s\"", strerror(errno));
-}
-
-int lodge_plan(struct keeper_plan *p, uint32_t slots, char *why, size_t why_n)
-{
-	int fd, err = 0;
+	int fd, err;
 
 	if (!slots || slots > LODGE_SLOTS_MAX) {
 		snprintf(why, why_n, "lodge: wanted 1 to %u slots, got %u", LODGE_SLOTS_MAX, slots);
 		return -EINVAL;
 	}
-	fd = memfd_create("sallyport-lodge", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0 || ftruncate(fd, (off_t)lodge_file_size(slots)) || head_write(fd, slots) ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		err = -errno;
-	if (!err)
-		err = keeper_add(p, "lodge.state", fd);
+	fd = file_take(p, &h);
+	p->lodge_taken = fd >= 0;
+	if (fd < 0)
+		fd = file_make(&h);
+	err = fd < 0 ? fd : keeper_add(p, "lodge.state", fd);
 	if (err) {
 		snprintf(why, why_n, "lodge.state: %s", strerror(-err));
 		if (fd >= 0)
 			close(fd);
 		return err;
 	}
+	keeper_outlives(p, p->lodge_taken);
 	p->lodge_slots = slots;
 	files_raise(p, slots);
 	return 0;
@@ -129,6 +147,8 @@ static void role_close(struct lodge_hold *h, uint32_t slot, unsigned role)
 
 	if (!*p)
 		return;
+	if (h->changed)
+		h->changed(h->changed_arg, slot, role, false);
 	fd_close(*p - 1);
 	*p = 0;
 	h->stats.descriptors--;
@@ -141,6 +161,7 @@ void lodge_hold_free(struct lodge_hold *h)
 
 	if (!h)
 		return;
+	h->changed = NULL;
 	for (slot = 0; slot < h->high; slot++)
 		for (role = 0; role < LODGE_ROLES; role++)
 			role_close(h, slot, role);
@@ -151,6 +172,35 @@ void lodge_hold_free(struct lodge_hold *h)
 const struct lodge_hold_stats *lodge_hold_stats(const struct lodge_hold *h)
 {
 	return &h->stats;
+}
+
+static void hold(struct lodge_hold *h, uint32_t slot, unsigned role, int fd)
+{
+	h->fds[slot][role] = fd + 1;
+	h->stats.descriptors++;
+	if (slot >= h->high)
+		h->high = slot + 1;
+}
+
+void lodge_hold_watch(struct lodge_hold *h, lodge_changed_fn *fn, void *arg)
+{
+	h->changed = fn;
+	h->changed_arg = arg;
+}
+
+bool lodge_hold_adopt(struct lodge_hold *h, uint32_t slot, unsigned role, int fd)
+{
+	if (slot >= h->slots || role >= LODGE_ROLES || h->fds[slot][role]) {
+		close(fd);
+		return false;
+	}
+	hold(h, slot, role, fd);
+	return true;
+}
+
+int lodge_hold_fd(const struct lodge_hold *h, uint32_t slot, unsigned role)
+{
+	return slot < h->slots && role < LODGE_ROLES ? h->fds[slot][role] - 1 : -1;
 }
 
 /* ---- channels ---- */
@@ -223,10 +273,9 @@ static void put(struct lodge_hold *h, struct lodge_channel *c, const struct lodg
 			lost(h, c, m);
 		return;
 	}
-	h->fds[m->slot][m->role] = fds[0] + 1;
-	h->stats.descriptors++;
-	if (m->slot >= h->high)
-		h->high = m->slot + 1;
+	hold(h, m->slot, m->role, fds[0]);
+	if (h->changed)
+		h->changed(h->changed_arg, m->slot, m->role, true);
 }
 
 /* False: not about slots. Takes @fds. */

@@ -29,6 +29,12 @@ struct lodge_hold_stats {
 
 int lodge_hold_new(uint32_t slots, struct lodge_hold **out);
 void lodge_hold_free(struct lodge_hold *h);
+/* @fn is told of each descriptor that came (@here), or is about to be closed; not of lodge_hold_free(). */
+typedef void lodge_changed_fn(void *arg, uint32_t slot, unsigned role, bool here);
+void lodge_hold_watch(struct lodge_hold *h, lodge_changed_fn *fn, void *arg);
+/* One of a keeper before, without a word to the watcher. False, and closed: no such place, or taken. */
+bool lodge_hold_adopt(struct lodge_hold *h, uint32_t slot, unsigned role, int fd);
+int lodge_hold_fd(const struct lodge_hold *h, uint32_t slot, unsigned role); /* -1: none */
 const struct lodge_hold_stats *lodge_hold_stats(const struct lodge_hold *h);
 
 /* A new channel; the worker's end in *out_worker, close-on-exec. 0 or negative errno. */

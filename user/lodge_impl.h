@@ -41,6 +41,8 @@ struct lodge {
 };
 
 struct lodge_record *lodge_at(const struct lodge *l, uint32_t slot);
+/* Of an open socket or pipe: no other has it as long as it is open. 0: none. */
+uint64_t lodge_inode(int fd);
 /* The slot counts no more and holds nothing more. */
 void lodge_wipe(const struct lodge *l, uint32_t slot);
 /* Tell the keeper to close all of it; then the slot is free. */

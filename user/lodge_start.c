@@ -200,13 +200,14 @@ static void fds_close(int fds[LODGE_ROLES])
 /* What the record does not name was still being added, and goes. Whether all that it names is there. */
 static bool roles_match(struct lodge *l, uint32_t slot, int fds[LODGE_ROLES])
 {
-	uint32_t roles = lodge_at(l, slot)->roles;
+	const struct lodge_record *r = lodge_at(l, slot);
+	uint32_t roles = r->roles;
 	bool whole = roles != 0;
 	unsigned i;
 
 	for (i = 0; i < LODGE_ROLES; i++) {
 		if (roles & 1u << i) {
-			whole = whole && fds[i] >= 0;
+			whole = whole && fds[i] >= 0 && lodge_inode(fds[i]) == r->inode[i];
 		} else if (fds[i] >= 0) {
 			close(fds[i]);
 			fds[i] = -1;

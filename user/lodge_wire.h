@@ -67,9 +67,11 @@ struct lodge_record {
 	uint16_t extra;	     /* lodge_extra() was called */
 	uint32_t generation; /* rises with every put into this slot */
 	uint32_t roles;	     /* bit per role: the keeper was sent its descriptor */
+	/* By role, of that descriptor: the keeper may die, too, before it has read of a change, and its store would have another one. */
+	uint64_t inode[LODGE_ROLES];
 	uint8_t payload[LODGE_PAYLOAD];
 };
-_Static_assert(sizeof(struct lodge_record) == 16 + LODGE_PAYLOAD, "no holes");
+_Static_assert(sizeof(struct lodge_record) == 48 + LODGE_PAYLOAD, "no holes");
 
 /* Head, records, and from a page's beginning what they have more. */
 static inline uint64_t lodge_extra_at(uint32_t slots)

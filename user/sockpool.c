@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "user/keeper_store.h"
+
 /* The ring of a service that just ended lets go of its sockets a moment later. */
 #define SOCKPOOL_BIND_TRIES   20
 #define SOCKPOOL_BIND_WAIT_US 50000
@@ -135,12 +137,102 @@ static int pool_fail(const struct sockpool_wish *w, unsigned n, int err, char *w
 	return err;
 }
 
+/* ---- those of a keeper before ---- */
+
+struct pool_found {
+	int fd;
+	uint16_t port;
+};
+
+static int found_order(const void *a, const void *b)
+{
+	return (int)((const struct pool_found *)a)->port -
+	       (int)((const struct pool_found *)b)->port;
+}
+
+/* Whether @fd is a UDP socket of @w's address and ports. */
+static bool found_one(const struct sockpool_wish *w, int fd, struct pool_found *out)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t n = sizeof(ss), m = sizeof(int);
+	struct addr at;
+	int type = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &m) || type != SOCK_DGRAM ||
+	    getsockname(fd, (struct sockaddr *)&ss, &n) ||
+	    addr_from_sockaddr((struct sockaddr *)&ss, &at) || !addr_ip_eq(&at, &w->first) ||
+	    at.port < w->first.port || at.port >= w->end)
+		return false;
+	*out = (struct pool_found){fd, at.port};
+	return true;
+}
+
+/* They are as many as are wanted, each group whole, and lie in a row from @first on in the end. NULL, or why not. */
+static const char *found_move(const struct sockpool_wish *w, struct pool_found *f, int first)
+{
+	unsigned i;
+
+	qsort(f, w->n, sizeof(*f), found_order);
+	for (i = 0; i < w->n; i++)
+		if ((f[i].port - w->first.port) % w->step != i % w->step ||
+		    (i % w->step && f[i].port != f[i - 1].port + 1))
+			return "not in groups of the ports that are wanted now";
+	for (i = 0; i < w->n; i++) {
+		int got = fcntl(f[i].fd, F_DUPFD, first + (int)i);
+
+		if (got != first + (int)i) {
+			if (got >= 0)
+				close(got);
+			while (i)
+				close(first + (int)--i);
+			return "no descriptors in a row are free";
+		}
+	}
+	return NULL;
+}
+
+/* Whether the pool is there already, awake or resting as its worker left it. */
+static bool pool_taken(struct keeper_plan *p, const struct sockpool_wish *w, int first)
+{
+	struct pool_found *f;
+	const char *why = NULL;
+	char name[16];
+	unsigned i;
+	int *fds, n;
+
+	keeper_range_name(w->name, name);
+	n = keeper_take_all(p, name, w->n, &fds);
+	if (n == 0)
+		return false;
+	if (n < 0) {
+		keeper_refuse(p, name, -1, n == -E2BIG ? "more than are wanted now" : "no memory");
+		return false;
+	}
+	f = calloc(w->n, sizeof(*f));
+	if (!f || (unsigned)n < w->n)
+		why = f ? "fewer than are wanted now" : "no memory";
+	for (i = 0; !why && i < w->n; i++)
+		if (!found_one(w, fds[i], &f[i]))
+			why = "of another address or port than the configuration's";
+	if (!why)
+		why = found_move(w, f, first);
+	for (i = 0; i < (unsigned)n; i++)
+		close(fds[i]);
+	if (why)
+		keeper_refuse(p, name, -1, why);
+	free(f);
+	free(fds);
+	return !why;
+}
+
 int sockpool_bind(struct keeper_plan *p, const struct sockpool_wish *w, char *why, size_t why_n)
 {
-	int first = pool_base(w->n), err;
-	unsigned n = 0, i;
+	int first = pool_base(w->n), err = w->n && w->step && w->n % w->step == 0 ? 0 : -EINVAL;
+	bool taken = !err && pool_taken(p, w, first);
+	unsigned n = taken ? w->n : 0, i;
 
-	err = w->n && w->step && w->n % w->step == 0 ? pool_fill(w, first, &n) : -EINVAL;
+	if (!err && !taken)
+		err = pool_fill(w, first, &n);
 	for (i = 0; err == -EADDRINUSE && i < SOCKPOOL_BIND_TRIES; i++) {
 		pool_close(first, n);
 		usleep(SOCKPOOL_BIND_WAIT_US);
@@ -148,8 +240,10 @@ int sockpool_bind(struct keeper_plan *p, const struct sockpool_wish *w, char *wh
 	}
 	if (!err)
 		err = keeper_add_range(p, w->name, first, n);
-	if (!err)
+	if (!err) {
+		keeper_outlives(p, taken);
 		return 0;
+	}
 	pool_close(first, n);
 	return pool_fail(w, n, err, why, why_n);
 }

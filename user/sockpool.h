@@ -5,6 +5,8 @@
  * A resting IPv4 socket is connected to itself: the kernel queues nothing for it and answers strangers as a closed port does. A resting
  * IPv6 socket has a filter that drops everything. What comes in
  * while no worker runs waits in the buffer of an awake socket.
+ * A keeper that follows another takes the same sockets out of the manager's store (user/keeper_store.h), if they are just those that
+ * are wanted now: all of them or none.
  * Owner rules: the keeper owns the descriptors for its life; the worker has duplicates and never closes them. A worker that follows
  * another finds sockets as they were left, awake or resting, and sets each right.
  * Limits: @n sockets are descriptors of both processes; a port that somebody else holds leaves a gap in the ports, none in the

@@ -353,8 +353,8 @@ capture_end() { stop "cap-$1" INT; }
 # ---- the daemons ------------------------------------------------------------------------------------------------------
 
 # Settings that a test may change before the daemons start (environment): EDGE_LIMITS and CORE_LIMITS (YAML lines, two
-# spaces in), CORE_PROG (instead of sallyport-core), RUNG, SILENCE (s), CORE_MEDIA (terminate, passthrough), CORE_RUNG, LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE,
-# MORE_DOMAINS (of the edge), MORE_SERVERS (YAML of the core).
+# spaces in), RUNG, SILENCE (s), CORE_MEDIA (terminate, passthrough), CORE_RUNG, LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE,
+# SUPERVISE (any: the daemons run under supervisor.py), MORE_DOMAINS (of the edge), MORE_SERVERS (YAML of the core).
 edge_config() {
 	local listen6='' pair6=''
 
@@ -437,13 +437,13 @@ core_config() {
 }
 edge_up() {
 	edge_config
-	start edge dmz "$B/sallyport-edge" -c "$RUN/edge.yaml"
+	start edge dmz ${SUPERVISE:+python3 "$NET/supervisor.py" "$RUN/edge.sup"} "$B/sallyport-edge" -c "$RUN/edge.yaml"
 	wait_for 10 "the edge's SIP listener" tcp_bound dmz "$EDGE_OUT:5061"
 	wait_for 10 "the edge's link listener" tcp_bound dmz "$EDGE_IN:7001"
 }
 core_up() {
 	core_config
-	start core in "$B/${CORE_PROG:-sallyport-core}" -c "$RUN/core.yaml"
+	start core in ${SUPERVISE:+python3 "$NET/supervisor.py" "$RUN/core.sup"} "$B/sallyport-core" -c "$RUN/core.yaml"
 	wait_for 10 "the core's inside listener" udp_bound in "$CORE_LAN:5060"
 }
 link_is_up() { ctl core status | py 'd["links"][0]["state"] == "up" and d["links"][0]["pool_idle"] > 0'; }
