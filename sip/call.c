@@ -56,6 +56,7 @@ static void call_wait(struct engine *e, struct call *c, struct txn *t)
 {
 	c->waiting = t;
 	t->held = true;
+	txn_keep(e, t);
 	timer_set(&e->timers, &t->client_end, e->now + MEDIA_WAIT_MS);
 }
 

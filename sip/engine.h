@@ -148,7 +148,8 @@ int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **o
 void engine_free(struct engine *e);
 
 /* What an engine before this one kept, kind after kind, before anything else but engine_stream_open() of the streams that outlived it.
- * 0, -EBADMSG (not such a record: drop it), -EEXIST (an INVITE whose call stands: drop it), -ENOBUFS, -ENOMEM. A call that only rang
+ * 0, -EBADMSG (not such a record: drop it), -EEXIST (an INVITE whose call stands: drop it), -ENOENT (one that nobody waits for any
+ * more: drop it), -ENOBUFS, -ENOMEM. A call that only rang
  * ends: its CANCEL or answer is an action.
  * Then the caller tells each medium that it has and this engine does not know (close it), and each that this engine has
  * (engine_each_medium) and the caller lost: engine_medium_failed(). */

@@ -2,6 +2,7 @@
  * follows.
  *
  * In: struct txn, or bytes. Out: bytes; or CANCEL to the call server that was called, an answer to the one that calls.
+ * A client's INVITE that still waits for media ports (INVITE_UNSENT) was sent nowhere: of it only the client is told.
  * Kept is what is needed of the hop to the call server: of an INVITE from a client its head as it was sent, of one to a client
  * its head as it came, without bodies; and the same of the hop to the client, with its stream. Its call cannot be carried on, since
  * the media ports that it was about went with the engine before; so a restored one is ended as if the stream had been closed:
@@ -13,6 +14,7 @@
  * The client hears of it where its stream has outlived the engine: one that calls by 500, one that is called by CANCEL, with ACK and BYE
  * for a 2xx that crossed it. Other requests, and INVITEs in a call that stands, are not kept.
  * The call itself is over from the start (its ports are closed by the caller) and stays as long as its transaction, for its ids.
+ * Refused is a record whose call server is reached in another way by now (transport): what is sent in clear must not follow what was not.
  * Owner rules: txn.c owns struct txn. The record stays until the inside has, or has given, the final answer: if this engine goes
  * before that, a further one tries again. */
 #include <errno.h>
@@ -23,12 +25,25 @@
 #include "sip/record.h"
 #include "sip/route.h"
 
-/* From a client; it had a provisional answer; the hop to the client is there. */
-enum { INVITE_OUTBOUND = 1, INVITE_PROCEEDING = 2, INVITE_STREAM = 4, INVITE_FLAGS = 7 };
+/* From a client; it had a provisional answer; the hop to the client is there; that to the call server is not. */
+enum {
+	INVITE_OUTBOUND = 1,
+	INVITE_PROCEEDING = 2,
+	INVITE_STREAM = 4,
+	INVITE_UNSENT = 8,
+	INVITE_FLAGS = 15
+};
+
+static bool invite_unsent(const struct txn *t)
+{
+	return t->held && t->up.kind == PEER_STREAM && t->down.kind == PEER_INSIDE;
+}
 
 /* The side of it that is inside has no final answer, or one that waits for media ports: a 2xx without its ACK, which comes again. */
 static bool invite_pending(const struct txn *t)
 {
+	if (invite_unsent(t))
+		return txn_unanswered(t);
 	if (t->down.kind == PEER_INSIDE)
 		return t->client == TXN_TRYING || t->client == TXN_PROCEEDING || t->held_response.n;
 	return t->up.kind == PEER_INSIDE && txn_unanswered(t);
@@ -101,23 +116,25 @@ static uint64_t invite_stream(const struct txn *t)
 bool txn_record(struct engine *e, const struct record *r, struct record_out *o)
 {
 	const struct txn *t = record_owner(r, struct txn);
-	bool out = t->down.kind == PEER_INSIDE;
+	bool out = t->down.kind == PEER_INSIDE, unsent = invite_unsent(t);
 	const struct peer *p = out ? &t->down : &t->up;
 	uint64_t stream = invite_stream(t);
 
-	if (!invite_pending(t) || !t->call || !p->to.port)
+	if (!invite_pending(t) || !t->call || (!unsent && !p->to.port))
 		return false;
 	record_put(o,
 		   (out ? INVITE_OUTBOUND : 0u) |
 			   (t->client == TXN_PROCEEDING ? INVITE_PROCEEDING : 0u) |
-			   (stream ? INVITE_STREAM : 0u),
+			   (stream ? INVITE_STREAM : 0u) | (unsent ? INVITE_UNSENT : 0u),
 		   1);
 	record_put(o, t->call->binding, 8);
 	record_put_text(o, e->c.servers[p->server].name);
 	record_put_text(o, t->call->user->aor);
-	record_put(o, p->transport, 1);
-	record_put_addr(o, &p->to);
-	invite_put_head(e, t, true, o);
+	if (!unsent) {
+		record_put(o, p->transport, 1);
+		record_put_addr(o, &p->to);
+		invite_put_head(e, t, true, o);
+	}
 	if (!stream)
 		return true;
 	record_put(o, stream, 8);
@@ -156,9 +173,22 @@ static bool invite_get_head(struct record_in *in, struct sip_msg *m)
 	       m->request && m->method == SIP_M_INVITE;
 }
 
+/* The hop to the call server. */
+static bool invite_read_peer(const struct engine *e, struct record_in *in, struct invite *v)
+{
+	unsigned transport = (unsigned)record_get(in, 1);
+
+	record_get_addr(in, &v->peer.to);
+	if (in->bad || transport > ENGINE_TLS || !v->peer.to.port || !invite_get_head(in, &v->m))
+		return false;
+	v->peer.kind = PEER_INSIDE; /* a stream that it came on has gone: no .conn */
+	v->peer.transport = (enum engine_transport)transport;
+	return !(v->flags & INVITE_OUTBOUND) ||
+	       v->peer.transport == e->c.servers[v->peer.server].transport;
+}
+
 static bool invite_read(struct engine *e, struct record_in *in, struct invite *v)
 {
-	unsigned transport;
 	bool heads;
 	int server;
 
@@ -166,20 +196,22 @@ static bool invite_read(struct engine *e, struct record_in *in, struct invite *v
 	v->binding = record_get(in, 8);
 	server = record_get_server(e, in);
 	v->aor = record_get_text(in, AOR_MAX - 1);
-	transport = (unsigned)record_get(in, 1);
-	record_get_addr(in, &v->peer.to);
-	heads = invite_get_head(in, &v->m);
+	if (in->bad || server < 0 || !v->aor || v->flags > INVITE_FLAGS)
+		return false;
+	v->peer.server = (unsigned)server;
+	if (v->flags & INVITE_UNSENT)
+		heads = (v->flags & ~(unsigned)INVITE_UNSENT) == (INVITE_OUTBOUND | INVITE_STREAM);
+	else
+		heads = invite_read_peer(e, in, v);
 	if (v->flags & INVITE_STREAM) {
 		v->stream = record_get(in, 8);
 		heads = heads && v->stream && invite_get_head(in, &v->client);
 	}
-	if (!heads || in->bad || in->n || server < 0 || !v->aor || transport > ENGINE_TLS ||
-	    !v->peer.to.port || v->flags > INVITE_FLAGS)
+	if (!heads || in->bad || in->n)
 		return false;
-	v->peer.kind = PEER_INSIDE; /* a stream that it came on has gone: no .conn */
-	v->peer.server = (unsigned)server;
-	v->peer.transport = (enum engine_transport)transport;
-	if (!(v->flags & (INVITE_OUTBOUND | INVITE_STREAM)))
+	if (v->flags & INVITE_UNSENT)
+		v->branch = engine_random64(e);
+	if (v->flags & INVITE_UNSENT || !(v->flags & (INVITE_OUTBOUND | INVITE_STREAM)))
 		return true;
 	return invite_branch(e, v->flags & INVITE_OUTBOUND ? &v->m : &v->client, v);
 }
@@ -197,11 +229,13 @@ static struct call *invite_call(struct engine *e, uint64_t id, const struct invi
 		return NULL;
 	}
 	c->binding = v->binding;
+	c->stream = v->stream;
 	c->server = v->peer.server;
 	c->outbound = v->flags & INVITE_OUTBOUND;
 	c->since = e->now;
 	c->state = CALL_ENDED;
-	dialog_from_request(e, c, c->outbound ? SIDE_CLIENT : SIDE_INSIDE, &v->m);
+	dialog_from_request(e, c, c->outbound ? SIDE_CLIENT : SIDE_INSIDE,
+			    v->flags & INVITE_UNSENT ? &v->client : &v->m);
 	timer_set(&e->timers, &c->timer, e->now);
 	return c;
 }
@@ -225,11 +259,13 @@ static int invite_client(struct engine *e, struct txn *t, const struct invite *v
 
 static int invite_txn(struct engine *e, struct txn *t, const struct invite *v)
 {
-	int err;
+	int err = 0;
 
 	t->initial = t->orphan = true;
 	t->binding = v->binding;
-	if (v->flags & INVITE_OUTBOUND) {
+	if (v->flags & INVITE_UNSENT) {
+		t->down.server = v->peer.server;
+	} else if (v->flags & INVITE_OUTBOUND) {
 		t->down = v->peer;
 		t->server = TXN_ENDED;
 		t->client = v->flags & INVITE_PROCEEDING ? TXN_PROCEEDING : TXN_TRYING;
@@ -244,7 +280,7 @@ static int invite_txn(struct engine *e, struct txn *t, const struct invite *v)
 
 static void invite_end(struct engine *e, struct txn *t)
 {
-	bool out = t->down.kind == PEER_INSIDE;
+	bool out = t->up.kind == PEER_STREAM;
 
 	if (t->client != TXN_NONE) {
 		timer_set(&e->timers, &t->client_end, e->now + TIMEOUT_MS);
@@ -265,6 +301,8 @@ static int invite_restore(struct engine *e, uint64_t id, const struct invite *v)
 	struct txn *t;
 	int err;
 
+	if (v->flags & INVITE_UNSENT && !engine_stream(e, v->stream))
+		return -ENOENT; /* nobody is left who waits for it */
 	if (e->calls.n >= 2ull * e->c.calls_max)
 		return -ENOBUFS;
 	t = txn_alloc(e, SIP_M_INVITE, v->branch);

@@ -176,7 +176,7 @@ static void restore_one(void *arg, uint64_t id, struct span data)
 		x->n[x->kind]++;
 		return;
 	}
-	x->refused += err != -EEXIST;
+	x->refused += err != -EEXIST && err != -ENOENT;
 	keep_del(x->c->keep, x->kind, id);
 }
 

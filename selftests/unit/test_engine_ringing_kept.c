@@ -110,10 +110,11 @@ static void test_ringing_cut_records(void **state)
 	kit_free(k);
 }
 
-/* Its server is not configured any more, or its branch is of another key: not ours. */
+/* Its server is not configured any more, or is reached in another way; or its branch is of another key: not ours. */
 static void test_ringing_other_core(void **state)
 {
 	static const struct engine_server other = {.name = "renamed"};
+	struct engine_server tls;
 	struct kit *k = ring_new(1);
 	struct kit_kept *p = k->kept;
 
@@ -124,8 +125,12 @@ static void test_ringing_other_core(void **state)
 	k->c.token_key = SPAN("another key of at least 32 bytes, is it?");
 	refused(k, p, span_of(p->data, p->n), -EBADMSG);
 	k->c.token_key = SPAN("0123456789abcdef0123456789abcdef");
-	k->c.servers = &other;
+	tls = k->c.servers[0];
+	tls.transport = ENGINE_TLS;
+	k->c.servers = &tls;
 	k->c.n_servers = 1;
+	refused(k, p, span_of(p->data, p->n), -EBADMSG);
+	k->c.servers = &other;
 	refused(k, p, span_of(p->data, p->n), -EBADMSG);
 	kit_free(k);
 }

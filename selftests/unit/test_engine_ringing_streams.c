@@ -211,6 +211,68 @@ static void test_rings_streams_cut(void **state)
 	kit_free(k);
 }
 
+/* alice's INVITE still waited for media ports: nobody inside knows of it, and she hears 500. Where nobody is left to hear, nothing. */
+static void test_rings_streams_waiting(void **state)
+{
+	struct kit *k = ring_new(1);
+	struct kit_msg *m;
+
+	(void)state;
+	k->hold_media = true;
+	kit_client(k, 1, INVITE_OUT CT_SDP OFFER_CLIENT);
+	(void)kit_client_answer(k, 1, 100);
+	assert_int_equal(ring_kept(k), 1);
+	ring_crash_but(k, 1, 1u << 1);
+	m = kit_client_answer(k, 1, 500);
+	assert_string_equal(kit_hdr(k, m, "Call-ID"), "c1");
+	assert_non_null(strstr(kit_hdr(k, m, "Via"), "branch=z9hG4bKi1"));
+	assert_int_equal(ring_kept(k), 0);
+	kit_client(k, 1, ACK_OUT);
+	ring_end(k);
+
+	k = ring_new(1);
+	k->hold_media = true;
+	kit_client(k, 1, INVITE_OUT CT_SDP OFFER_CLIENT);
+	(void)kit_client_answer(k, 1, 100);
+	kit_crash(k);
+	assert_int_equal(k->not_restored, 1);
+	assert_int_equal(engine_stats(k->e)->transactions, 0);
+	ring_targets(k, 1);
+	ring_end(k);
+}
+
+/* The ports come, and its record is as any other's; or they do not, and it goes. */
+static void test_rings_streams_waited(void **state)
+{
+	struct kit *k = ring_new(1);
+	struct kit_msg *m;
+
+	(void)state;
+	k->hold_media = true;
+	kit_client(k, 1, INVITE_OUT CT_SDP OFFER_CLIENT);
+	(void)kit_client_answer(k, 1, 100);
+	engine_medium_opened(k->e, k->media[0].id, &k->media[0].a, k->now);
+	kit_drain(k);
+	m = kit_inside_request(k, "INVITE");
+	assert_int_equal(ring_kept(k), 1);
+	ring_crash(k, 1);
+	kit_inside(k, "%s", kit_answer(k, m, "180 Ringing", "b1"));
+	m = kit_inside_request(k, "CANCEL");
+	kit_inside(k, "%s", kit_answer(k, m, "481 No Transaction", "b1"));
+	kit_time(k, 40000);
+	ring_end(k);
+
+	k = ring_new(1);
+	k->hold_media = true;
+	kit_client(k, 1, INVITE_OUT CT_SDP OFFER_CLIENT);
+	(void)kit_client_answer(k, 1, 100);
+	kit_time(k, 10000);
+	(void)kit_client_answer(k, 1, 503);
+	assert_int_equal(ring_kept(k), 0);
+	kit_client(k, 1, ACK_OUT);
+	ring_end(k);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -221,6 +283,8 @@ int main(void)
 		cmocka_unit_test(test_rings_streams_in_late_200),
 		cmocka_unit_test(test_rings_streams_ends),
 		cmocka_unit_test(test_rings_streams_cut),
+		cmocka_unit_test(test_rings_streams_waiting),
+		cmocka_unit_test(test_rings_streams_waited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
