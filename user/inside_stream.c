@@ -60,9 +60,12 @@ static bool inside_stream_parse(struct inside_stream *s)
 	return true;
 }
 
-/* Only a reset tells that the other end has forgotten the stream; -EPIPE is none: its FIN had come before. */
+/* Only a reset tells that the other end has forgotten the stream; -EPIPE is none: its FIN had come before. Nor is a way that is gone: that
+ * tells nothing of who was at its end. */
 static enum engine_failure inside_stream_how(const struct inside_stream *s, int err)
 {
+	if (err == -EHOSTUNREACH || err == -ENETUNREACH)
+		return ENGINE_UNREACHABLE;
 	if (s->up)
 		return err == -ECONNRESET || err == -ETIMEDOUT ? ENGINE_RESET : ENGINE_CLOSED;
 	return err == -ECONNREFUSED ? ENGINE_REFUSED : ENGINE_UNREACHABLE;

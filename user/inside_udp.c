@@ -116,7 +116,8 @@ static void inside_udp_ready(void *arg, int revents)
 	loop_poll(in->p.loop, in->p.udp_fd, POLLIN, false, inside_udp_ready, in, &in->udp);
 }
 
-/* An error of an earlier datagram, perhaps to another call server, is told by the next call, which then sends nothing: hence again. */
+/* An error of an earlier datagram, perhaps to another call server, is told by the next call, which then sends nothing: hence again. A
+ * refusal is never this one's, which has not left: whose it is the error queue tells. */
 int inside_udp_send(struct inside *in, const struct addr *to, struct span data)
 {
 	struct sockaddr_storage ss;
@@ -131,7 +132,7 @@ int inside_udp_send(struct inside *in, const struct addr *to, struct span data)
 			return 0;
 		else if (errno == EAGAIN || errno == EMSGSIZE)
 			break;
-	return -errno;
+	return errno == ECONNREFUSED ? -EAGAIN : -errno;
 }
 
 int inside_udp_start(struct inside *in)

@@ -230,7 +230,7 @@ static int update_send(struct ktls *k, int fd, const char **why)
 	ssize_t ret = record_send(fd, RECORD_HANDSHAKE, update, sizeof(update));
 
 	if (ret < 0) /* of the socket: no fault of the keys */
-		return ret == -EPIPE ? -ECONNRESET : (int)ret;
+		return (int)ret;
 	if (keys_next(k, fd, KTLS_TX)) {
 		*why = "new keys for sending were refused by the kernel";
 		return -EPROTO;
@@ -270,7 +270,7 @@ ssize_t ktls_write(struct ktls *k, int fd, const void *buf, size_t n, const char
 	} while (ret < 0 && errno == EINTR);
 	if (ret >= 0)
 		return ret;
-	return errno == EPIPE || errno == EBADMSG ? -ECONNRESET : -errno;
+	return errno == EBADMSG ? -ECONNRESET : -errno;
 }
 
 /* ---- receiving ---- */

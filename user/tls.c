@@ -358,7 +358,12 @@ static int sys_fail(struct tls_conn *t, int err)
 		return over(t, -ECONNRESET);
 	}
 	tls_why_set(t, "connection lost: %s", strerror(err));
-	return over(t, err == ENOMEM || err == ENOBUFS ? -ENOMEM : -ECONNRESET);
+	if (err == ENOMEM || err == ENOBUFS)
+		return over(t, -ENOMEM);
+	/* Its FIN had come before, or there is no way there any more: not what a reset says. */
+	if (t->established && (err == EPIPE || err == EHOSTUNREACH || err == ENETUNREACH))
+		return over(t, -err);
+	return over(t, -ECONNRESET);
 }
 
 /* What a call of OpenSSL that returned @ret <= 0 means. @err: errno right after it. */

@@ -134,6 +134,78 @@ static void test_inside_server_of(void **state)
 	close(fd);
 }
 
+/* ---- what was refused ---- */
+
+struct blame {
+	struct loop *loop;
+	unsigned refused[2];
+};
+
+static void blame_failed(void *arg, unsigned server, const struct addr *to, enum engine_failure how,
+			 const char *why)
+{
+	struct blame *x = arg;
+
+	(void)to;
+	(void)why;
+	assert_int_equal(how, ENGINE_REFUSED);
+	x->refused[server]++;
+}
+
+/* Two call servers over one socket, one of them gone: each send may find the other's error waiting, and tells nothing by it. */
+static void test_inside_udp_refused(void **state)
+{
+	static const struct inside_ops ops = {on_message, blame_failed, on_targets};
+	struct loop_params lp = {
+		.entries = 64, .ops_max = 64, .recv_bufs = 16, .send_bufs = 16, .buf_size = 2048};
+	struct config_call_server servers[2] = {{.name = "gone", .transport = "udp"},
+						{.name = "there", .transport = "udp"}};
+	char address[2][32], why[200] = "", buf[16];
+	uint16_t port, ports[2];
+	struct blame x = {};
+	struct inside_params p = {.servers = servers,
+				  .n_servers = 2,
+				  .udp_fd = udp_at("127.0.0.1", &port),
+				  .tcp_fd = -1,
+				  .tls_fd = -1,
+				  .message_max = 4096,
+				  .ops = &ops,
+				  .arg = &x};
+	int fd[2] = {udp_at("127.0.0.2", &ports[0]), udp_at("127.0.0.2", &ports[1])};
+	struct inside_out o = {.transport = ENGINE_UDP, .data = SPAN("\r\n\r\n")};
+	struct loop_timer timer = {.fn = on_time};
+	struct inside *in;
+	unsigned i;
+
+	(void)state;
+	close(fd[0]);
+	for (i = 0; i < 2; i++) {
+		(void)snprintf(address[i], sizeof(address[i]), "127.0.0.2:%u", ports[i]);
+		servers[i].address = address[i];
+	}
+	assert_int_equal(loop_new(&lp, &x.loop), 0);
+	timer.arg = p.loop = x.loop;
+	if (inside_new(&p, &in, why, sizeof(why)))
+		fail_msg("%s", why);
+	for (i = 0; i < 20; i++) {
+		o.server = i & 1;
+		assert_int_equal(addr_parse(span_str(address[i & 1]), &o.to), 0);
+		assert_int_equal(inside_send(in, &o), 0);
+	}
+	loop_timer_set(x.loop, &timer, 50);
+	assert_int_equal(loop_run(x.loop), 0);
+	assert_int_equal(x.refused[0], 10);
+	assert_int_equal(x.refused[1], 0);
+	for (i = 0; recv(fd[1], buf, sizeof(buf), 0) == 4; i++)
+		;
+	assert_int_equal(i, 10);
+	loop_timer_cancel(x.loop, &timer);
+	inside_free(in);
+	loop_free(x.loop);
+	close(fd[1]);
+	close(p.udp_fd);
+}
+
 /* ---- how a stream ends ---- */
 
 struct ends {
@@ -252,6 +324,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inside_server_of),
+		cmocka_unit_test(test_inside_udp_refused),
 		cmocka_unit_test(test_inside_stream_ends),
 	};
 

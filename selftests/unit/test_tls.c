@@ -428,6 +428,22 @@ static void test_tls_ends(void **state)
 	pair_close(&p);
 }
 
+/* What is written when the other end has closed is no reset: its FIN came first. */
+static void test_tls_write_after_close(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_good(&p);
+	tls_conn_free(p.c);
+	p.c = NULL;
+	close(p.fd[1]);
+	p.fd[1] = -1;
+	assert_int_equal(tls_write(p.s, "late", 4), -EPIPE);
+	assert_int_not_equal(tls_why(p.s)[0], 0);
+	pair_close(&p);
+}
+
 static void test_tls_no_renegotiation_no_tickets(void **state)
 {
 	struct tls_params s = {.cert_pem = cert_pem(&good), .key_pem = cert_key(&good)};
@@ -616,6 +632,7 @@ int main(void)
 		cmocka_unit_test(test_tls_versions),
 		cmocka_unit_test(test_tls_bytes_partial_writes_and_pending),
 		cmocka_unit_test(test_tls_ends),
+		cmocka_unit_test(test_tls_write_after_close),
 		cmocka_unit_test(test_tls_no_renegotiation_no_tickets),
 		cmocka_unit_test(test_tls_bad_pem),
 		cmocka_unit_test(test_tls_names_are_safe),
