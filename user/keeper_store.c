@@ -137,6 +137,7 @@ static void head_push(struct keeper_store *s)
 	struct store_head h = {.magic = STORE_MAGIC, .version = KEEPER_STORE_VERSION};
 	int fd = memfd_create("sallyport-store", MFD_CLOEXEC);
 
+	forget("store"); /* one that was not ours */
 	memcpy(h.daemon, s->daemon, sizeof(h.daemon));
 	if (fd >= 0 && write(fd, &h, sizeof(h)) == (ssize_t)sizeof(h))
 		push(s, "store", &fd, 1);

@@ -16,6 +16,11 @@
  * The earlier worker: it dies with its keeper (keeper_child.c), but may take a moment. What it wrote to is read by its successor only
  * when it is gone: its pidfd is in the store, and keeper_store_open() waits on it, STORE_GONE_MS at most; then the start fails.
  *
+ * What is lost with a keeper all the same: what is lost with any worker (calls that only ring, what it had in its hands, streams whose
+ * TLS is not the kernel's: their phones connect anew), connections of the last second, the plaintext relays of earlier workers. Nothing
+ * is kept over a stop of the service or a boot: the manager closes its store. Without such a manager all of it is lost with the keeper,
+ * but the flows in BPF.
+ *
  * Owner rules: the manager has duplicates, and a connection ends when the last one closes: a lodged one is removed from the store
  * before the keeper closes its own. It is pushed only after STORE_LAZY_MS, so that short-lived ones do not trouble the manager.
  * The keeper waits for the manager where its socket is full (sd_notify() blocks); the worker never waits for the keeper.

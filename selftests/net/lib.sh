@@ -437,13 +437,13 @@ core_config() {
 }
 edge_up() {
 	edge_config
-	start edge dmz ${SUPERVISE:+python3 "$NET/supervisor.py" "$RUN/edge.sup"} "$B/sallyport-edge" -c "$RUN/edge.yaml"
+	start edge dmz ${SUPERVISE:+python3 "$NET/supervisor.py" "$NET/../../tools/systemd/sallyport-edge.service" "$RUN/edge.sup"} "$B/sallyport-edge" -c "$RUN/edge.yaml"
 	wait_for 10 "the edge's SIP listener" tcp_bound dmz "$EDGE_OUT:5061"
 	wait_for 10 "the edge's link listener" tcp_bound dmz "$EDGE_IN:7001"
 }
 core_up() {
 	core_config
-	start core in ${SUPERVISE:+python3 "$NET/supervisor.py" "$RUN/core.sup"} "$B/sallyport-core" -c "$RUN/core.yaml"
+	start core in ${SUPERVISE:+python3 "$NET/supervisor.py" "$NET/../../tools/systemd/sallyport-core.service" "$RUN/core.sup"} "$B/sallyport-core" -c "$RUN/core.yaml"
 	wait_for 10 "the core's inside listener" udp_bound in "$CORE_LAN:5060"
 }
 link_is_up() { ctl core status | py 'd["links"][0]["state"] == "up" and d["links"][0]["pool_idle"] > 0'; }

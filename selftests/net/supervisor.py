@@ -1,12 +1,14 @@
 #!/usr/bin/python3
-"""supervisor.py DIR COMMAND... - what a daemon sees of systemd, for tests: Type=notify, Restart=always, a descriptor store.
+"""supervisor.py UNIT DIR COMMAND... - what a daemon sees of systemd, for tests: Type=notify, Restart=always, a descriptor store.
 
+Takes from the unit file what a process can be given without systemd: capabilities, no_new_privs, open files, the store's size.
 Runs COMMAND, takes its notifications (NotifyAccess=main) on DIR/notify, stores what comes with FDSTORE=1, and starts it anew when it ends,
 whatever the reason, with the store as LISTEN_FDS. SIGUSR1: SIGTERM to it first, as `systemctl restart`. SIGTERM: no start any more.
 DIR/status.json says how it stands: pid, starts, ready, names (how often each is stored), removed, foreign, polled.
 Unlike systemd it does not wait until the other processes of the service are gone: a keeper has to see to that itself."""
 import array
 import collections
+import ctypes
 import fcntl
 import json
 import os
@@ -19,12 +21,37 @@ import time
 
 SCM_MAX_FD = 253
 LISTEN_START = 3
+PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
+CAPS = {"CAP_CHOWN": 0, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SETPCAP": 8, "CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12,
+        "CAP_NET_RAW": 13, "CAP_PERFMON": 38, "CAP_BPF": 39}
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def unit_read(path):
+    with open(path) as f:
+        unit = dict(l.strip().split("=", 1) for l in f if "=" in l and l[0] not in "#[")
+    for k, v in (("Type", "notify"), ("NotifyAccess", "main"), ("Restart", "always"), ("NoNewPrivileges", "yes")):
+        assert unit[k] == v, f"{path}: {k}={unit[k]}"
+    return unit
+
+
+def confine(unit):
+    """In the child: as a service of that unit."""
+    keep = {CAPS[c] for c in unit["CapabilityBoundingSet"].split()}
+    for cap in range(64):
+        if cap not in keep and libc.prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) and ctypes.get_errno() != 22:
+            raise OSError(ctypes.get_errno(), "PR_CAPBSET_DROP")
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "PR_SET_NO_NEW_PRIVS")
+    hard = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], int(unit["LimitNOFILE"]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Supervisor:
-    def __init__(self, folder, command):
+    def __init__(self, unit, folder, command):
         os.makedirs(folder, exist_ok=True)
-        self.folder, self.command = folder, command
+        self.folder, self.command, self.unit = folder, command, unit_read(unit)
+        self.store_max = int(self.unit["FileDescriptorStoreMax"])
         self.store = []  # (name, descriptor, (device, inode)), oldest first
         self.known = set()
         self.starts = self.removed = self.foreign = self.polled = 0
@@ -48,8 +75,8 @@ class Supervisor:
         for fd in fds:
             st = os.fstat(fd)
             what = (st.st_dev, st.st_ino)
-            if what in self.known:
-                os.close(fd)  # as systemd: it is there already
+            if what in self.known or len(self.store) == self.store_max:
+                os.close(fd)  # as systemd: it is there already, or all is full
             else:
                 self.known.add(what)
                 self.store.append((name, fd, what))
@@ -108,6 +135,7 @@ class Supervisor:
             os.dup2(fd, LISTEN_START + i, inheritable=True)
         os.closerange(LISTEN_START + n, max(high, default=64) + 1024)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        confine(self.unit)
         os.execvp(self.command[0], self.command)
 
     def run(self):
@@ -148,4 +176,4 @@ class Supervisor:
 
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-Supervisor(sys.argv[1], sys.argv[2:]).run()
+Supervisor(sys.argv[1], sys.argv[2], sys.argv[3:]).run()
