@@ -13,6 +13,7 @@
 
 #include "user/bpf_plan.h"
 #include "user/bpf_ports.h"
+#include "user/keeper_store.h"
 #include "user/log.h"
 #include "user/maps_memory.h"
 #include "user/media_edge.h"
@@ -203,10 +204,31 @@ static void ports_keep(const struct opening *o)
 		log_event(LOG_L_WARN, "ports-not-reserved", "reason=\"%s\"", why);
 }
 
+/* The records: of a keeper before, as long as they and all sockets are of the same pairs (@same). */
+static int memory_open(struct opening *o, bool same)
+{
+	int fd = keeper_take(o->plan, "media.memory"), err;
+	struct maps *m = NULL;
+	bool taken = fd >= 0 && same && !maps_memory_open(fd, o->pairs, o->n_pairs, &m);
+
+	maps_close(m);
+	if (fd >= 0 && !taken)
+		keeper_refuse(o->plan, "media.memory", fd, "of other pairs, or another version");
+	if (!taken)
+		fd = maps_memory_make(o->pairs, o->n_pairs);
+	err = fd < 0 ? fd : keeper_add(o->plan, "media.memory", fd);
+	if (err)
+		snprintf(o->why, o->why_n, "media.memory: %s", strerror(-err));
+	else
+		keeper_outlives(o->plan, taken);
+	return err;
+}
+
 static int user_open(struct opening *o, const char *reason)
 {
 	unsigned i, n;
-	int err = sockets_count(o, &n), fd;
+	int err = sockets_count(o, &n);
+	bool same = true;
 	char left[160];
 
 	if (err)
@@ -218,17 +240,17 @@ static int user_open(struct opening *o, const char *reason)
 			  "run: sallyport-edge --unload, as root\"",
 			  left);
 	ports_keep(o);
-	fd = maps_memory_make(o->pairs, o->n_pairs);
-	err = fd < 0 ? fd : keeper_add(o->plan, "media.memory", fd);
-	if (err)
-		snprintf(o->why, o->why_n, "media.memory: %s", strerror(-err));
 	for (i = 0; i < o->n_pairs && !err; i++) {
 		err = side_open(o, i, false);
+		same = same && !err && o->plan->fds[o->plan->n_fds - 1].taken;
 		if (!err)
 			err = side_open(o, i, true);
+		same = same && !err && o->plan->fds[o->plan->n_fds - 1].taken;
 		o->rungs[i].rung = RUNG_USER;
 		snprintf(o->rungs[i].why, sizeof(o->rungs[i].why), "%s", reason);
 	}
+	if (!err)
+		err = memory_open(o, same);
 	if (!err)
 		log_event(LOG_L_INFO, "media-rung", "rung=user sockets=%u reason=\"%s\"", n,
 			  reason);
