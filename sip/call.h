@@ -46,6 +46,7 @@ struct call {
 	bool outbound; /* the client called */
 	bool answered; /* plain: its first request was answered 2xx */
 	bool over;     /* only transactions keep it */
+	bool unheard;  /* restored, and its caller may not know that it was answered */
 	char *call_id;
 	char *to_tag;	  /* of the final answer: others are other branches */
 	unsigned refused; /* answers taken back: each costs a BYE of our own */

@@ -53,7 +53,9 @@ void call_hang_up(struct engine *e, struct call *c, const char *reason)
  * shown life. */
 static void call_idle(struct engine *e, struct call *c)
 {
-	if (c->plain) {
+	if (c->unheard) {
+		call_hang_up(e, c, "lost-with-worker");
+	} else if (c->plain) {
 		call_end(e, c, "expired");
 	} else if (c->session_end && c->session_end <= e->now) {
 		call_hang_up(e, c, "session-expired");

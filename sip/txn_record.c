@@ -13,6 +13,7 @@
  *   pass the core, which is back, over for a while (RFC 3261 21.5.4), but may well try the user's other devices or mailbox.
  * The client hears of it where its stream has outlived the engine: one that calls by 500, one that is called by CANCEL, with ACK and BYE
  * for a 2xx that crossed it. Other requests, and INVITEs in a call that stands, are not kept.
+ * Where its call is kept as well, the engine went while the 2xx was handed out: both end (invite_crossed()).
  * The call itself is over from the start (its ports are closed by the caller) and stays as long as its transaction, for its ids.
  * Refused is a record whose call server is reached in another way by now (transport): what is sent in clear must not follow what was not.
  * Owner rules: txn.c owns struct txn. The record stays until the inside has, or has given, the final answer: if this engine goes
@@ -321,15 +322,42 @@ static int invite_restore(struct engine *e, uint64_t id, const struct invite *v)
 	return 0;
 }
 
+/* Its call stands, too: the engine went between the two, and whether the 2xx has left nobody knows. So the call ends on both sides, and
+ * the caller hears a final answer, which one that heard the 2xx ignores (RFC 6026 7.1). Not before the caller has told of media. */
+static int invite_crossed(struct engine *e, struct call *c, const struct invite *v)
+{
+	bool out = v->flags & INVITE_OUTBOUND;
+	struct txn *t = NULL;
+
+	c->unheard = true;
+	timer_set(&e->timers, &c->timer, e->now);
+	if (!out || engine_stream(e, v->stream))
+		t = txn_alloc(e, SIP_M_INVITE, out ? v->branch : engine_random64(e));
+	if (!t)
+		return -EEXIST;
+	t->orphan = true;
+	t->binding = v->binding;
+	t->up = out ? engine_peer_stream(v->stream) : v->peer;
+	t->server = TXN_PROCEEDING;
+	if (out)
+		txn_link_stream(e, t, &t->up);
+	if (txn_name_set(e, t, out ? &v->client : &v->m))
+		txn_free(e, t);
+	else
+		invite_end(e, t);
+	return -EEXIST;
+}
+
 int txn_restore(struct engine *e, uint64_t id, struct record_in *in)
 {
 	struct invite v = {.peer = {.kind = PEER_NONE}};
+	struct call *c = id ? call_find(e, id) : NULL;
 	int err = -EBADMSG;
 
-	if (id && call_find(e, id))
-		return -EEXIST; /* it was answered, and the call is kept */
 	if (invite_read(e, in, &v) && id)
-		err = invite_restore(e, id, &v);
+		err = !c		    ? invite_restore(e, id, &v)
+		      : c->state == CALL_UP ? invite_crossed(e, c, &v)
+					    : -EEXIST;
 	free(v.aor);
 	return err;
 }

@@ -241,6 +241,73 @@ static void test_rings_streams_waiting(void **state)
 	ring_end(k);
 }
 
+static struct kit_kept *invite_kept(struct kit *k)
+{
+	struct kit_kept *p = k->kept;
+
+	while (!p->n || p->record != ENGINE_RECORD_INVITE)
+		p++;
+	return p;
+}
+
+static void kept_again(struct kit *k, const struct kit_kept *was)
+{
+	struct kit_kept *p = k->kept;
+
+	while (p->n)
+		p++;
+	*p = *was;
+}
+
+static void byes(struct kit *k)
+{
+	struct kit_msg *m;
+
+	kit_time(k, 1);
+	m = kit_client_request(k, 1, "BYE");
+	kit_client(k, 1, "%s", kit_answer(k, m, "200 OK", NULL));
+	m = kit_inside_request(k, "BYE");
+	kit_inside(k, "%s", kit_answer(k, m, "200 OK", NULL));
+	kit_nothing(k);
+	kit_time(k, 40000);
+	ring_end(k);
+}
+
+/* The engine went when the call was kept, and its 2xx perhaps not yet out: nobody is left in a call that the other does not know. */
+static void test_rings_streams_answered(void **state)
+{
+	struct kit *k = ring_new(1);
+	struct kit_kept was;
+	struct kit_msg *m;
+
+	(void)state;
+	m = ring_in(k);
+	was = *invite_kept(k);
+	kit_client(k, 1, "%s" CONTACT_A CT_SDP ANSWER_CLIENT, kit_answer(k, m, "200 OK", "a1"));
+	(void)kit_inside_answer(k, 200);
+	assert_int_equal(ring_kept(k), 0);
+	kept_again(k, &was);
+	kit_crash_but(k, 1u << 1);
+	assert_int_equal(k->not_restored, 1);
+	ring_targets(k, 1);
+	(void)kit_inside_answer(k, 480);
+	ring_in_ack(k);
+	byes(k);
+
+	k = ring_new(1);
+	m = ring_out(k);
+	was = *invite_kept(k);
+	kit_inside(k, "%s" CONTACT_B CT_SDP ANSWER_INSIDE, kit_answer(k, m, "200 OK", "b1"));
+	(void)kit_client_answer(k, 1, 200);
+	kept_again(k, &was);
+	kit_crash_but(k, 1u << 1);
+	assert_int_equal(k->not_restored, 1);
+	ring_targets(k, 1);
+	(void)kit_client_answer(k, 1, 500);
+	kit_client(k, 1, ACK_OUT);
+	byes(k);
+}
+
 /* The ports come, and its record is as any other's; or they do not, and it goes. */
 static void test_rings_streams_waited(void **state)
 {
@@ -284,6 +351,7 @@ int main(void)
 		cmocka_unit_test(test_rings_streams_ends),
 		cmocka_unit_test(test_rings_streams_cut),
 		cmocka_unit_test(test_rings_streams_waiting),
+		cmocka_unit_test(test_rings_streams_answered),
 		cmocka_unit_test(test_rings_streams_waited),
 	};
 
