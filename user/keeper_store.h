@@ -2,9 +2,9 @@
  *
  * Data flow: keeper_store_open() takes what the manager passes on (LISTEN_FDS, LISTEN_FDNAMES) into the plan's list -> the openers
  * (keeper_open.c, sockpool.c, lodge_hold.c, ...) ask there by name before they make something new, and look at what they get: address,
- * kind, size, seals; what does not fit is refused with its reason and made anew -> keeper_store_begin(): what nobody asked for is
- * closed, and what is not in the store yet goes there -> keeper_store_lodge(): lodged connections (user/lodge_hold.h) come back, later
- * ones are pushed, and removed where they end. So a keeper that is killed, or restarted by an operator, finds listeners, media sockets,
+ * kind, size, seals; what does not fit is refused with its reason and made anew -> keeper_store_lodge() and keeper_store_begin(): lodged
+ * connections (user/lodge_hold.h) come back, what nobody asked for is closed, what is not in the store yet goes there -> what is lodged
+ * later is pushed (keeper_store_step()), and removed where it ends. So a keeper that is killed, or restarted by an operator, finds listeners, media sockets,
  * state files and connections as its worker left them, and its first worker goes on as any worker does that follows a dead one.
  * Without $NOTIFY_SOCKET nothing is pushed, and without LISTEN_FDS everything is made anew: as ever.
  *
