@@ -336,6 +336,24 @@ int config_list(struct config_ctx *c, const char *path, const char **list, unsig
 	return 0;
 }
 
+int config_words(struct config_ctx *c, const char *path, const char **list, unsigned n,
+		 const char *words)
+{
+	char one[CONFIG_PATH_MAX];
+	unsigned i, j;
+
+	for (i = 0; i < n; i++) {
+		snprintf(one, sizeof(one), "%s[%u]", path, i);
+		if (!is_word(list[i], words))
+			return config_fail(c, one, "one of %s wanted, got \"%.64s\"", words,
+					   list[i]);
+		for (j = 0; j < i; j++)
+			if (strcmp(list[i], list[j]) == 0)
+				return config_fail(c, one, "\"%.64s\" is here twice", list[i]);
+	}
+	return 0;
+}
+
 int config_unique(struct config_ctx *c, const char *list, const void *base, unsigned n,
 		  size_t stride)
 {

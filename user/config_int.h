@@ -84,6 +84,14 @@ int config_unique(struct config_ctx *c, const char *list, const void *base, unsi
 	CYAML_FIELD_SEQUENCE_COUNT(k, CYAML_FLAG_POINTER | (f), t, m, m##_count, e, 1, \
 				   CONFIG_LIST_MAX)
 
+/* A list of words, each one of "a|b|c", none twice; exactly these bytes. */
+int config_words(struct config_ctx *c, const char *path, const char **list, unsigned n,
+		 const char *words);
+
+/* config_https.c: the core's https section. Defaults and checks; nothing where there is none. */
+extern const cyaml_schema_field_t config_https_fields[];
+int config_https_check(struct config_ctx *c, struct config_https *h);
+
 extern const cyaml_schema_value_t config_string;
 extern const cyaml_schema_field_t config_tls_fields[];
 
