@@ -28,7 +28,8 @@ struct dns {
 	struct loop *loop;
 	ares_channel channel;
 	struct dns_sock socks[DNS_SOCKS];
-	struct loop_timer timer;
+	struct loop_timer timer, later_timer;
+	struct dns_question *later; /* not asked yet */
 	unsigned open;
 };
 
@@ -50,6 +51,7 @@ struct dns_question {
 	unsigned n_targets, pending;
 	unsigned ttl;
 	int err;
+	struct dns_question *next; /* in dns.later */
 };
 
 struct dns_address_query {
@@ -189,6 +191,14 @@ static void dns_ask_targets(struct dns_question *q)
 	dns_finish(q);
 }
 
+/* The question's own name is its only target. */
+static void dns_ask_name(struct dns_question *q)
+{
+	span_copy(span_str(q->name), q->targets[0].host, sizeof(q->targets[0].host));
+	q->targets[0].port = q->default_port;
+	q->n_targets = 1;
+}
+
 static void dns_on_srv(void *arg, int status, int timeouts, unsigned char *abuf, int alen)
 {
 	struct dns_question *q = arg;
@@ -212,9 +222,7 @@ static void dns_on_srv(void *arg, int status, int timeouts, unsigned char *abuf,
 	if (reply)
 		ares_free_data(reply);
 	if (dns_errno(status) == -ENOENT) {
-		span_copy(span_str(q->name), q->targets[0].host, sizeof(q->targets[0].host));
-		q->targets[0].port = q->default_port;
-		q->n_targets = 1;
+		dns_ask_name(q);
 	} else if (status != ARES_SUCCESS) {
 		q->err = dns_errno(status);
 	}
@@ -222,28 +230,76 @@ static void dns_on_srv(void *arg, int status, int timeouts, unsigned char *abuf,
 	dns_ask_targets(q);
 }
 
-int dns_service(struct dns *d, const char *service, const char *name, uint16_t default_port,
-		dns_fn *fn, void *arg)
+static int dns_ask(struct dns *d, const char *name, uint16_t port, dns_fn *fn, void *arg,
+		   struct dns_question **out)
 {
-	char full[DNS_NAME_MAX + 32];
 	struct dns_question *q;
 
-	if (strlen(name) > DNS_NAME_MAX || strlen(service) > 30)
+	if (strlen(name) > DNS_NAME_MAX)
 		return -EINVAL;
 	if (d->open >= DNS_QUESTIONS_MAX)
 		return -EBUSY;
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return -ENOMEM;
-	*q = (struct dns_question){.dns = d,
-				   .fn = fn,
-				   .arg = arg,
-				   .default_port = default_port,
-				   .pending = 1,
-				   .ttl = DNS_TTL_MAX};
+	q->dns = d;
+	q->fn = fn;
+	q->arg = arg;
+	q->default_port = port;
+	q->pending = 1;
+	q->ttl = DNS_TTL_MAX;
 	snprintf(q->name, sizeof(q->name), "%s", name);
-	snprintf(full, sizeof(full), "%s.%s", service, name);
 	d->open++;
+	*out = q;
+	return 0;
+}
+
+static void dns_on_later(void *arg)
+{
+	struct dns *d = arg;
+
+	while (d->later) {
+		struct dns_question *q = d->later;
+
+		d->later = q->next;
+		q->pending--;
+		dns_ask_name(q);
+		dns_ask_targets(q);
+	}
+	dns_rearm(d);
+}
+
+/* From the loop: c-ares answers at once what it cannot even send. */
+static void dns_ask_later(struct dns *d, struct dns_question *q)
+{
+	q->next = d->later;
+	d->later = q;
+	loop_timer_set(d->loop, &d->later_timer, 0);
+}
+
+int dns_host(struct dns *d, const char *name, uint16_t port, dns_fn *fn, void *arg)
+{
+	struct dns_question *q;
+	int err = dns_ask(d, name, port, fn, arg, &q);
+
+	if (!err)
+		dns_ask_later(d, q);
+	return err;
+}
+
+int dns_service(struct dns *d, const char *service, const char *name, uint16_t default_port,
+		dns_fn *fn, void *arg)
+{
+	char full[DNS_NAME_MAX + 32];
+	struct dns_question *q;
+	int err;
+
+	if (strlen(service) > 30)
+		return -EINVAL;
+	err = dns_ask(d, name, default_port, fn, arg, &q);
+	if (err)
+		return err;
+	snprintf(full, sizeof(full), "%s.%s", service, name);
 	ares_query(d->channel, full, ns_c_in, ns_t_srv, dns_on_srv, q);
 	dns_rearm(d);
 	return 0;
@@ -321,6 +377,7 @@ int dns_new(struct loop *l, const char *server, struct dns **out)
 		return -ENOMEM;
 	d->loop = l;
 	d->timer = (struct loop_timer){.fn = dns_on_timer, .arg = d};
+	d->later_timer = (struct loop_timer){.fn = dns_on_later, .arg = d};
 	for (i = 0; i < DNS_SOCKS; i++)
 		d->socks[i].dns = d;
 	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS ||
@@ -347,6 +404,14 @@ void dns_free(struct dns *d)
 	for (i = 0; i < DNS_SOCKS; i++)
 		loop_cancel(d->loop, &d->socks[i].op);
 	loop_timer_cancel(d->loop, &d->timer);
+	loop_timer_cancel(d->loop, &d->later_timer);
+	while (d->later) {
+		struct dns_question *q = d->later;
+
+		d->later = q->next;
+		q->fn(q->arg, -ECANCELED, NULL, 0, DNS_TTL_MIN);
+		free(q);
+	}
 	ares_destroy(d->channel);
 	ares_library_cleanup();
 	free(d);

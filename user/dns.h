@@ -1,4 +1,4 @@
-/* user/dns.h -- where a SIP service is: SRV, then A and AAAA (RFC 3263 section 4.2), by c-ares on our loop.
+/* user/dns.h -- where a service is: SRV, then A and AAAA (RFC 3263 section 4.2), or a host, by c-ares on our loop.
  *
  * Data flow: dns_service("_sip._udp", "example.com") -> SRV records by priority (RFC 2782) -> addresses of each target
  * -> one call back with them. Without SRV records: the name's own addresses with the default port. Who chooses among targets by weight
@@ -31,5 +31,7 @@ void dns_free(struct dns *d);
 /* 0 or -EBUSY (64 questions are open), -EINVAL (name too long), -ENOMEM; then @fn is not called. */
 int dns_service(struct dns *d, const char *service, const char *name, uint16_t default_port,
 		dns_fn *fn, void *arg);
+/* The addresses of a host: A and AAAA alone, in any order, with @port, priority and weight 0. The same results and limits. */
+int dns_host(struct dns *d, const char *name, uint16_t port, dns_fn *fn, void *arg);
 
 #endif
