@@ -258,3 +258,7 @@ test_http_token_LIBS := -lcrypto
 UNIT += test_config_https
 test_config_https_OBJS := $(test_config_OBJS)
 test_config_https_LIBS := $(test_config_LIBS)
+UPSTREAM := user/upstream user/upstream_conn user/upstream_get user/upstream_target
+UNIT += test_upstream
+test_upstream_OBJS := selftests/unit/certs selftests/unit/origin_kit $(HTTP) user/addr $(CONN) user/dns user/loop user/loop_dgram user/loop_timer $(TLS) $(UPSTREAM)
+test_upstream_LIBS := -lssl -lcrypto -luring -lcares -ljansson
