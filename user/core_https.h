@@ -1,0 +1,36 @@
+/* user/core_https.h -- HTTPS on the core: makes its parts from the configuration, and ties them to the core's worker.
+ *
+ * Data flow: the keeper opens the section's files (token keys, CA, allow_csv) -> at start: keys, clusters, policy, upstream, log on, edge
+ * config, core_http -> a link comes up: the public halves of the token keys go to that edge -> Open of service "https" -> core_http.
+ * Owner rules: struct core owns it; it owns its parts and frees them in reverse order, before link, dns and loop. Without an https
+ * section there is none, and streams of that service are refused. */
+#ifndef SALLYPORT_CORE_HTTPS_H
+#define SALLYPORT_CORE_HTTPS_H
+
+#include <jansson.h>
+
+#include "user/config.h"
+#include "user/keeper.h"
+#include "user/link.h"
+
+struct core;
+struct core_edge;
+struct core_https;
+
+/* Keeper: open the files; on reload: whether they are the same paths (others need a restart), and open them anew. */
+int core_https_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n);
+bool core_https_same(const struct config_core *a, const struct config_core *b);
+int core_https_reopen(struct keeper_plan *p, const struct config_core *cfg, char *why,
+		      size_t why_n);
+
+/* Worker: c->https, NULL where the section is absent. 0 or negative errno with @why. */
+int core_https_start(struct core *c, char *why, size_t why_n);
+void core_https_stop(struct core *c);
+void core_https_open(struct core *c, const struct core_edge *e, struct link_data *d,
+		     const Sallyport__Open *o);
+void core_https_link_up(struct core *c, struct core_edge *e);
+/* For sallyctl; NULL where the section is absent. */
+json_t *core_https_show(const struct core *c);
+void core_https_streams(const struct core *c, json_t *list);
+
+#endif
