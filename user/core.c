@@ -11,6 +11,7 @@
 #include "user/core_int.h"
 #include "user/keeper.h"
 #include "user/log.h"
+#include "user/upstream.h"
 
 #define CORE_STREAMS_MAX 20000
 #define CORE_TELL_MS \
@@ -50,16 +51,15 @@ struct core_edge *core_edge_find(struct core *c, const char *name)
 	return NULL;
 }
 
-/* Tell the stream's edge; an edge whose control is away learns it when the stream ends. */
-static void core_tell_edge(struct core *c, struct core_stream *s, const Sallyport__Link *m,
-			   const char *what)
+void core_tell_edge(struct core *c, const char *edge, uint64_t edge_stream,
+		    const Sallyport__Link *m, const char *what)
 {
-	struct core_edge *e = core_edge_find(c, s->edge);
+	struct core_edge *e = core_edge_find(c, edge);
 	int err = e && e->peer ? link_send_later(e->peer, m, CORE_TELL_MS) : -ENOTCONN;
 
 	if (err)
-		log_event(LOG_L_WARN, "link-send", "stream=%llx what=%s error=\"%s\"",
-			  (unsigned long long)s->id, what, strerror(-err));
+		log_event(LOG_L_WARN, "link-send", "edge=%s edge_stream=%llx what=%s error=\"%s\"",
+			  edge, (unsigned long long)edge_stream, what, strerror(-err));
 }
 
 void core_tell_admitted(struct core *c, struct core_stream *s)
@@ -70,7 +70,7 @@ void core_tell_admitted(struct core *c, struct core_stream *s)
 	admit.stream = s->edge_stream;
 	m.m_case = SALLYPORT__LINK__M_ADMIT;
 	m.admit = &admit;
-	core_tell_edge(c, s, &m, "admit");
+	core_tell_edge(c, s->edge, s->edge_stream, &m, "admit");
 }
 
 static void core_admit(struct core *c, uint64_t id)
@@ -98,7 +98,7 @@ static void core_revoke(struct core *c, uint64_t id, const char *reason)
 	revoke.reason = (char *)reason;
 	m.m_case = SALLYPORT__LINK__M_REVOKE;
 	m.revoke = &revoke;
-	core_tell_edge(c, s, &m, "revoke");
+	core_tell_edge(c, s->edge, s->edge_stream, &m, "revoke");
 }
 
 /* Whether a failed send tells that its target is away, so that all that waits for it should fail now. A full queue or socket, or one
@@ -288,7 +288,12 @@ static void core_on_link_up(void *arg, struct link_peer *p, const Sallyport__Lin
 	e->peer = p;
 	snprintf(e->sip_host, sizeof(e->sip_host), "%s", hello->hello_ack->sip_host);
 	e->sip_port = (uint16_t)hello->hello_ack->sip_port;
+	snprintf(e->https_host, sizeof(e->https_host), "%s", hello->hello_ack->https_host);
+	e->https_port = (uint16_t)hello->hello_ack->https_port;
+	snprintf(e->xmpp_host, sizeof(e->xmpp_host), "%s", hello->hello_ack->xmpp_host);
+	e->xmpp_port = (uint16_t)hello->hello_ack->xmpp_port;
 	log_event(LOG_L_INFO, "link-up", "edge=%s sip=%s:%u", e->name, e->sip_host, e->sip_port);
+	core_https_link_up(c, e);
 	core_lodge_link_up(c, e);
 	media_core_link_up(c->media, p);
 	media_pass_link_up(c->pass, p);
@@ -316,19 +321,13 @@ static void core_on_link_message(void *arg, struct link_peer *p, const Sallyport
 	core_pump(c);
 }
 
-static void core_on_open(void *arg, struct link_peer *p, struct link_data *d,
-			 const Sallyport__Open *o)
+static void core_open_sip(struct core *c, struct core_edge *e, struct link_data *d,
+			  const Sallyport__Open *o)
 {
-	struct core *c = arg;
-	struct core_edge *e = core_edge_find(c, link_peer_name(p));
 	struct engine_stream es = {};
 	struct core_stream *s;
 	char peer[ADDR_TEXT_MAX];
 
-	if (!e) {
-		link_core_end(d, false);
-		return;
-	}
 	if (core_stream_open(c->streams, e->name, d, o, &s))
 		return;
 	es = (struct engine_stream){.id = s->id,
@@ -343,6 +342,20 @@ static void core_on_open(void *arg, struct link_peer *p, struct link_data *d,
 		return;
 	}
 	core_stream_start(s);
+}
+
+static void core_on_open(void *arg, struct link_peer *p, struct link_data *d,
+			 const Sallyport__Open *o)
+{
+	struct core *c = arg;
+	struct core_edge *e = core_edge_find(c, link_peer_name(p));
+
+	if (!e)
+		link_core_end(d, false);
+	else if (!strcmp(o->service, "https"))
+		core_https_open(c, e, d, o);
+	else
+		core_open_sip(c, e, d, o); /* refuses what is not its service */
 }
 
 static unsigned core_live_flows(void *arg, const char *edge, uint64_t *ids, unsigned max)
@@ -463,7 +476,8 @@ static int core_make_link(struct core *c, char *why, size_t why_n)
 static int core_make(struct core *c, char *why, size_t why_n)
 {
 	struct loop_params lp = {.entries = 1024,
-				 .ops_max = 2 * CORE_STREAMS_MAX + 2 * c->cfg->media.max + 1024,
+				 .ops_max = 2 * CORE_STREAMS_MAX + 2 * c->cfg->media.max +
+					    UPSTREAM_CONNS + 1024,
 				 .recv_bufs = 4096,
 				 .send_bufs = 4096,
 				 .buf_size = 2048};
@@ -505,6 +519,8 @@ static int core_make(struct core *c, char *why, size_t why_n)
 	if (!err)
 		err = core_make_inside(c, why, why_n);
 	if (!err)
+		err = core_https_start(c, why, why_n);
+	if (!err)
 		err = core_admin_start(c, why, why_n);
 	return err ? err : handover_attach(&c->turn, why, why_n);
 }
@@ -513,6 +529,7 @@ static void core_free(struct core *c)
 {
 	handover_free(&c->turn);
 	admin_free(c->admin);
+	core_https_stop(c);
 	link_core_free(c->link);
 	core_streams_free(c->streams);
 	inside_free(c->inside);

@@ -133,13 +133,15 @@ static json_t *core_cmd_status(void *arg, const json_t *req)
 
 	(void)req;
 	return json_pack(
-		"{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "role",
-		"core", "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid", (int)getpid(),
-		"uptime_s", (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
+		"{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o*}",
+		"role", "core", "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid",
+		(int)getpid(), "uptime_s",
+		(json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
 		srtp_backend_text(), "counters", core_counts(c), "media",
 		media_core_counters(c->media), "relay", media_pass_status(c->pass), "links",
 		core_links(c), "link", core_link_counts(c), "call_servers", core_call_servers(c),
-		"kept", core_keep_show(c), "kernel_tls", ktls_show(&c->ktls));
+		"kept", core_keep_show(c), "kernel_tls", ktls_show(&c->ktls), "https",
+		core_https_show(c));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)
@@ -167,15 +169,16 @@ static void core_stream_row(void *arg, struct core_stream *s)
 
 	json_array_append_new(
 		l->list,
-		json_pack("{s:o, s:s, s:o, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:s, s:s, "
+		json_pack("{s:o, s:s, s:s, s:o, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:s, "
+			  "s:s, "
 			  "s:s}",
-			  "stream", hex(s->id), "edge", s->edge, "edge_stream", hex(s->edge_stream),
-			  "client", addr_text(&s->client, client), "admitted", s->admitted, "aors",
-			  engine_stream_aors(l->c->engine, s->id), "messages_in",
-			  (json_int_t)s->messages_in, "messages_out", (json_int_t)s->messages_out,
-			  "keepalives", (json_int_t)s->keepalives, "age_s",
-			  (json_int_t)((now - s->since_ms) / 1000), "kept", s->keep != NULL,
-			  "taken_over", s->adopted, "client_tls", s->tls, "rung",
+			  "stream", hex(s->id), "service", "sip", "edge", s->edge, "edge_stream",
+			  hex(s->edge_stream), "client", addr_text(&s->client, client), "admitted",
+			  s->admitted, "aors", engine_stream_aors(l->c->engine, s->id),
+			  "messages_in", (json_int_t)s->messages_in, "messages_out",
+			  (json_int_t)s->messages_out, "keepalives", (json_int_t)s->keepalives,
+			  "age_s", (json_int_t)((now - s->since_ms) / 1000), "kept",
+			  s->keep != NULL, "taken_over", s->adopted, "client_tls", s->tls, "rung",
 			  rung == TLS_RUNG_A   ? "kernel TLS"
 			  : rung == TLS_RUNG_B ? "kernel TLS send"
 					       : "user TLS",
@@ -188,6 +191,7 @@ static json_t *core_cmd_streams(void *arg, const json_t *req)
 
 	(void)req;
 	core_streams_each(l.c->streams, core_stream_row, &l);
+	core_https_streams(l.c, l.list);
 	return l.list;
 }
 

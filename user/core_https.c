@@ -39,47 +39,56 @@ static const char *key_name(unsigned i, char buf[32])
 	return buf;
 }
 
-int core_https_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n)
+/* A place for the file, so that a reload may fill it. */
+static int plan_file(struct keeper_plan *p, const char *name, const char *path, char *why,
+		     size_t why_n)
+{
+	int err;
+
+	if (path)
+		return keeper_open_file(p, name, path, why, why_n);
+	err = keeper_data(p, name, "", 0);
+	if (err)
+		snprintf(why, why_n, "https: %s", strerror(-err));
+	return err;
+}
+
+typedef int file_fn(struct keeper_plan *p, const char *name, const char *path, char *why,
+		    size_t why_n);
+
+static int each_file(struct keeper_plan *p, const struct config_core *cfg, file_fn *fn, char *why,
+		     size_t why_n)
 {
 	const struct config_https *h = &cfg->https;
 	char name[32];
 	unsigned i;
 	int err = 0;
 
-	for (i = 0; !err && i < h->token_keys_count; i++)
-		err = keeper_open_file(p, key_name(i, name), h->token_keys[i], why, why_n);
-	if (!err && enabled(cfg) && h->tls.ca)
-		err = keeper_open_file(p, "https.ca", h->tls.ca, why, why_n);
-	if (!err && enabled(cfg) && h->allow_csv)
-		err = keeper_open_file(p, "https.csv", h->allow_csv, why, why_n);
+	for (i = 0; !err && i < HTTP_TOKEN_KEYS_MAX; i++)
+		err = fn(p, key_name(i, name), i < h->token_keys_count ? h->token_keys[i] : NULL,
+			 why, why_n);
+	if (!err)
+		err = fn(p, "https.ca", enabled(cfg) ? h->tls.ca : NULL, why, why_n);
+	if (!err)
+		err = fn(p, "https.csv", enabled(cfg) ? h->allow_csv : NULL, why, why_n);
 	return err;
 }
 
-static bool same(const char *a, const char *b)
+int core_https_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n)
 {
-	return a == b || (a && b && !strcmp(a, b));
+	return each_file(p, cfg, plan_file, why, why_n);
 }
 
-bool core_https_same(const struct config_core *a, const struct config_core *b)
+static int reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why,
+		       size_t why_n)
 {
-	return a->https.token_keys_count == b->https.token_keys_count &&
-	       same(a->https.tls.ca, b->https.tls.ca) && !a->https.allow_csv == !b->https.allow_csv;
+	return path ? keeper_reopen_file(p, name, path, why, why_n)
+		    : 0; /* what was there is not read */
 }
 
 int core_https_reopen(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n)
 {
-	const struct config_https *h = &cfg->https;
-	char name[32];
-	unsigned i;
-	int err = 0;
-
-	for (i = 0; !err && i < h->token_keys_count; i++)
-		err = keeper_reopen_file(p, key_name(i, name), h->token_keys[i], why, why_n);
-	if (!err && enabled(cfg) && h->tls.ca)
-		err = keeper_reopen_file(p, "https.ca", h->tls.ca, why, why_n);
-	if (!err && enabled(cfg) && h->allow_csv)
-		err = keeper_reopen_file(p, "https.csv", h->allow_csv, why, why_n);
-	return err;
+	return each_file(p, cfg, reopen_file, why, why_n);
 }
 
 /* ---- parts ---- */
@@ -132,14 +141,14 @@ static int read_keys(struct core_https *x, const struct config_https *cfg, char 
 	return err;
 }
 
-static int read_tls(struct core_https *x, char *why, size_t why_n)
+static int read_tls(struct core_https *x, const struct config_https *cfg, char *why, size_t why_n)
 {
 	struct tls_params p = {.alpn = "http/1.1"};
 	char reason[TLS_WHY_MAX] = "", *pem = NULL;
 	size_t n = 0;
 	int err;
 
-	if (keeper_fd("https.ca") < 0)
+	if (!cfg->tls.ca)
 		return 0; /* nothing inside is https then: the configuration's check */
 	err = keeper_read("https.ca", &pem, &n);
 	if (!err) {
@@ -158,7 +167,7 @@ static int read_policy(struct core_https *x, const struct config_core *cfg, char
 	size_t n = 0;
 	int err = clusters_new(cfg, &x->clusters);
 
-	if (!err && keeper_fd("https.csv") >= 0)
+	if (!err && cfg->https.allow_csv)
 		err = keeper_read("https.csv", &csv, &n);
 	if (err)
 		snprintf(why, why_n, "https: %s", strerror(-err));
@@ -270,7 +279,7 @@ int core_https_start(struct core *c, char *why, size_t why_n)
 	}
 	err = read_keys(x, &c->cfg->https, why, why_n);
 	if (!err)
-		err = read_tls(x, why, why_n);
+		err = read_tls(x, &c->cfg->https, why, why_n);
 	if (!err)
 		err = read_policy(x, c->cfg, why, why_n);
 	if (err)

@@ -17,9 +17,8 @@ struct core;
 struct core_edge;
 struct core_https;
 
-/* Keeper: open the files; on reload: whether they are the same paths (others need a restart), and open them anew. */
+/* Keeper: open the files; on reload anew, those of @cfg. */
 int core_https_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n);
-bool core_https_same(const struct config_core *a, const struct config_core *b);
 int core_https_reopen(struct keeper_plan *p, const struct config_core *cfg, char *why,
 		      size_t why_n);
 

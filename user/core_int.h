@@ -6,6 +6,7 @@
 #include "sip/engine.h"
 #include "user/admin.h"
 #include "user/config.h"
+#include "user/core_https.h"
 #include "user/core_keep.h"
 #include "user/core_stream.h"
 #include "user/dns.h"
@@ -27,6 +28,8 @@ struct core_edge {
 	struct link_peer *peer; /* NULL: its control connection is down */
 	char sip_host[256];	/* what the edge advertises towards clients */
 	uint16_t sip_port;
+	char https_host[256], xmpp_host[256]; /* "" and 0: it does not serve that */
+	uint16_t https_port, xmpp_port;
 };
 
 struct core {
@@ -44,6 +47,7 @@ struct core {
 	struct dns *dns;
 	struct inside *inside;
 	struct link_core *link;
+	struct core_https *https; /* NULL: no https section */
 	struct admin *admin;
 	struct handover turn;
 	struct keep *keep;
@@ -83,6 +87,9 @@ int core_tls_ctx(struct tls_params *p, const char *name, struct tls_ctx **out, c
 struct core_edge *core_edge_find(struct core *c, const char *name);
 /* Carry out what the engine wants, after each input. */
 void core_pump(struct core *c);
+/* Tell the edge something of its stream; one whose control is away learns it when the stream ends. */
+void core_tell_edge(struct core *c, const char *edge, uint64_t edge_stream,
+		    const Sallyport__Link *m, const char *what);
 /* The stream's edge may let it through; also once more, what was said before may be lost with a worker or link. */
 void core_tell_admitted(struct core *c, struct core_stream *s);
 /* core_lodge.c: streams from one worker to the next. @s is admitted, or its connection could outlive us now; those that an earlier worker

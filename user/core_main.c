@@ -13,6 +13,7 @@
 #include "user/account.h"
 #include "user/config.h"
 #include "user/core.h"
+#include "user/core_https.h"
 #include "user/core_pass.h"
 #include "user/core_keep.h"
 #include "user/keeper_store.h"
@@ -123,6 +124,8 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 	if (!err)
 		err = keeper_open_file(p, "token_key", cfg->token_key, why, why_n);
 	if (!err)
+		err = core_https_plan(p, cfg, why, why_n);
+	if (!err)
 		err = keeper_bind_udp(p, "sip.udp", cfg->sip.listen, why, why_n);
 	if (!err)
 		err = keeper_listen_tcp(p, "sip.tcp", cfg->sip.listen, why, why_n);
@@ -191,7 +194,8 @@ static int core_reload(void *arg, struct keeper_plan *plan)
 
 	if (change)
 		snprintf(why, sizeof(why), "%s changed: restart the service to apply it", change);
-	if (!cfg || change || keeper_reopen_file(plan, "config", start->path, why, sizeof(why))) {
+	if (!cfg || change || core_https_reopen(plan, cfg, why, sizeof(why)) ||
+	    keeper_reopen_file(plan, "config", start->path, why, sizeof(why))) {
 		log_event(LOG_L_ERROR, "reload-refused", "reason=\"%s\"", why);
 		if (cfg)
 			config_core_free(cfg);
