@@ -3,6 +3,7 @@
 
 SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text sip/uri sip/value sip/write
 HTTP := http/body http/conn http/descriptor http/field http/msg http/target http/why http/write
+ALLOW := http/allow http/allow_csv http/allow_path
 ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/pass sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 ENGINE += sip/contact sip/credentials sip/lines sip/target sip/txn_move sip/txn_record
@@ -257,6 +258,8 @@ test_gate_http_keys_OBJS := $(HTTP) user/addr user/gate_http_keys user/http_toke
 test_gate_http_keys_LIBS := -lcrypto -lprotobuf-c
 test_http_token_OBJS := $(HTTP) user/addr user/http_token user/http_token_sign user/wall
 test_http_token_LIBS := -lcrypto
+UNIT += test_allow
+test_allow_OBJS := $(HTTP) $(ALLOW) user/addr
 UNIT += test_config_https
 test_config_https_OBJS := $(test_config_OBJS)
 test_config_https_LIBS := $(test_config_LIBS)
