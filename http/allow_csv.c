@@ -138,7 +138,7 @@ static int column_of(struct span name)
 static const char *columns_read(struct allow_csv *c, struct span line)
 {
 	unsigned seen = 0;
-	bool more = true;
+	bool more = http_trim(line).n > 0;
 
 	while (more) {
 		struct span name;

@@ -263,6 +263,11 @@ test_allow_OBJS := $(HTTP) $(ALLOW) user/addr
 UNIT += test_config_https
 test_config_https_OBJS := $(test_config_OBJS)
 test_config_https_LIBS := $(test_config_LIBS)
-UNIT += test_upstream
-test_upstream_OBJS := selftests/unit/certs selftests/unit/origin_kit $(HTTP) user/addr $(CONN) user/dns user/loop user/loop_dgram user/loop_timer $(TLS) $(UPSTREAM)
-test_upstream_LIBS := -lssl -lcrypto -luring -lcares -ljansson
+# What the core decides about HTTPS.
+HTTPS := $(ALLOW) user/basic user/cluster user/http_token user/http_token_sign user/logon user/logon_check user/logon_known user/policy user/recent user/uds_xml user/wall
+UNIT += test_logon
+test_logon_OBJS := $(HTTP) $(HTTPS) selftests/unit/logon_kit user/addr user/config user/config_core user/config_https user/config_lines user/log
+test_logon_LIBS := -lcrypto -ljansson -lexpat -lcyaml -lyaml
+UNIT += test_policy
+test_policy_OBJS := $(HTTP) $(ALLOW) user/addr user/cluster user/config user/config_core user/config_https user/config_lines user/http_token user/policy user/recent user/uds_xml
+test_policy_LIBS := -lcrypto -ljansson -lexpat -lcyaml -lyaml

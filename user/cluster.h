@@ -36,7 +36,7 @@ struct cluster {
 	unsigned n_domains;
 	bool https;
 	struct cluster_node *nodes;
-	unsigned n_nodes;
+	unsigned n_nodes, turn;
 	const char *const *tftp; /* addresses or names */
 	unsigned n_tftp;
 	struct cluster_node *voicemail;

@@ -35,7 +35,7 @@
 #define LOGON_BAD_MS	    5000
 #define LOGON_TRY_MS	    4000  /* one question to one node */
 #define LOGON_ALL_MS	    15000 /* all of a check */
-#define LOGON_PASSWORD_MAX  512	  /* bytes */
+#define LOGON_REASON_MAX    512
 
 struct logon;
 
