@@ -264,10 +264,13 @@ UNIT += test_config_https
 test_config_https_OBJS := $(test_config_OBJS)
 test_config_https_LIBS := $(test_config_LIBS)
 # What the core decides about HTTPS.
-HTTPS := $(ALLOW) user/basic user/cluster user/http_token user/http_token_sign user/logon user/logon_check user/logon_known user/policy user/recent user/uds_xml user/wall
+HTTPS := $(ALLOW) user/basic user/cluster user/edge_config user/edge_config_write user/http_token user/http_token_sign user/logon user/logon_check user/logon_known user/policy user/recent user/uds_xml user/wall
 UNIT += test_logon
-test_logon_OBJS := $(HTTP) $(HTTPS) selftests/unit/logon_kit user/addr user/config user/config_core user/config_https user/config_lines user/log
+test_logon_OBJS := $(HTTP) $(filter-out user/edge_config%,$(HTTPS)) selftests/unit/logon_kit user/addr user/config user/config_core user/config_https user/config_lines user/log
 test_logon_LIBS := -lcrypto -ljansson -lexpat -lcyaml -lyaml
+UNIT += test_edge_config
+test_edge_config_OBJS := $(test_logon_OBJS) user/edge_config user/edge_config_write
+test_edge_config_LIBS := $(test_logon_LIBS)
 UNIT += test_policy
 test_policy_OBJS := $(HTTP) $(ALLOW) user/addr user/cluster user/config user/config_core user/config_https user/config_lines user/http_token user/policy user/recent user/uds_xml
 test_policy_LIBS := -lcrypto -ljansson -lexpat -lcyaml -lyaml

@@ -305,6 +305,92 @@ int dns_service(struct dns *d, const char *service, const char *name, uint16_t d
 	return 0;
 }
 
+/* ---- SRV records alone ---------------------------------------------------------------------------------------------- */
+
+struct dns_srv_question {
+	struct dns *dns;
+	dns_srv_fn *fn;
+	void *arg;
+};
+
+/* The smallest time to live of an answer's records; c-ares does not tell it for SRV (RFC 1035 4.1). */
+static unsigned dns_answer_ttl(const unsigned char *buf, int len)
+{
+	unsigned questions = (unsigned)(buf[4] << 8 | buf[5]),
+		 answers = (unsigned)(buf[6] << 8 | buf[7]);
+	unsigned ttl = DNS_TTL_MAX, one;
+	const unsigned char *p = buf + NS_HFIXEDSZ, *end = buf + len;
+	char *name;
+	long n;
+
+	for (; questions + answers && p < end; questions ? questions-- : answers--) {
+		if (ares_expand_name(p, buf, len, &name, &n) != ARES_SUCCESS)
+			break;
+		ares_free_string(name);
+		p += n;
+		if (questions) {
+			p += NS_QFIXEDSZ;
+			continue;
+		}
+		if (end - p < NS_RRFIXEDSZ)
+			break;
+		one = (unsigned)p[4] << 24 | (unsigned)p[5] << 16 | (unsigned)p[6] << 8 | p[7];
+		ttl = one < ttl ? one : ttl;
+		p += NS_RRFIXEDSZ + (p[8] << 8 | p[9]);
+	}
+	return ttl < DNS_TTL_MIN ? DNS_TTL_MIN : ttl;
+}
+
+static int dns_srv_by_priority(const void *a, const void *b)
+{
+	return (int)((const struct dns_srv *)a)->priority -
+	       (int)((const struct dns_srv *)b)->priority;
+}
+
+static void dns_on_srv_alone(void *arg, int status, int timeouts, unsigned char *abuf, int alen)
+{
+	struct dns_srv_question *q = arg;
+	struct dns_srv out[DNS_TARGETS_MAX];
+	struct ares_srv_reply *reply = NULL, *r;
+	unsigned n = 0;
+
+	(void)timeouts;
+	if (status == ARES_SUCCESS)
+		status = ares_parse_srv_reply(abuf, alen, &reply);
+	for (r = reply; r && n < DNS_TARGETS_MAX; r = r->next) {
+		if (span_copy(span_str(r->host), out[n].host, sizeof(out[n].host)) <= 0)
+			continue;
+		out[n].port = r->port;
+		out[n].priority = r->priority;
+		out[n++].weight = r->weight;
+	}
+	if (reply)
+		ares_free_data(reply);
+	qsort(out, n, sizeof(out[0]), dns_srv_by_priority);
+	q->dns->open--;
+	q->fn(q->arg, status == ARES_SUCCESS && !n ? -ENOENT : dns_errno(status), out, n,
+	      status == ARES_SUCCESS ? dns_answer_ttl(abuf, alen) : DNS_TTL_MIN);
+	free(q);
+}
+
+int dns_srv(struct dns *d, const char *name, dns_srv_fn *fn, void *arg)
+{
+	struct dns_srv_question *q;
+
+	if (strlen(name) > DNS_NAME_MAX)
+		return -EINVAL;
+	if (d->open >= DNS_QUESTIONS_MAX)
+		return -EBUSY;
+	q = calloc(1, sizeof(*q));
+	if (!q)
+		return -ENOMEM;
+	*q = (struct dns_srv_question){.dns = d, .fn = fn, .arg = arg};
+	d->open++;
+	ares_query(d->channel, name, ns_c_in, ns_t_srv, dns_on_srv_alone, q);
+	dns_rearm(d);
+	return 0;
+}
+
 /* ---- c-ares on the loop -------------------------------------------------------------------------------------------- */
 
 static void dns_on_poll(void *arg, int revents)
