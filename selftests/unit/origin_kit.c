@@ -103,6 +103,22 @@ static bool begins(struct span s, const char *with)
 	return s.n >= strlen(with) && !memcmp(s.p, with, strlen(with));
 }
 
+/* Every user is at home here, with any password. */
+static void answer_uds(struct origin_conn *x, struct span path)
+{
+	const char *body =
+		begins(path, "/cucm-uds/clusterUser")
+			? "<clusterUser><result uri=\"x\" found=\"true\"/><homeCluster "
+			  "serversUri=\"https://127.0.0.1:8443/cucm-uds/servers\">127.0.0.1"
+			  "</homeCluster></clusterUser>"
+			: "<user><id>1</id><userName>alice</userName></user>";
+	char text[512];
+
+	(void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
+		       strlen(body), body);
+	say(x, text);
+}
+
 static bool answer(struct origin_conn *x, const struct http_head *h)
 {
 	struct span path = h->target.path;
@@ -141,6 +157,8 @@ static bool answer(struct origin_conn *x, const struct http_head *h)
 		say(x, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 		over(x, true);
 		return false;
+	} else if (begins(path, "/cucm-uds/")) {
+		answer_uds(x, path);
 	} else if (!begins(path, "/silent")) {
 		(void)snprintf(text, sizeof(text),
 			       "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",

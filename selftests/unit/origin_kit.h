@@ -6,6 +6,7 @@
  *   /drop        the connection ends without an answer, /cut after half of one, /silent never answers, /bad answers no HTTP
  *   /last        "Connection: close"; /quiet answers in order, and closes without having said so
  *   /continue    100 before the body is read; /early answers 413 without reading it
+ *   /cucm-uds/   every user is alice, and at home here
  *   else         200 with the head as it came; with a body: its length and sum instead
  * o->answer, if set, is sent instead for all of these. Owner: the case, which ends it with origin_close(). */
 #ifndef SALLYPORT_SELFTESTS_ORIGIN_KIT_H
