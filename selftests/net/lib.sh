@@ -306,7 +306,7 @@ kamailio_regs() { # kamailio_regs USER [NAME]: contacts in the registrar
 dns_up() { # names of the edge, as the internet sees them
 	start dns inet dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces --user=root --pid-file= \
 		--listen-address=203.0.113.53 --port=53 --local="/$DOMAIN/" --address="/$EDGE_NAME/$EDGE_OUT" \
-		--srv-host="_sips._tcp.$DOMAIN,$EDGE_NAME,5061"
+		--srv-host="_sips._tcp.$DOMAIN,$EDGE_NAME,5061" --srv-host="_collab-edge._tls.$DOMAIN,$EDGE_NAME,8443"
 	wait_for 5 "DNS listening" udp_bound inet 203.0.113.53:53
 }
 
@@ -354,7 +354,7 @@ capture_end() { stop "cap-$1" INT; }
 
 # Settings that a test may change before the daemons start (environment): EDGE_LIMITS and CORE_LIMITS (YAML lines, two
 # spaces in), RUNG, SILENCE (s), CORE_MEDIA (terminate, passthrough), CORE_RUNG, LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE,
-# SUPERVISE (any: the daemons run under supervisor.py), MORE_DOMAINS (of the edge), MORE_SERVERS (YAML of the core).
+# MORE_DOMAINS (of the edge), MORE_SERVERS (YAML of the core), EDGE_MORE, CORE_MORE (YAML, whole sections).
 edge_config() {
 	local listen6='' pair6=''
 
