@@ -205,7 +205,8 @@ out_dig() { ns inet dig +short +time=2 +tries=1 @203.0.113.53 "$@"; }
 b64() { printf %s "$1" | base64 -w0 | tr '+/' '-_' | tr -d '='; }
 # What a client makes of a URL of the inside: relay_url https|http HOST PORT PATH?QUERY
 relay_url() { echo "https://$EDGE_NAME:$HTTPS/$(b64 "${URL_DOMAIN:-$DOMAIN}/$1/$2/$3")$4"; }
-config_url() { echo "https://$EDGE_NAME:$HTTPS/$(b64 "${URL_DOMAIN:-$DOMAIN}")/get_edge_config${1-?service_name=_cisco-uds&service_name=_cuplogin}"; }
+edge_url() { echo "https://$EDGE_NAME:$HTTPS/$(b64 "${URL_DOMAIN:-$DOMAIN}")/$1"; } # a service of the edge's own
+config_url() { edge_url "get_edge_config?service_name=_cisco-uds&service_name=_cuplogin"; }
 # As a client on the internet. Environment: FROM (source address).
 client() {
 	ns inet curl -sS --http1.1 --cacert "$RUN/pki/web-ca.pem" --resolve "$EDGE_NAME:$HTTPS:$EDGE_OUT" --max-time "${MAX_TIME:-30}" \
@@ -228,6 +229,12 @@ logon() { # logon USER [PASSWORD]: by get_edge_config; the token is in jar USER.
 	grep -q X-Auth "$(jar "$1")" || fail "no X-Auth cookie for $1: $(cat "$RUN/head")"
 }
 token_of() { awk '$6 == "X-Auth" { print $7 }' "$(jar "$1")"; }
+ws_echo() { # ws_echo USER: frames to the echo server and back
+	local url
+
+	url=$(relay_url https "files.$INSIDE" 8443 /ws/echo)
+	ns inet "$NET/wsecho.py" ask "wss${url#https}" "$EDGE_OUT" "$RUN/pki/web-ca.pem" "Cookie: X-Auth=$(token_of "$1")"
+}
 sha() { sha256sum "$1" | cut -d' ' -f1; }
 
 # mint KEY SUB DOM IAT EXP: a token as the core makes it, signed with a key of token_key; times in seconds from now.
@@ -253,3 +260,6 @@ mint() {
 
 # KiB of anonymous memory of a daemon's worker: held edge|core
 held() { awk '/^RssAnon/ { print $2 }' "/proc/$(worker_of "$1")/status"; }
+
+# script_web: as script, with webclient's names too.
+script_web() { { echo "from webclient import *"; cat; } | script; }

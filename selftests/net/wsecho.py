@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""wsecho.py serve PORT: a WebSocket server on loopback that echoes. wsecho.py ask URI CA [HEADER: VALUE]...: says things of several
-sizes and kinds to such a server, prints one line a frame and fails unless each comes back as it was."""
+"""wsecho.py serve PORT: a WebSocket server on loopback that echoes. wsecho.py ask URI ADDRESS CA [HEADER: VALUE]...: says things of
+several sizes and kinds to such a server, prints one line a frame and fails unless each comes back as it was."""
 import asyncio
 import hashlib
 import os
@@ -19,9 +19,9 @@ async def serve(port):
         await asyncio.Future()
 
 
-async def ask(uri, ca, headers):
+async def ask(uri, address, ca, headers):
     context = ssl.create_default_context(cafile=ca)
-    async with websockets.connect(uri, ssl=context, extra_headers=headers, max_size=None, open_timeout=10) as ws:
+    async with websockets.connect(uri, host=address, ssl=context, extra_headers=headers, max_size=None, open_timeout=10) as ws:
         for what in "hello", "", os.urandom(125), os.urandom(70000), "x" * 300000:
             await ws.send(what)
             back = await asyncio.wait_for(ws.recv(), 10)
@@ -39,4 +39,4 @@ async def ask(uri, ca, headers):
 if sys.argv[1] == "serve":
     asyncio.run(serve(int(sys.argv[2])))
 else:
-    asyncio.run(ask(sys.argv[2], sys.argv[3], [tuple(h.split(": ", 1)) for h in sys.argv[4:]]))
+    asyncio.run(ask(*sys.argv[2:5], [tuple(h.split(": ", 1)) for h in sys.argv[5:]]))
