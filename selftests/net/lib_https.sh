@@ -10,14 +10,15 @@
 #	files, WebSocket files 10.20.0.67               every node at 8443 (TLS), 6970, 6972 (TLS), 8080: nginx.conf.in
 #	wrong            10.20.0.68                     shows the certificate of another name
 #
-# A user's password is pw-USER. All names end in $INSIDE.
+# A user's password is pw-USER. All names end in $INSIDE. What nginx serves and takes lies in $WEB, by default $RUN.
 
 INSIDE=in.$DOMAIN
 HTTPS=8443
+WEB=${WEB:-$RUN}
 INSIDE_DNS=$KAM:5353
 declare -A NODE=([cucm1]=10.20.0.61 [cucm2]=10.20.0.62 [cucm3]=10.20.0.63 [cucm4]=10.20.0.64 [vm1]=10.20.0.65 [vm2]=10.20.0.66
 	[files]=10.20.0.67 [wrong]=10.20.0.68)
-export INSIDE HTTPS
+export INSIDE HTTPS WEB
 
 # ---- what the inside answers ------------------------------------------------------------------------------------------
 
@@ -52,7 +53,7 @@ uds_user() { # uds_user WWW USER NODE: of this cluster
 	printf '<device><sipProfile><user>%s</user></sipProfile><!-- %s --></device>\n' "$2" "$(printf 'x%.0s' {1..2000})" >"$1/tftp/CSF${2^^}.cnf.xml"
 }
 uds_www() { # uds_www CLUSTER NODE NODE: the folder of a cluster, without users
-	local d=$RUN/www/$1
+	local d=$WEB/www/$1
 
 	mkdir -p "$d"/{clusterUser,user,users,htpasswd,tftp,files,vmrest}
 	uds_cluster_user "$d" unknown
@@ -67,16 +68,16 @@ www_up() {
 
 	uds_www hq cucm1 cucm2
 	uds_www branch cucm3 cucm4
-	for u in alice bob; do uds_user "$RUN/www/hq" $u cucm1; done
-	for u in dora emil; do uds_user "$RUN/www/branch" $u cucm3; done
+	for u in alice bob; do uds_user "$WEB/www/hq" $u cucm1; done
+	for u in dora emil; do uds_user "$WEB/www/branch" $u cucm3; done
 	for d in hq branch; do
-		for u in alice bob; do uds_cluster_user "$RUN/www/$d" $u cucm1; done
-		uds_cluster_user "$RUN/www/$d" dora cucm3
+		for u in alice bob; do uds_cluster_user "$WEB/www/$d" $u cucm1; done
+		uds_cluster_user "$WEB/www/$d" dora cucm3
 	done
-	uds_cluster_user "$RUN/www/branch" emil cucm3
-	d=$RUN/www/services
+	uds_cluster_user "$WEB/www/branch" emil cucm3
+	d=$WEB/www/services
 	mkdir -p "$d"/{files,vmrest,tftp}
-	ln -s "$RUN/www/hq/htpasswd" "$d/htpasswd"
+	ln -s "$WEB/www/hq/htpasswd" "$d/htpasswd"
 	printf '<Messages total="1"><Message><Subject>call me back</Subject></Message></Messages>\n' >"$d/vmrest/messages.xml"
 	head -c 1024 /dev/urandom >"$d/files/1k.bin"
 	head -c 65536 /dev/urandom >"$d/files/64k.bin"
@@ -84,14 +85,14 @@ www_up() {
 
 # ---- the servers ------------------------------------------------------------------------------------------------------
 
-nginx_up() { # nginx_up NODE FOLDER: FOLDER of $RUN/www. Environment: NGINX_CERT (base name in $RUN/pki; default the node's own)
-	local ip=${NODE[$1]} d=$RUN/nginx/$1
+nginx_up() { # nginx_up NODE FOLDER: FOLDER of $WEB/www. Environment: NGINX_CERT (base name in $RUN/pki; default the node's own)
+	local ip=${NODE[$1]} d=$WEB/nginx/$1
 
 	mkdir -p "$d"
 	[ -s "$RUN/pki/inside-ca.pem" ] || pki_ca inside-ca
 	[ -s "$RUN/pki/${NGINX_CERT:-$1}.pem" ] || pki_issue inside-ca "$1" "$1.$INSIDE" "$ip"
 	ip -n "$P-lan" addr replace "$ip/24" dev l0
-	sed -e "s#@NAME@#$1#g;s#@IP@#$ip#g;s#@DIR@#$d#g;s#@WWW@#$RUN/www/$2#g;s#@PKI@#$RUN/pki#g;s#@CERT@#${NGINX_CERT:-$1}#g" \
+	sed -e "s#@NAME@#$1#g;s#@IP@#$ip#g;s#@DIR@#$d#g;s#@WWW@#$WEB/www/$2#g;s#@PKI@#$RUN/pki#g;s#@CERT@#${NGINX_CERT:-$1}#g" \
 		-e "s#@LOG@#$RUN/log/$1-access.log#g" "$NET/nginx.conf.in" >"$d/conf"
 	start "$1" lan nginx -e stderr -p "$d" -c "$d/conf"
 	NODES_STARTED="${NODES_STARTED:-} $1"
@@ -214,14 +215,14 @@ client() {
 }
 # Status alone, body to $RUN/body, head to $RUN/head.
 status() { client -D "$RUN/head" -o "$RUN/body" -w '%{http_code}' "$@"; }
-# want STATUS WHAT CURL-ARGUMENTS...
+# want STATUS WHAT CURL-ARGUMENTS...; environment: WANT_MARK, before the line
 want() {
 	local st status=$1 what=$2
 
 	shift 2
 	st=$(status "$@") || fail "$what: curl ended with $?, status $st"
 	[ "$st" = "$status" ] || fail "$what: status $st, not $status: $(head -c 300 "$RUN/body")"
-	say "  $status $what"
+	say "${WANT_MARK-  }$status $what"
 }
 jar() { echo "$RUN/jar-$1"; }
 logon() { # logon USER [PASSWORD]: by get_edge_config; the token is in jar USER. FROM as above

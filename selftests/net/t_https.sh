@@ -87,7 +87,7 @@ for how in "http 6970" "https 6972"; do
 	# shellcheck disable=SC2086
 	set -- $how
 	want 200 "config file by $how" -b "$(jar alice)" "$(relay_url "$1" "cucm1.$INSIDE" "$2" /CSFALICE.cnf.xml)"
-	cmp -s "$RUN/body" "$RUN/www/hq/tftp/CSFALICE.cnf.xml" || fail "not that file"
+	cmp -s "$RUN/body" "$WEB/www/hq/tftp/CSFALICE.cnf.xml" || fail "not that file"
 done
 want 200 "voicemail" -b "$(jar alice)" -u alice:pw-alice "$(relay_url https "vm1.$INSIDE" 8443 /vmrest/messages)"
 ! grep -q X-Auth "$RUN"/log/*-access.log || fail "a session's token went to a server inside"
@@ -98,7 +98,7 @@ files=$(relay_url https "files.$INSIDE" 8443 /files/)
 want 201 "8 MiB up, after 100-continue" -b "$(jar alice)" -H 'Expect: 100-continue' -T "$RUN/8m" "${files}up/8m"
 want 201 "8 MiB up, chunked" -b "$(jar alice)" -H 'Transfer-Encoding: chunked' -T - "${files}up/chunked" <"$RUN/8m"
 want 200 "8 MiB down" -b "$(jar alice)" "${files}up/8m"
-for f in "$RUN/body" "$RUN/www/services/files/up/8m" "$RUN/www/services/files/up/chunked"; do
+for f in "$RUN/body" "$WEB/www/services/files/up/8m" "$WEB/www/services/files/up/chunked"; do
 	[ "$(sha "$f")" = "$(sha "$RUN/8m")" ] || fail "$f is not what was sent"
 done
 want 206 "a range" -b "$(jar alice)" -r 1000-1999 "${files}up/8m"
@@ -110,7 +110,8 @@ client -b "$(jar alice)" -o /dev/null -o /dev/null -o /dev/null -w '%{num_connec
 	grep -q '^1 0 0 $' || fail "a connection is not kept for the next request"
 
 say "WebSocket"
-ws_echo alice | sed 's/^/  /'
+ws_echo alice >"$RUN/ws" 2>&1 || fail "WebSocket: $(cat "$RUN/ws")"
+sed 's/^/  /' "$RUN/ws"
 
 say "denied"
 want 403 "a path that no rule names" -b "$(jar alice)" "$(relay_url https "cucm1.$INSIDE" 8443 /private)"

@@ -1,0 +1,68 @@
+#!/bin/bash
+# t_https_clusters.sh -- two call-server clusters: users of both log on, look-ups spread, and a dead node, UDS or voicemail, is not noticed
+#
+#	203.0.113.50 curl --tls-- edge (dmz) ==link== core (inside) --tls--+-- hq: cucm1, cucm2; vm1, vm2
+#	                                                                   +-- branch: cucm3, cucm4
+set -eu
+. "$(dirname "$0")/lib.sh"
+net_isolate "$@"
+need nft ethtool dnsmasq nginx curl dig
+net_up
+. "$NET/lib_https.sh"
+https_up cucm1 cucm2 cucm3 cucm4 vm1 vm2
+
+home_of() { # the UDS server that the last answer names
+	python3 -c 'import sys, xml.etree.ElementTree as ET
+print(ET.parse(sys.argv[1]).find("edgeConfig/userUdsServer/server/address").text)' "$RUN/body"
+}
+lookups() { asked "$1" '^GET /cucm-uds/clusterUser\?username='; }
+
+say "users of both clusters"
+logon alice
+case $(home_of) in cucm[12].*) ;; *) fail "alice is at home at $(home_of)" ;; esac
+for u in dora emil; do # hq says where dora is; of emil only his own cluster knows
+	logon $u
+	case $(home_of) in cucm[34].*) ;; *) fail "$u is at home at $(home_of)" ;; esac
+done
+want 200 "dora's devices, at her own cluster" -b "$(jar dora)" -u dora:pw-dora "$(relay_url https "cucm3.$INSIDE" 8443 /cucm-uds/user/dora/devices)"
+want 401 "dora with alice's password" -u dora:pw-alice "$(config_url)"
+
+say "look-ups spread evenly"
+a=$(lookups cucm1) b=$(lookups cucm2)
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	for u in alice bob; do
+		st=$(status -u "$u:pw-$u" "$(config_url)")
+		[ "$st" = 200 ] || fail "log on $i of $u: $st $(cat "$RUN/body")"
+	done
+done
+a=$(($(lookups cucm1) - a)) b=$(($(lookups cucm2) - b))
+say "  20 look-ups: cucm1 $a, cucm2 $b"
+[ $((a + b)) -ge 20 ] && [ $((a - b)) -ge -1 ] && [ $((a - b)) -le 1 ] || fail "cucm1 was asked $a times, cucm2 $b times"
+
+say "the first cluster's first node is killed"
+stop cucm1 KILL
+logon alice
+logon dora
+want 200 "directory search at the dead node" -b "$(jar alice)" "$(relay_url https "cucm1.$INSIDE" 8443 "/cucm-uds/users?name=sm")"
+grep -qi '^X-Node: cucm2' "$RUN/head" || fail "answered by another: $(cat "$RUN/head")"
+want 401 "a wrong password is still one" -u alice:nonsense "$(config_url)"
+
+say "both are stopped: 502, never 401; back again: served within seconds"
+signal_all cucm2 STOP
+MAX_TIME=30 want 502 "alice, nobody there to ask" -u alice:pw-alice "$(config_url)"
+logon emil
+signal_all cucm2 CONT
+served() { [ "$(status -u alice:pw-alice "$(config_url)")" = 200 ]; }
+wait_for 15 "alice served again" served
+
+say "voicemail: the first server is killed between two requests and then comes back"
+vm=$(relay_url https "vm1.$INSIDE" 8443 /vmrest/messages)
+want 200 "by the first" -b "$(jar alice)" -u alice:pw-alice "$vm"
+grep -qi '^X-Node: vm1' "$RUN/head" || fail "answered by $(grep -i x-node "$RUN/head")"
+stop vm1 KILL
+want 200 "the first dead" -b "$(jar alice)" -u alice:pw-alice "$vm"
+grep -qi '^X-Node: vm2' "$RUN/head" || fail "answered by $(grep -i x-node "$RUN/head")"
+nginx_up vm1 services
+nodes_listening
+by_first() { [ "$(status -b "$(jar alice)" -u alice:pw-alice "$vm")" = 200 ] && grep -qi '^X-Node: vm1' "$RUN/head"; }
+wait_for 20 "the first voicemail server used again" by_first
