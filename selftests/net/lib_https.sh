@@ -63,6 +63,15 @@ uds_www() { # uds_www CLUSTER NODE NODE: the folder of a cluster, without users
 		>"$d/users/sm.xml"
 	printf '<config version="1.0"><Directory><BDIPrimary>uds</BDIPrimary></Directory></config>\n' >"$d/tftp/jabber-config.xml"
 }
+more_users() { # more_users FOLDER NODE NAME...: of a cluster, at home at that node, known in both; after inside_up
+	local u
+
+	for u in "${@:3}"; do
+		uds_user "$WEB/www/$1" "$u" "$2"
+		uds_cluster_user "$WEB/www/hq" "$u" "$2"
+		uds_cluster_user "$WEB/www/branch" "$u" "$2"
+	done
+}
 www_up() {
 	local d u
 

@@ -32,7 +32,7 @@ print(".".join(p))' "$1" "$2"
 none=$(echo '{"alg":"none"}' | tr -d '\n' | base64 -w0 | tr -d =)
 refused() { # refused WHAT TOKEN: without credentials of its own it is 401 with the challenge
 	want 401 "$1" -H "Cookie: X-Auth=$2" "$search"
-	grep -qi '^WWW-Authenticate: Basic realm="Cisco-Edge"' "$RUN/head" || fail "no challenge: $(cat "$RUN/head")"
+	grep -qi '^WWW-Authenticate: Basic realm="' "$RUN/head" || fail "no challenge: $(cat "$RUN/head")"
 }
 refused "no token at all" ""
 refused "no form" "deadbeef-0000-4000-8000-000000000000"
