@@ -82,3 +82,19 @@ refused "the key before that" "$(mint token1 alice "$DOMAIN" -10 600)"
 logon alice
 sum=$(token_of alice | cut -d. -f1)
 [ "$sum" = "$(mint token3 alice "$DOMAIN" -10 600 | cut -d. -f1)" ] || fail "a new token is not signed with the new key"
+
+say "laptops that wake up with an expired token are no attackers"
+search=$search expired=$(mint token3 alice "$DOMAIN" -600 -5) good=$(mint token3 alice "$DOMAIN" -10 600)
+export search expired good
+script_web <<'PY'
+got = {}
+for _ in range(60):
+    w = Web()
+    status = w.ask(E["search"], token=E["expired"]).status
+    got[status] = got.get(status, 0) + 1
+    w.close()
+step(f"60 of them: {got}")
+check(got == {401: 60}, "each was told to log on")
+check(admin("edge", "status")["bans"]["active"] == 0, "they were banned")
+check(Web().ask(E["search"], token=E["good"]).status == 200, "and with a fresh one served")
+PY
