@@ -186,7 +186,7 @@ https_config() {
 		    - name: hq
 		      domains: [$DOMAIN]
 		      nodes: [cucm1.$INSIDE, cucm2.$INSIDE]
-		      tftp: [${NODE[cucm1]}, ${NODE[cucm2]}]
+		      tftp: [${NODE[cucm1]}, cucm2.$INSIDE]
 		      voicemail: ["vm1.$INSIDE:8443", "vm2.$INSIDE:8443"]
 		    - name: branch
 		      domains: [$DOMAIN]

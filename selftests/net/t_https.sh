@@ -52,7 +52,7 @@ want = {
     "_cisco-uds": [server("10", "20", "8443", f"cucm1.{inside}"), server("20", "30", "8443", f"cucm2.{inside}")],
     "_cuplogin": [("error", "NameError")],
     "_cisco-phone-tftp": [server("5", "6", "69", f"cucm1.{inside}")],
-    "tftpServer": [("address", "10.20.0.61"), ("address", "10.20.0.62")],
+    "tftpServer": [("address", "10.20.0.61"), ("address", f"cucm2.{inside}")],
 }
 assert services == want, services
 edge = {c.tag: [[(x.tag, x.text) for x in s] or s.text for s in c] for c in root.find("edgeConfig")}
@@ -83,10 +83,10 @@ want 200 "alice's devices" -b "$(jar alice)" -u alice:pw-alice "$(relay_url http
 grep -q CSFALICE "$RUN/body" || fail "not alice's devices"
 want 401 "her devices, by the server's own word" -b "$(jar alice)" -u alice:nonsense "$(relay_url https "cucm1.$INSIDE" 8443 /cucm-uds/user/alice/devices)"
 grep -qi 'realm="Cisco Web Services Realm"' "$RUN/head" || fail "not the server's challenge"
-for how in "http 6970" "https 6972"; do
+for how in "http ${NODE[cucm1]} 6970" "https ${NODE[cucm1]} 6972" "http cucm2.$INSIDE 6970" "https cucm2.$INSIDE 6972"; do
 	# shellcheck disable=SC2086
 	set -- $how
-	want 200 "config file by $how" -b "$(jar alice)" "$(relay_url "$1" "cucm1.$INSIDE" "$2" /CSFALICE.cnf.xml)"
+	want 200 "config file by $how" -b "$(jar alice)" "$(relay_url "$1" "$2" "$3" /CSFALICE.cnf.xml)"
 	cmp -s "$RUN/body" "$WEB/www/hq/tftp/CSFALICE.cnf.xml" || fail "not that file"
 done
 want 200 "voicemail" -b "$(jar alice)" -u alice:pw-alice "$(relay_url https "vm1.$INSIDE" 8443 /vmrest/messages)"
@@ -118,6 +118,7 @@ want 403 "a path that no rule names" -b "$(jar alice)" "$(relay_url https "cucm1
 wait_log 3 core 'denied.*user=alice.*url="?https://cucm1'"[^ ]*"'/private.*rule='
 say "  $(grep denied "$RUN/log/core.log" | tail -n 1 | cut -c1-200)"
 want 403 "a method that no rule names" -b "$(jar alice)" -X DELETE "${files}up/8m"
+want 403 "bob's config file" -b "$(jar alice)" "$(relay_url https "cucm2.$INSIDE" 6972 /CSFBOB.cnf.xml)"
 want 403 "bob's resource" -b "$(jar alice)" -u bob:pw-bob "$(relay_url https "cucm1.$INSIDE" 8443 /cucm-uds/user/bob)"
 want 403 "a server that no rule names" -b "$(jar alice)" "$(relay_url http "files.$INSIDE" 8080 /files/1k.bin)"
 for path in /files/../private /files/%2e%2e/private /files//1k.bin /files/a%2fb /files/%00; do
