@@ -115,8 +115,9 @@ sed 's/^/  /' "$RUN/ws"
 
 say "denied"
 want 403 "a path that no rule names" -b "$(jar alice)" "$(relay_url https "cucm1.$INSIDE" 8443 /private)"
-wait_log 3 core 'denied.*user=alice.*url="?https://cucm1'"[^ ]*"'/private.*rule='
-say "  $(grep denied "$RUN/log/core.log" | tail -n 1 | cut -c1-200)"
+denied="http-refused .*user=\"?alice\"? .*target=https://cucm1.$INSIDE:8443 path=\"?/private\"? .*rule="
+wait_log 3 core "$denied"
+say "  $(grep -E "$denied" "$RUN/log/core.log" | tail -n 1 | cut -c1-300)"
 want 403 "a method that no rule names" -b "$(jar alice)" -X DELETE "${files}up/8m"
 want 403 "bob's config file" -b "$(jar alice)" "$(relay_url https "cucm2.$INSIDE" 6972 /CSFBOB.cnf.xml)"
 want 403 "bob's resource" -b "$(jar alice)" -u bob:pw-bob "$(relay_url https "cucm1.$INSIDE" 8443 /cucm-uds/user/bob)"
