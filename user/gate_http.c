@@ -58,6 +58,7 @@ static const char *phrase_of(unsigned status)
 	} t[] = {
 		{400, "Bad Request"},
 		{401, "Unauthorized"},
+		{403, "Forbidden"},
 		{404, "Not Found"},
 		{405, "Method Not Allowed"},
 		{408, "Request Timeout"},
@@ -215,7 +216,7 @@ static enum gate_verdict not_found(struct gate_http *g, struct gate_out *out,
 				   enum gate_reason reason, const struct http_head *h,
 				   const char *text)
 {
-	struct reply r = {.status = 404, .text = text};
+	struct reply r = {.status = reason == GATE_UNSERVED ? 403 : 404, .text = text};
 
 	out->detail = text;
 	if (h->method == HTTP_M_CONNECT) { /* what follows is no HTTP */

@@ -13,7 +13,8 @@
  * goes on to the client behind that answer; Revoke and CloseStream do so within a second.
  *
  * Refusals: 400, 414, 431, 501, 505 as the parser says, and 408 (too slow), 421 (another core's domain), 429 (budget), 503 with
- * Retry-After (no core): "Connection: close", and closed. 401, 404: the connection goes on where the request has no body, three 404.
+ * Retry-After (no core): "Connection: close", and closed. 401, 403 (a domain that nobody serves), 404 (no path of ours): the
+ * connection goes on where the request has no body, and ends at the third of the last two.
  * Owner: the stream has the struct, which points at nothing. */
 #ifndef SALLYPORT_GATE_HTTP_H
 #define SALLYPORT_GATE_HTTP_H

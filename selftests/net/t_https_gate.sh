@@ -41,7 +41,7 @@ say "== no core has ever come: the gate answers by itself"
 U=https://$EDGE_NAME:8443
 expect 401 '^WWW-Authenticate: Basic realm="sallyport"' "no token" "$U$RELAY"
 expect 404 '^Content-Length: ' "a path of nobody's" "$U/index.html"
-expect 404 '' "a domain that is not served" "$U/$(b64 other.org)/get_edge_config"
+expect 403 '' "a domain that is not served" "$U/$(b64 other.org)/get_edge_config"
 expect 503 '^Retry-After: 5' "no core" -u alice:secret "$U$DOM/get_edge_config?service_name=_cisco-uds" &
 one=$!
 expect 400 '^Connection: close' "two lengths" -H 'Content-Length: 3' -H 'Transfer-Encoding: chunked' -d abc "$U$RELAY"
