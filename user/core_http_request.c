@@ -134,16 +134,19 @@ static void went_on(struct core_http_stream *s, bool there)
 static void log_refused(const struct core_http_stream *s, const char *what, const char *detail)
 {
 	const struct core_http_work *w = s->w;
-	char who[HTTP_TOKEN_USER_MAX * 4], path[512];
-	struct span rest = w->d.what == HTTP_PATH_RELAY ? w->d.rest : w->head.target.path;
+	char who[HTTP_TOKEN_USER_MAX * 4], path[512], target[300] = "";
+	bool relay = w->d.what == HTTP_PATH_RELAY;
+	struct span rest = relay ? w->d.rest : w->head.target.path;
 
+	if (relay)
+		(void)snprintf(target, sizeof(target), "%s://%s:%u",
+			       w->d.https ? "https" : "http", w->d.host, w->d.port);
 	log_event(LOG_L_INFO, "http-refused",
-		  "stream=%llx client=%s user=%s domain=%s method=%.*s target=%s://%s:%u path=%s "
+		  "stream=%llx client=%s user=%s domain=%s method=%.*s target=%s path=%s "
 		  "reason=\"%s\" %s",
 		  (unsigned long long)s->id, s->client_text,
 		  log_esc(span_str(w->who), who, sizeof(who)), w->d.domain,
-		  (int)w->head.method_text.n, (const char *)w->head.method_text.p,
-		  w->d.https ? "https" : "http", w->d.host, w->d.port,
+		  (int)w->head.method_text.n, (const char *)w->head.method_text.p, target,
 		  log_esc(rest, path, sizeof(path)), what, detail);
 }
 
@@ -170,10 +173,10 @@ static bool deny(struct core_http_stream *s, const struct allow_verdict *v)
 {
 	char detail[256], rule[200], text[256];
 
-	(void)snprintf(detail, sizeof(detail), "rule=%s%s%s",
+	(void)snprintf(detail, sizeof(detail), "rule=%s%s%s%s",
 		       v->nearest ? log_esc(span_str(v->nearest->name), rule, sizeof(rule))
 				  : "\"no rule\"",
-		       *v->detail ? " detail=" : "", v->detail);
+		       *v->detail ? " detail=\"" : "", v->detail, *v->detail ? "\"" : "");
 	log_refused(s, allow_why_text(v->why), detail);
 	(void)snprintf(text, sizeof(text), "Not allowed: %s.", allow_why_text(v->why));
 	return core_http_reply(s, 403, CORE_HTTP_DENIED, "", text);
