@@ -158,6 +158,7 @@ struct config_https {
 		token_keys; /* Ed25519 private keys (PEM): the first signs, all verify; none: HTTPS is off */
 	unsigned token_keys_count;
 	uint32_t token_seconds; /* default 28800 */
+	uint32_t user_requests; /* a second, of one user; default 2000 */
 	struct {
 		const char *ca; /* what verifies servers inside */
 	} tls;

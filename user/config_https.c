@@ -68,6 +68,7 @@ const cyaml_schema_field_t config_https_fields[] = {
 	CYAML_FIELD_SEQUENCE_COUNT("token_keys", CYAML_FLAG_POINTER, HTTPS, token_keys,
 				   token_keys_count, &config_string, 1, TOKEN_KEYS_MAX),
 	CONFIG_UINT(HTTPS, token_seconds, "token_seconds"),
+	CONFIG_UINT(HTTPS, user_requests, "user_requests"),
 	CONFIG_MAP(HTTPS, tls, "tls", CYAML_FLAG_OPTIONAL, tls_fields),
 	CYAML_FIELD_SEQUENCE_COUNT("clusters", CYAML_FLAG_POINTER, HTTPS, clusters, clusters_count,
 				   &cluster_schema, 1, CLUSTERS_MAX),
@@ -84,6 +85,8 @@ const cyaml_schema_field_t config_https_fields[] = {
 static const struct config_rule https_rules[] = {
 	{CONFIG_AT(HTTPS, token_seconds), .kind = CONFIG_NUM32, .def = 28800, .min = 60,
 	 .max = 604800},
+	{CONFIG_AT(HTTPS, user_requests), .kind = CONFIG_NUM32, .def = 2000, .min = 1,
+	 .max = 1000000},
 	{CONFIG_AT(HTTPS, tls.ca), .kind = CONFIG_FILE, .optional = true},
 	{CONFIG_AT(HTTPS, allow_csv), .kind = CONFIG_FILE, .optional = true},
 	{CONFIG_AT(HTTPS, logon.failures), .kind = CONFIG_NUM32, .def = 5, .min = 0, .max = 1000},

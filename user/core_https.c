@@ -258,6 +258,7 @@ static int make_http(struct core *c, struct core_https *x)
 				     .clusters = x->clusters,
 				     .policy = x->policy,
 				     .edge_config = x->edge_config,
+				     .user_rate = c->cfg->https.user_requests,
 				     .ops = &ops,
 				     .arg = c};
 
