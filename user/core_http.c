@@ -28,6 +28,7 @@ static struct core_http_work *work_get(struct core_http *h)
 	w->up = NULL;
 	w->user = NULL;
 	w->n = w->used = w->tried = 0;
+	w->head_there = false;
 	w->out = (struct core_http_buf){.p = w->out_bytes, .cap = sizeof(w->out_bytes)};
 	return w;
 }

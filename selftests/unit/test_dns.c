@@ -70,7 +70,8 @@ static void on_answer(void *arg, int err, const struct dns_target *targets, unsi
 	loop_stop(a->loop);
 }
 
-static void ask(const char *resolver, const char *name, struct answer *a)
+/* @service NULL: the host's addresses. */
+static void ask_of(const char *resolver, const char *service, const char *name, struct answer *a)
 {
 	struct loop_params lp = {.entries = 64, .ops_max = 64};
 	struct dns *d;
@@ -78,12 +79,41 @@ static void ask(const char *resolver, const char *name, struct answer *a)
 	*a = (struct answer){.err = 1};
 	assert_int_equal(loop_new(&lp, &a->loop), 0);
 	assert_int_equal(dns_new(a->loop, resolver, &d), 0);
-	assert_int_equal(dns_service(d, "_sip._udp", name, 5060, on_answer, a), 0);
+	if (service)
+		assert_int_equal(dns_service(d, service, name, 5060, on_answer, a), 0);
+	else
+		assert_int_equal(dns_host(d, name, 8443, on_answer, a), 0);
+	assert_true(service || !a->calls); /* never from inside */
 	if (!a->calls)
 		assert_int_equal(loop_run(a->loop), 0);
 	dns_free(d);
 	loop_free(a->loop);
 	assert_int_equal(a->calls, 1);
+}
+
+static void ask(const char *resolver, const char *name, struct answer *a)
+{
+	ask_of(resolver, "_sip._udp", name, a);
+}
+
+/* Without SRV, though there is one for that name. */
+static void test_dns_host(void **state)
+{
+	char text[ADDR_TEXT_MAX];
+	struct answer a;
+
+	(void)state;
+	ask_of("127.0.0.1:" PORT, NULL, "a.test.example", &a);
+	assert_int_equal(a.err, 0);
+	assert_int_equal(a.n, 2);
+	assert_true(addr_is_v4(&a.targets[0].addr) != addr_is_v4(&a.targets[1].addr));
+	assert_int_equal(a.targets[0].addr.port, 8443);
+	assert_int_equal(a.targets[1].addr.port, 8443);
+	ask_of("127.0.0.1:" PORT, NULL, "test.example", &a);
+	assert_int_equal(a.err, -ENOENT);
+	ask_of("127.0.0.1:" PORT, NULL, "192.0.2.9", &a);
+	assert_int_equal(a.n, 1);
+	assert_string_equal(addr_text(&a.targets[0].addr, text), "192.0.2.9:8443");
 }
 
 static void test_dns_srv_order(void **state)
@@ -152,11 +182,20 @@ static void test_dns_freed_while_asking(void **state)
 	loop_free(a.loop);
 	assert_int_equal(a.calls, 1);
 	assert_int_equal(a.err, -ECANCELED);
+	a = (struct answer){.err = 1};
+	assert_int_equal(loop_new(&lp, &a.loop), 0);
+	assert_int_equal(dns_new(a.loop, "127.0.0.1:" PORT, &d), 0);
+	assert_int_equal(dns_host(d, "test.example", 5060, on_answer, &a), 0);
+	dns_free(d);
+	loop_free(a.loop);
+	assert_int_equal(a.calls, 1);
+	assert_int_equal(a.err, -ECANCELED);
 }
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_dns_host),
 		cmocka_unit_test(test_dns_srv_order),
 		cmocka_unit_test(test_dns_without_srv),
 		cmocka_unit_test(test_dns_no_such_name),
