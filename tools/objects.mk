@@ -31,8 +31,8 @@ MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_join 
 MEDIA_PASS := user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/core_pass user/maps user/maps_bpf user/media_pass user/media_pass_flow user/media_pass_join user/media_pass_link user/media_pass_show user/nexthop user/nexthop_nl user/slots
 UPSTREAM := user/upstream user/upstream_conn user/upstream_get user/upstream_target
 CORE_HTTP := user/core_http user/core_http_head user/core_http_relay user/core_http_request user/core_http_show user/core_http_user
-CORE := $(BASE) $(SIP) $(ENGINE) $(HTTP) $(HTTPS_POLICY) $(UPSTREAM) $(CORE_HTTP) user/config_core user/core_https user/config_https user/core user/core_admin user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
-CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
+CORE := $(BASE) $(SIP) $(ENGINE) $(HTTP) $(HTTPS) $(UPSTREAM) $(CORE_HTTP) user/config_core user/core_https user/core_https_admin user/config_https user/core user/core_admin user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
+CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) -lcares -lexpat -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 CTL := tools/sallyctl tools/pki user/addr
 CTL_LIBS := -ljansson -lcrypto

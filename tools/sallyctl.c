@@ -39,6 +39,11 @@ static int ctl_usage(int status)
 	      "  regs          registered devices (core)\n"
 	      "  calls         calls (core)\n"
 	      "  why ID        one stream, flow or call: its rung and the reason\n"
+	      "  allow test METHOD URL [USER[@DOMAIN]]   which rule lets an HTTPS client's request "
+	      "through, or why none does (core): 0, else 1\n"
+	      "  allow check   the certificate of each https server that rules name (core): 0 if "
+	      "all "
+	      "are good, else 1\n"
 	      "  upgrade       start the installed binary as the next worker, which takes over "
 	      "(edge, then core)\n"
 	      "  pki init DIR --name CA-NAME | pki issue DIR NAME [--san NAME-OR-ADDRESS]... "
@@ -303,6 +308,56 @@ static json_t *ctl_collect(const struct ctl_socket *sockets, unsigned n, const c
 	return all;
 }
 
+/* A refused request, or a row that is neither good nor without a certificate. */
+static bool ctl_bad(const json_t *answer)
+{
+	const char *verdict = json_string_value(json_object_get(answer, "verdict"));
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(answer, i, row)
+	{
+		const char *state = json_string_value(json_object_get(row, "state"));
+
+		if (state && strcmp(state, "good") != 0 && strcmp(state, "plain") != 0)
+			return true;
+	}
+	return verdict && strcmp(verdict, "allowed") != 0;
+}
+
+/* "allow test METHOD URL [USER]", "allow check": only the core answers. */
+static int ctl_allow(const char *path, int argc, char **argv, bool json)
+{
+	bool test = argc > 1 && !strcmp(argv[1], "test");
+	char arg[4000] = "";
+	json_t *a;
+	int status;
+
+	if (argc < 2 || (test ? argc < 4 || argc > 5 : argc != 2 || strcmp(argv[1], "check") != 0))
+		return ctl_usage(2);
+	if (test && (strchr(argv[2], ' ') || strchr(argv[3], ' ') ||
+		     snprintf(arg, sizeof(arg), "%s %s %s", argv[2], argv[3],
+			      argc > 4 ? argv[4] : "") >= (int)sizeof(arg)))
+		return ctl_usage(2);
+	a = ctl_ask(path, test ? "allow-test" : "allow-check", test ? arg : NULL,
+		    test ? ASK_S : UPGRADE_S);
+	if (!a) {
+		fprintf(stderr, "sallyctl: %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	status = ctl_bad(a) || json_object_get(a, "error") ? 1 : 0;
+	if (json) {
+		json_dumpf(a, stdout, JSON_INDENT(1));
+		putchar('\n');
+	} else if (json_object_get(a, "error")) {
+		fprintf(stderr, "sallyctl: %s\n", ctl_cell(json_object_get(a, "error")));
+	} else {
+		ctl_print(a, 0);
+	}
+	json_decref(a);
+	return status;
+}
+
 static int ctl_show(const struct ctl_socket *sockets, unsigned n, const char *cmd, const char *arg,
 		    bool json)
 {
@@ -401,6 +456,9 @@ int main(int argc, char **argv)
 		else
 			return ctl_usage(c == 'h' ? 0 : 2);
 	}
+	if (optind < argc && !strcmp(argv[optind], "allow"))
+		return ctl_allow(one.path ? one.path : default_sockets[1].path, argc - optind,
+				 argv + optind, json);
 	if (optind == argc || !ctl_command_known(argv[optind]))
 		return ctl_usage(2);
 	if (!strcmp(argv[optind], "why")) {

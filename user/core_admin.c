@@ -322,13 +322,29 @@ static json_t *core_cmd_upgrade(void *arg, const json_t *req)
 	return handover_upgrade(&((struct core *)arg)->turn);
 }
 
+static json_t *core_cmd_allow_test(void *arg, const json_t *req)
+{
+	return core_https_allow_test(arg, req);
+}
+
+static json_t *core_cmd_allow_check(void *arg, const json_t *req)
+{
+	(void)req;
+	return core_https_allow_check(arg);
+}
+
 int core_admin_start(struct core *c, char *why, size_t why_n)
 {
 	static const struct admin_cmd cmds[] = {
-		{"status", core_cmd_status},   {"flows", core_cmd_flows},
-		{"streams", core_cmd_streams}, {"regs", core_cmd_regs},
-		{"calls", core_cmd_calls},     {"why", core_cmd_why},
+		{"status", core_cmd_status},
+		{"flows", core_cmd_flows},
+		{"streams", core_cmd_streams},
+		{"regs", core_cmd_regs},
+		{"calls", core_cmd_calls},
+		{"why", core_cmd_why},
 		{"upgrade", core_cmd_upgrade},
+		{"allow-test", core_cmd_allow_test},
+		{"allow-check", core_cmd_allow_check},
 	};
 	int fd = keeper_fd("admin"), err;
 

@@ -8,23 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/core_http.h"
-#include "user/core_int.h"
+#include "user/core_https_int.h"
 #include "user/log.h"
 
 #define TOKEN_SECONDS 28800
-
-struct core_https {
-	struct tls_ctx *tls;
-	struct http_token_keys *keys;
-	struct http_token_signer *signer;
-	struct clusters *clusters;
-	struct policy *policy;
-	struct upstream *upstream;
-	struct logon *logon;
-	struct edge_config *edge_config;
-	struct core_http *http;
-};
 
 static bool enabled(const struct config_core *cfg)
 {
@@ -79,11 +66,12 @@ int core_https_plan(struct keeper_plan *p, const struct config_core *cfg, char *
 	return each_file(p, cfg, plan_file, why, why_n);
 }
 
+/* A key that is no longer named does not stay in anybody's memory. */
 static int reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why,
 		       size_t why_n)
 {
 	return path ? keeper_reopen_file(p, name, path, why, why_n)
-		    : 0; /* what was there is not read */
+		    : keeper_reopen_data(p, name, "", 0, why, why_n);
 }
 
 int core_https_reopen(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n)
@@ -302,6 +290,7 @@ void core_https_stop(struct core *c)
 
 	if (!x)
 		return;
+	core_https_check_free(x->check);
 	c->https = NULL;
 	core_http_free(x->http);
 	upstream_free(x->upstream); /* log on is freed after it: logon.h */

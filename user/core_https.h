@@ -17,7 +17,7 @@ struct core;
 struct core_edge;
 struct core_https;
 
-/* Keeper: open the files; on reload anew, those of @cfg. */
+/* Keeper: open the files; on reload: open them anew, those of a section that came or grew as well (rotation of keys). */
 int core_https_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n);
 int core_https_reopen(struct keeper_plan *p, const struct config_core *cfg, char *why,
 		      size_t why_n);
@@ -31,5 +31,9 @@ void core_https_link_up(struct core *c, struct core_edge *e);
 /* For sallyctl; NULL where the section is absent. */
 json_t *core_https_show(const struct core *c);
 void core_https_streams(const struct core *c, json_t *list);
+/* "allow-test" of "METHOD URL [USER[@DOMAIN]]": which rule lets it through, or why none and the nearest; "allow-check": every https target's
+ * certificate, asked for now: the names wanted and seen of those refused. Answers as admin.h; NULL: it comes later. */
+json_t *core_https_allow_test(const struct core *c, const json_t *req);
+json_t *core_https_allow_check(struct core *c);
 
 #endif

@@ -91,6 +91,9 @@ int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path
 		       char *why, size_t why_n);
 /* Add a copy of @n bytes, read by keeper_read(). */
 int keeper_data(struct keeper_plan *p, const char *name, const void *bytes, size_t n);
+/* The same in place of the entry @name, as keeper_reopen_file(). */
+int keeper_reopen_data(struct keeper_plan *p, const char *name, const void *bytes, size_t n,
+		       char *why, size_t why_n);
 /* "state": a memfd of @size bytes, all zero, its size sealed: user/keep.h. */
 int keeper_state(struct keeper_plan *p, uint64_t size, char *why, size_t why_n);
 

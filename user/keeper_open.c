@@ -216,23 +216,29 @@ int keeper_open_file(struct keeper_plan *p, const char *name, const char *path, 
 	return fd < 0 ? fd : add_or_close(p, name, fd, why, why_n);
 }
 
-int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why,
-		       size_t why_n)
+/* @fd in place of what the entry @name has, until keeper_reopened(). */
+static int entry_replace(struct keeper_plan *p, const char *name, int fd, char *why, size_t why_n)
 {
 	struct keeper_fd_entry *e = entry_of(p, name);
-	int fd;
 
-	if (!e)
+	if (!e) {
+		close(fd);
 		return fail(why, why_n, name, -ENOENT);
-	fd = file_open(path, why, why_n);
-	if (fd < 0)
-		return fd;
+	}
 	if (e->was)
 		close(e->fd);
 	else
 		e->was = e->fd + 1;
 	e->fd = fd;
 	return 0;
+}
+
+int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why,
+		       size_t why_n)
+{
+	int fd = file_open(path, why, why_n);
+
+	return fd < 0 ? fd : entry_replace(p, name, fd, why, why_n);
 }
 
 void keeper_reopened(struct keeper_plan *p, bool good)
@@ -337,17 +343,32 @@ int keeper_listen_unix(struct keeper_plan *p, const char *name, const char *path
 	return fail(why, why_n, what, err);
 }
 
-int keeper_data(struct keeper_plan *p, const char *name, const void *bytes, size_t n)
+/* A sealed file without a name, of these bytes. */
+static int data_file(const void *bytes, size_t n)
 {
-	int fd = memfd_create("sallyport-data", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
+	int fd = memfd_create("sallyport-data", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return -errno;
-	fd = sealed(fd, SEAL_ALL, write(fd, bytes, n) == (ssize_t)n ? 0 : -ENOSPC);
+	return sealed(fd, SEAL_ALL, write(fd, bytes, n) == (ssize_t)n ? 0 : -ENOSPC);
+}
+
+int keeper_data(struct keeper_plan *p, const char *name, const void *bytes, size_t n)
+{
+	int fd = data_file(bytes, n), err;
+
 	err = fd < 0 ? fd : keeper_add(p, name, fd);
 	if (err && fd >= 0)
 		close(fd);
 	return err;
+}
+
+int keeper_reopen_data(struct keeper_plan *p, const char *name, const void *bytes, size_t n,
+		       char *why, size_t why_n)
+{
+	int fd = data_file(bytes, n);
+
+	return fd < 0 ? fail(why, why_n, name, fd) : entry_replace(p, name, fd, why, why_n);
 }
 
 int keeper_state(struct keeper_plan *p, uint64_t size, char *why, size_t why_n)
