@@ -502,6 +502,8 @@ static int core_make(struct core *c, char *why, size_t why_n)
 	}
 	err = core_make_tls(c, why, why_n);
 	if (!err)
+		err = core_https_load(c, why, why_n);
+	if (!err)
 		err = core_keep_wait(c, why, why_n);
 	c->started_ms = loop_now_ms(c->loop);
 	if (!err)

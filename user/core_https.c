@@ -253,9 +253,8 @@ static int make_http(struct core *c, struct core_https *x)
 	return core_http_new(&p, &x->http);
 }
 
-int core_https_start(struct core *c, char *why, size_t why_n)
+int core_https_load(struct core *c, char *why, size_t why_n)
 {
-	struct upstream_params up = {.loop = c->loop, .dns = c->dns};
 	struct core_https *x;
 	int err;
 
@@ -271,8 +270,17 @@ int core_https_start(struct core *c, char *why, size_t why_n)
 		err = read_tls(x, &c->cfg->https, why, why_n);
 	if (!err)
 		err = read_policy(x, c->cfg, why, why_n);
-	if (err)
-		return err;
+	return err;
+}
+
+int core_https_start(struct core *c, char *why, size_t why_n)
+{
+	struct upstream_params up = {.loop = c->loop, .dns = c->dns};
+	struct core_https *x = c->https;
+	int err;
+
+	if (!x)
+		return 0;
 	up.tls = x->tls;
 	err = upstream_new(&up, &x->upstream);
 	if (!err)

@@ -22,7 +22,9 @@ int core_https_plan(struct keeper_plan *p, const struct config_core *cfg, char *
 int core_https_reopen(struct keeper_plan *p, const struct config_core *cfg, char *why,
 		      size_t why_n);
 
-/* Worker: c->https, NULL where the section is absent. 0 or negative errno with @why. */
+/* Worker: c->https, NULL where the section is absent. 0 or negative errno with @why. First what an operator may have got wrong (keys, CA, rules),
+ * before the worker says that it can take over; then the rest. */
+int core_https_load(struct core *c, char *why, size_t why_n);
 int core_https_start(struct core *c, char *why, size_t why_n);
 void core_https_stop(struct core *c);
 void core_https_open(struct core *c, const struct core_edge *e, struct link_data *d,
