@@ -67,6 +67,8 @@ struct engine_config {
 	/* HMAC-SHA256 of the token key over the parts, for tokens and nonces; the caller binds it to the crypto
 	 * library. */
 	void (*hmac)(void *arg, struct span key, struct span data, uint8_t out[32]);
+	/* Whether a user, escapes decoded, of a domain may register at all; NULL: everybody may. */
+	bool (*may_register)(void *arg, struct span user, struct span domain);
 	void *arg;
 };
 

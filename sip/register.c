@@ -261,6 +261,18 @@ static ssize_t reg_write(struct engine *e, const struct txn *t, const struct reg
 	return forward_request(m, &ed, e->out, e->buf_cap);
 }
 
+/* By the policy of who runs us, whatever the call server thinks of them. */
+static bool reg_may(const struct engine *e, const struct reg *r)
+{
+	struct span aor = span_str(r->aor), scheme = span_str(strchr(r->aor, ':') + 1);
+	const uint8_t *at = memrchr(aor.p, '@', aor.n);
+
+	if (!e->c.may_register || !at)
+		return true;
+	return e->c.may_register(e->c.arg, span_of(scheme.p, (size_t)(at - scheme.p)),
+				 span_of(at + 1, aor.n - (size_t)(at + 1 - aor.p)));
+}
+
 void register_request(struct engine *e, struct stream *s, const struct sip_msg *m)
 {
 	struct peer up = engine_peer_stream(s->id);
@@ -274,6 +286,10 @@ void register_request(struct engine *e, struct stream *s, const struct sip_msg *
 
 	if (why) {
 		reg_refuse(e, &up, m, 403, "Forbidden", why);
+		return;
+	}
+	if (!reg_may(e, &r)) {
+		reg_refuse(e, &up, m, 403, "Forbidden", "policy");
 		return;
 	}
 	if (identity_routes(e, s, m, &ri) || ri.n != ri.ours) {

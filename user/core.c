@@ -397,6 +397,11 @@ static int core_make_tls(struct core *c, char *why, size_t why_n)
 	return core_tls_ctx(&p, "sip", &c->tls_inside_server, why, why_n);
 }
 
+static bool core_may_register(void *arg, struct span user, struct span domain)
+{
+	return core_https_may(arg, domain, user, POLICY_SIP);
+}
+
 static int core_make_engine(struct core *c, char *why, size_t why_n)
 {
 	const struct config_core *cfg = c->cfg;
@@ -416,6 +421,7 @@ static int core_make_engine(struct core *c, char *why, size_t why_n)
 		.keep = true,
 		.random = core_random,
 		.hmac = core_hmac,
+		.may_register = core_may_register,
 		.arg = c,
 	};
 	int err = engine_new(&ec, loop_now_ms(c->loop), &c->engine);

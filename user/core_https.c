@@ -349,6 +349,13 @@ void core_https_link_up(struct core *c, struct core_edge *e)
 		log_event(LOG_L_WARN, "link-send", "edge=%s what=token-keys", e->name);
 }
 
+bool core_https_may(const struct core *c, struct span domain, struct span user,
+		    enum policy_access what)
+{
+	return !c->https || !clusters_serve(c->https->clusters, domain) ||
+	       policy_access(c->https->policy, domain, user) & what;
+}
+
 json_t *core_https_show(const struct core *c)
 {
 	json_t *j;

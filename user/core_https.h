@@ -12,6 +12,7 @@
 #include "user/config.h"
 #include "user/keeper.h"
 #include "user/link.h"
+#include "user/policy.h"
 
 struct core;
 struct core_edge;
@@ -30,6 +31,9 @@ void core_https_stop(struct core *c);
 void core_https_open(struct core *c, const struct core_edge *e, struct link_data *d,
 		     const Sallyport__Open *o);
 void core_https_link_up(struct core *c, struct core_edge *e);
+/* By https.users and https.default_access; true for domains of no cluster, and without a section. */
+bool core_https_may(const struct core *c, struct span domain, struct span user,
+		    enum policy_access what);
 /* For sallyctl; NULL where the section is absent. */
 json_t *core_https_show(const struct core *c);
 void core_https_streams(const struct core *c, json_t *list);

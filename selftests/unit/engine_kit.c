@@ -45,6 +45,12 @@ void kit_restart(struct kit *k)
 	assert_int_equal(engine_new(&k->c, k->now, &k->e), 0);
 }
 
+static bool kit_may_register(void *arg, struct span user, struct span domain)
+{
+	(void)arg;
+	return !span_eq(user, SPAN("mallory")) || !span_eq(domain, SPAN("stand.test"));
+}
+
 struct kit *kit_new(void)
 {
 	struct kit *k = calloc(1, sizeof(*k));
@@ -68,6 +74,7 @@ struct kit *kit_new(void)
 		.keep = true,
 		.random = kit_random,
 		.hmac = kit_hmac,
+		.may_register = kit_may_register,
 		.arg = k,
 	};
 	assert_int_equal(engine_new(&k->c, k->now, &k->e), 0);

@@ -262,6 +262,10 @@ static void test_register_refused(void **state)
 		 "0\n" CONTACT,
 		 483, "max-forwards"},
 		{REG("qa", "1", CONTACT "Proxy-Require: gruu2\n"), 420, NULL},
+		{"REGISTER sip:stand.test SIP/2.0\nVia: SIP/2.0/TLS a:1;branch=z9hG4bKqb\nFrom: "
+		 "<sip:%6dallory@Stand.test>;tag=1\n"
+		 "To: <sip:mallory@stand.test>\nCall-ID: q\nCSeq: 1 REGISTER\n" CONTACT,
+		 403, "policy"},
 	};
 	char want[64];
 	size_t i;
