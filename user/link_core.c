@@ -119,7 +119,8 @@ static void peer_up(struct core_edge *e, const Sallyport__Link *m)
 	p->owner = e;
 	p->lost = peer_lost;
 	p->accepts = LINK_BIT(CLOSE_STREAM) | LINK_BIT(ALLOCATED) | LINK_BIT(PUNCHED) |
-		     LINK_BIT(FLOW_REPORT) | LINK_BIT(DRAIN) | LINK_BIT(STREAM_END);
+		     LINK_BIT(FLOW_REPORT) | LINK_BIT(DRAIN) | LINK_BIT(STREAM_END) |
+		     LINK_BIT(DIAL_RESULT);
 	p->end = link_core_data_end;
 	e->data_retry_ms = 0;
 	e->data_wait_ms = 0;

@@ -89,7 +89,8 @@ static bool message_ok(const Sallyport__Link *m)
 		return hello_ack_ok(m->hello_ack);
 	case SALLYPORT__LINK__M_OPEN:
 		return ip_ok(&m->open->client_ip) && ip_ok(&m->open->local_ip) &&
-		       port_ok(m->open->client_port) && port_ok(m->open->local_port);
+		       port_ok(m->open->client_port) && port_ok(m->open->local_port) &&
+		       strlen(m->open->domain) <= LINK_DOMAIN_LEN;
 	case SALLYPORT__LINK__M_ALLOCATE:
 		return ip_or_none(&m->allocate->client_ip) &&
 		       (m->allocate->punch_key.len == 20 || m->allocate->punch_key.len == 0);
@@ -108,6 +109,10 @@ static bool message_ok(const Sallyport__Link *m)
 		return m->stream_idle->bytes_sent <= LINK_BYTES_MAX;
 	case SALLYPORT__LINK__M_TOKEN_KEYS:
 		return token_keys_ok(m->token_keys);
+	case SALLYPORT__LINK__M_DIAL:
+		return m->dial->dial && strlen(m->dial->domain) <= LINK_DOMAIN_LEN;
+	case SALLYPORT__LINK__M_DIAL_RESULT:
+		return m->dial_result->dial != 0;
 	case SALLYPORT__LINK__M__NOT_SET:
 		return false;
 	default:

@@ -676,6 +676,8 @@ static void test_link_frame_refused(void **state)
 		{"\0\0\0\4\x0a\2\x2a\0", 8},	      /* Hello with an empty domain */
 		{"\0\0\0\10\x6a\0\x85\0\0\2j\0", 12}, /* Drain and a field 0, in two bytes */
 		{"\0\0\0\10\x6a\6\x85\0\0\2j\0", 12}, /* the same inside Drain */
+		{"\0\0\0\3\x9a\1\0", 7},	      /* Dial, DialResult without an id */
+		{"\0\0\0\3\xa2\1\0", 7},
 		/* StreamEnd, StreamIdle with 2^64 - 1 bytes */
 		{"\0\0\0\x0e\x82\1\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 18},
 		{"\0\0\0\x0e\x8a\1\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 18},
