@@ -119,7 +119,7 @@ selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ := fuzz_engine fuzz_gate fuzz_gate_http fuzz_http fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp
+FUZZ := fuzz_engine fuzz_gate fuzz_gate_xmpp fuzz_http fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp
 fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 fuzz_media_SRCS := $(SRTP:%=%.c) user/punch.c
@@ -136,6 +136,8 @@ fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_uri_SRCS := $(SIP_SRCS)
 XMPP_SRCS := $(XMPP:=.c) user/addr.c
+fuzz_gate_xmpp_SRCS := selftests/unit/gate_xmpp_kit.c user/addr.c user/gate.c user/gate_xmpp.c $(XMPP:=.c)
+fuzz_gate_xmpp_LIBS := $(XMPP_LIBS)
 fuzz_jid_SRCS := $(XMPP_SRCS)
 fuzz_jid_LIBS := $(XMPP_LIBS)
 fuzz_xmpp_SRCS := selftests/unit/xmpp_kit.c $(XMPP_SRCS)
@@ -244,7 +246,10 @@ test_xmpp_reader_OBJS := $(XMPP) selftests/unit/xmpp_kit user/addr
 test_xmpp_reader_LIBS := $(XMPP_LIBS)
 test_xmpp_write_OBJS := $(XMPP) user/addr
 test_xmpp_write_LIBS := $(XMPP_LIBS)
-UNIT += test_http_body test_http_conn test_http_descriptor test_http_msg test_http_torture test_http_write
+UNIT += test_gate_xmpp
+test_gate_xmpp_OBJS := $(XMPP) selftests/unit/gate_xmpp_kit user/addr user/gate user/gate_xmpp
+test_gate_xmpp_LIBS := $(XMPP_LIBS)
+UNIT += test_http_body test_http_conn test_http_msg test_http_torture test_http_write
 test_http_body_OBJS := $(HTTP) user/addr
 test_http_conn_OBJS := $(HTTP) user/addr
 test_http_descriptor_OBJS := $(HTTP) user/addr

@@ -29,6 +29,12 @@ static const struct {
 	[GATE_TOTAL_FULL] = {"total-full", 0},
 	[GATE_BANNED] = {"banned", 0},
 	[GATE_SLOW] = {"slow", 1},
+	[GATE_RESTRICTED_XML] = {"restricted-xml", 5},
+	[GATE_TLS_REQUIRED] = {"tls-required", 1},
+	[GATE_INJECTION] = {"starttls-injection", 10},
+	[GATE_OTHER_HOST] = {"other-host", 1},
+	[GATE_NOT_AUTHORIZED] = {"not-authorized", 1},
+	[GATE_ELEMENTS] = {"elements", 1},
 };
 
 const char *gate_reason_name(enum gate_reason r)

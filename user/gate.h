@@ -46,6 +46,13 @@ enum gate_reason {
 	GATE_TOTAL_FULL,  /* limits.unadmitted_total, or the table of streams */
 	GATE_BANNED,	  /* accepted before the ban reached the kernel */
 	GATE_SLOW,	  /* a message was begun and not ended within the service's seconds */
+	/* by the chat gate (gate_xmpp.h) */
+	GATE_RESTRICTED_XML, /* document type, entity, comment, processing instruction */
+	GATE_TLS_REQUIRED,   /* anything but <starttls/> before TLS */
+	GATE_INJECTION,	     /* bytes behind <starttls/>, before the handshake */
+	GATE_OTHER_HOST,     /* "to" is not the domain of before, or of SNI */
+	GATE_NOT_AUTHORIZED, /* anything but SASL before admission */
+	GATE_ELEMENTS,	     /* of SASL, or headers, more than one stream may send */
 	GATE_REASONS
 };
 const char *gate_reason_name(enum gate_reason r); /* "unserved-domain" */

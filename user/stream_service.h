@@ -27,11 +27,12 @@ struct stream_service {
 	/* @config: the service's own, from struct stream_use. 0 or negative errno. */
 	int (*init)(void *gate, const void *config, const struct addr *client);
 	void (*fini)(void *gate); /* NULL: nothing to free */
-	/* What the last GATE_FORWARD wanted has gone to the core, and the input moves on. Until then .next is asked again with the same
-	 * bytes, and must say the same. NULL: there is no state that depends on it. */
-	void (*sent)(void *gate);
+	/* The TLS handshake is over; @sni: what the client sent, or empty. NULL: that tells the gate nothing. */
+	void (*tls)(void *gate, const void *config, struct span sni);
+	/* The core wrote to the client. NULL: that tells the gate nothing. */
+	void (*answered)(void *gate);
 	/* Look at @in and fill @out. Called again with the rest behind out->used until GATE_MORE, GATE_CLOSE or an Admit; after GATE_MORE
-	 * when more bytes are there. */
+	 * when more bytes are there; and with the same bytes, once a stream has waited for a core or an Admit. */
 	enum gate_verdict (*next)(void *gate, const void *config, struct span in,
 				  struct gate_out *out);
 	/* @out was GATE_FORWARD and cannot be, or (GATE_TOO_LARGE, GATE_CAP_*, GATE_SLOW) the stream is to end: fill in a reply, and say
