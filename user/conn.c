@@ -409,17 +409,28 @@ int conn_connect(const struct conn_params *p, const struct addr *to, struct conn
 	return conn_new(p, fd, to, out);
 }
 
-int conn_start_tls(struct conn *c, struct tls_ctx *tls, unsigned handshake_ms)
+int conn_start_tls(struct conn *c, struct tls_ctx *tls, struct span go, unsigned handshake_ms)
 {
+	struct tls_conn *t = NULL;
+	uint8_t early;
 	int ret;
 
 	if (c->tls || c->state != CONN_UP || c->eof)
 		return -EINVAL;
 	if (queue_len(&c->queue))
 		return -EBUSY;
-	ret = tls_conn_new(tls, c->fd, NULL, &c->tls);
-	if (ret)
+	ret = tls_conn_new(tls, c->fd, NULL, &t);
+	if (!ret && recv(c->fd, &early, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		ret = -EPROTO;
+	if (!ret)
+		ret = conn_write(c, go);
+	if (!ret && c->queue.len) /* what is queued would go out under TLS */
+		ret = -EBUSY;
+	if (ret) {
+		tls_conn_free(t);
 		return ret;
+	}
+	c->tls = t;
 	c->state = CONN_HANDSHAKE;
 	c->due_ms = loop_now_ms(c->loop) + (handshake_ms ? handshake_ms : HANDSHAKE_MS);
 	c->rd_ready = true;

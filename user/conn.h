@@ -48,10 +48,11 @@ struct conn_params {
 int conn_accept(const struct conn_params *p, int fd, struct conn **out);
 int conn_connect(const struct conn_params *p, const struct addr *to, struct conn **out);
 
-/* The server's side of TLS begins on a plain connection that is up, with the next byte either way; what conn_read() gave before was plain.
- * up() follows once more, and nothing is to be read or written until then. 0, -EBUSY (bytes are queued), -EINVAL (not plain, not up), or
- * another negative errno: the connection goes on as it was. */
-int conn_start_tls(struct conn *c, struct tls_ctx *tls, unsigned handshake_ms);
+/* The server's side of TLS begins on a plain connection that is up, behind @go, our word for it; what conn_read() gave before was plain,
+ * and the caller has none of it left. up() follows once more; nothing is to be read or written until then. The client waits for @go
+ * (RFC 6120 5.4.2): bytes that are here before it was written were not sent under TLS, and nobody may read them as if they were: -EPROTO.
+ * 0, -EBUSY (bytes are queued, or @go does not fit), -EINVAL (not plain, not up), -EPIPE, -ENOMEM; the caller ends the connection then. */
+int conn_start_tls(struct conn *c, struct tls_ctx *tls, struct span go, unsigned handshake_ms);
 
 /* Hand the connection to another module; allowed at any time, also within an op. If bytes wait to be read, readable() follows. */
 void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *arg);

@@ -8,6 +8,7 @@
 #include "user/gate_http.h"
 #include "user/gate_http_keys.h"
 #include "user/gate_sip.h"
+#include "user/gate_xmpp.h"
 #include "user/handover.h"
 #include "user/link.h"
 #include "user/media_edge.h"
@@ -28,8 +29,7 @@ struct edge {
 	struct stream_use use[STREAM_SERVICES]; /* as the streams have it */
 	char ktls_off[STREAM_SERVICES][KTLS_WHY_MAX];
 	struct gate_sip_config gate_sip;
-	struct gate_http_config gate_http;
-	struct gate_http_keys *token_keys;
+	struct gate_xmpp_config gate_xmpp;
 	struct maps *maps;
 	struct nexthop *nexthop;
 	struct ban *ban;

@@ -4,7 +4,9 @@
  * Owner: struct edge has all of it. A service whose section is left out is off: no struct stream_use, no listener. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "user/edge_impl.h"
 #include "user/keeper.h"
@@ -17,9 +19,9 @@ static const struct edge_service {
 	const char *alpn;
 } services[STREAM_SERVICES] = {
 	[STREAM_SIP] = {"sip", offsetof(struct config_edge, sip), &gate_sip_service, NULL},
-	[STREAM_HTTPS] = {"https", offsetof(struct config_edge, https), &gate_http_service,
-			  "http/1.1"},
-	[STREAM_XMPP] = {"xmpp", offsetof(struct config_edge, xmpp), NULL, "xmpp-client"},
+	[STREAM_HTTPS] = {"https", offsetof(struct config_edge, https), NULL, "http/1.1"},
+	[STREAM_XMPP] = {"xmpp", offsetof(struct config_edge, xmpp), &gate_xmpp_service,
+			 "xmpp-client"},
 };
 
 static const struct config_service *config_of(const struct edge *e, unsigned i)
@@ -50,21 +52,15 @@ static int tls_one(struct edge *e, unsigned i, char *why, size_t why_n)
 	return err;
 }
 
-/* The one domain that all cores together may announce; empty: there are more. */
-static struct span only_domain(const struct config_edge *c)
+static void xmpp_id(char out[GATE_XMPP_ID_MAX])
 {
-	struct span only = {};
-	unsigned i, k;
+	uint64_t r[2] = {};
 
-	for (i = 0; i < c->link.cores_count; i++)
-		for (k = 0; k < c->link.cores[i].domains_count; k++) {
-			struct span d = span_str(c->link.cores[i].domains[k]);
-
-			if (only.n && !span_ieq(only, d))
-				return (struct span){};
-			only = d;
-		}
-	return only;
+	/* Cannot fail: the pool was ready when the worker drew its seed. */
+	if (getrandom(r, sizeof(r), 0) != sizeof(r))
+		abort();
+	snprintf(out, GATE_XMPP_ID_MAX, "%016llx%016llx", (unsigned long long)r[0],
+		 (unsigned long long)r[1]);
 }
 
 /* What is the service's own. */
@@ -83,19 +79,17 @@ static void gate_setup(struct edge *e, unsigned i)
 		u->in_max =
 			c->limits.message_bytes + 1024u; /* CRLFs ahead of the longest message */
 		break;
-	case STREAM_HTTPS:
-		e->gate_http = (struct gate_http_config){
-			.limits = http_limits_default,
-			.requests_max = c->limits.http_requests_unadmitted,
-			.served = streams_serve,
-			.served_arg = (void *)c,
-			.token = gate_http_keys_judge,
-			.token_arg = e->token_keys,
-			.only_domain = only_domain(c),
-		};
-		u->config = &e->gate_http;
-		u->in_max = http_limits_default.head_max;
-		u->message_ms = c->limits.http_head_seconds * 1000u;
+	case STREAM_XMPP:
+		e->gate_xmpp =
+			(struct gate_xmpp_config){.host = span_str(c->xmpp.host),
+						  .bytes = c->limits.unadmitted_bytes,
+						  .salt = (unsigned long)(e->seed ^ e->seed >> 32),
+						  .served = streams_serve,
+						  .arg = (void *)c,
+						  .id = xmpp_id};
+		u->config = &e->gate_xmpp;
+		/* the longest element that the gate lets pass, and white space ahead of it */
+		u->in_max = xmpp_limits_stranger.stanza + 1024u;
 		break;
 	default:
 		break;

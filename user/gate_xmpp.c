@@ -421,6 +421,19 @@ static void service_tls(void *gate, const void *config, struct span sni)
 	gate_xmpp_tls(gate, config, sni);
 }
 
+static ssize_t service_busy(const void *config, uint8_t *buf, size_t n)
+{
+	const struct gate_xmpp_config *c = config;
+	struct gate_xmpp g = {};
+	struct xmpp_header h;
+
+	c->id(g.id);
+	h = header_of(&g, c);
+	return (ssize_t)gate_xmpp_error(true, &h, "resource-constraint",
+					SPAN("too many connections that are not authenticated"),
+					buf, n);
+}
+
 static void service_answered(void *gate)
 {
 	gate_xmpp_answered(gate);
@@ -436,4 +449,5 @@ const struct stream_service gate_xmpp_service = {
 	.instead = service_instead,
 	.tls = service_tls,
 	.answered = service_answered,
+	.busy = service_busy,
 };

@@ -159,6 +159,10 @@ static void deadline_over(void *arg)
 {
 	struct stream *s = arg;
 
+	if (s->gate && s->state != STREAM_HANDSHAKE) {
+		stream_gate_end(s, GATE_CAP_SECONDS);
+		return;
+	}
 	stream_refused(s, GATE_CAP_SECONDS, "");
 	stream_end(s, true, "cap-seconds");
 }
@@ -190,6 +194,8 @@ static void client_up(void *arg)
 		stream_end(s, false, "out of memory");
 		return;
 	}
+	if (tls && s->use->service->tls)
+		s->use->service->tls(s->gate, s->use->config, span_str(tls_sni(tls)));
 	s->state = STREAM_GATE;
 }
 
@@ -322,12 +328,22 @@ static int stream_start(struct streams *t, struct stream *s, int fd, bool plain)
 	return conn_accept(&cp, fd, &s->client);
 }
 
+/* As far as it goes in one piece: where the client has sent something already, our reset may overtake it. */
+static void busy_tell(const struct stream_listener *l, int fd)
+{
+	uint8_t buf[1024];
+	ssize_t n = l->use->service->busy(l->use->config, buf, sizeof(buf));
+
+	if (n > 0)
+		send(fd, buf, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void accepted(void *arg, int fd)
 {
 	struct stream_listener *l = arg;
 	struct streams *t = l->all;
 	struct stream *s;
-	enum gate_reason why;
+	enum gate_reason why = GATE_OK;
 
 	if (fd < 0) {
 		log_event(LOG_L_ERROR, "accept", "error=%s", strerrorname_np(-fd));
@@ -342,6 +358,8 @@ static void accepted(void *arg, int fd)
 	if (!s || accept_check(t, fd, s, &why)) {
 		if (s && why != GATE_OK)
 			refusal_log(s, why, "");
+		if (l->plain && l->use->service->busy && why != GATE_BANNED)
+			busy_tell(l, fd);
 		close(fd);
 		free(s);
 		return;

@@ -3,6 +3,7 @@
  * Bytes come from the client's connection into the stream's bounded buffer; whole messages that the gate let through go to the core's data
  * connection, the gate's own replies go back. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "user/log.h"
@@ -74,7 +75,7 @@ static int core_open(struct stream *s, struct span domain)
 	Sallyport__Open o = SALLYPORT__OPEN__INIT;
 	const struct addr *local = conn_local(s->client);
 	const struct tls_conn *tls = conn_tls(s->client);
-	char text[ADDR_TEXT_MAX];
+	char text[ADDR_TEXT_MAX], name[256];
 	int ret;
 
 	if (!p)
@@ -87,8 +88,10 @@ static int core_open(struct stream *s, struct span domain)
 	o.local_port = local->port;
 	o.sni = s->sni ? s->sni : (char *)"";
 	o.alpn = (char *)(tls ? tls_alpn(tls) : "");
-	o.tls_version = (char *)s->tls_version;
-	o.tls_cipher = (char *)s->tls_cipher;
+	o.tls_version = s->tls_version;
+	o.tls_cipher = s->tls_cipher;
+	snprintf(name, sizeof(name), "%.*s", (int)domain.n, (const char *)domain.p);
+	o.domain = name;
 	ret = link_edge_open(p, &o, &stream_core_ops, s, &s->data);
 	if (ret)
 		return ret;
@@ -150,8 +153,7 @@ static void answer_instead(struct stream *s, struct gate_out *out, enum gate_rea
 	answer(s, span_of(out->reply, out->reply_n));
 }
 
-/* The stream is to end by @reason, in the middle of whatever the gate has not used yet. */
-static void gate_end(struct stream *s, enum gate_reason reason)
+void stream_gate_end(struct stream *s, enum gate_reason reason)
 {
 	struct gate_out *out = &s->all->out;
 
@@ -219,18 +221,19 @@ static void message_timer(struct stream *s, bool begun)
 /* What came behind its last plain message was not protected, and would be read as if it were. */
 static void gate_starttls(struct stream *s, struct gate_out *out)
 {
+	int ret = -EPROTO;
+
 	consume(s, out->used);
-	if (s->in_n || conn_tls(s->client)) {
-		stream_refused(s, GATE_MALFORMED, "bytes ahead of TLS");
-		stream_end(s, true, gate_reason_name(GATE_MALFORMED));
-		return;
-	}
-	answer(s, span_of(out->reply, out->reply_n));
-	if (s->state == STREAM_ENDED)
-		return;
 	s->state = STREAM_HANDSHAKE;
-	if (conn_start_tls(s->client, s->use->tls, s->all->p.cfg->limits.handshake_ms))
+	if (!s->in_n)
+		ret = conn_start_tls(s->client, s->use->tls, span_of(out->reply, out->reply_n),
+				     s->all->p.cfg->limits.handshake_ms);
+	if (ret == -EPROTO) {
+		stream_refused(s, GATE_INJECTION, "bytes ahead of TLS");
+		stream_end(s, false, gate_reason_name(GATE_INJECTION));
+	} else if (ret) {
 		stream_end(s, false, "TLS could not begin");
+	}
 }
 
 static void gate_run(struct stream *s)
@@ -262,8 +265,11 @@ static void gate_run(struct stream *s)
 		case GATE_CLOSE:
 			if (gate_hold(s, out))
 				return;
-			stream_refused(s, out->reason, out->detail);
-			last_word(s, out, out->reason);
+			if (out->reason != GATE_OK)
+				stream_refused(s, out->reason, out->detail);
+			answer(s, span_of(out->reply, out->reply_n));
+			stream_end(s, true,
+				   out->reason == GATE_OK ? "left" : gate_reason_name(out->reason));
 			return;
 		case GATE_STARTTLS:
 			gate_starttls(s, out);
@@ -337,8 +343,12 @@ void stream_gate_readable(struct stream *s)
 		s->in_n += (size_t)n;
 		s->bytes_in += (uint64_t)n;
 		gate_run(s);
-		if (s->state == STREAM_GATE)
-			gate_bounds(s);
+		if (s->state == STREAM_ENDED || s->state == STREAM_ADMITTED)
+			return;
+		if (s->state == STREAM_GATE && s->in_n == s->use->in_max)
+			stream_gate_end(s, GATE_TOO_LARGE);
+		else if (s->cap_bytes && s->bytes_in > s->cap_bytes)
+			stream_gate_end(s, GATE_CAP_BYTES);
 	}
 }
 
@@ -349,7 +359,7 @@ void stream_gate_step(void *arg)
 	uint64_t began = s->wait_ms;
 
 	if (s->state == STREAM_GATE)
-		gate_end(s, GATE_SLOW);
+		stream_gate_end(s, GATE_SLOW);
 	if (s->state != STREAM_WAIT && s->state != STREAM_HOLD)
 		return;
 	if (s->state == STREAM_HOLD)

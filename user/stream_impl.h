@@ -126,6 +126,8 @@ void stream_leave(struct stream *s); /* to the next worker; one that cannot ends
 int stream_gate_new(struct stream *s); /* 0 or negative errno */
 void stream_gate_free(struct stream *s);
 void stream_gate_readable(struct stream *s);
+/* It ends by @reason, with what its gate has to say to that, in the middle of whatever the gate has not used yet. */
+void stream_gate_end(struct stream *s, enum gate_reason reason);
 void stream_gate_step(
 	void *arg); /* timer of STREAM_WAIT and STREAM_HOLD; of STREAM_GATE: a message took too long */
 

@@ -114,14 +114,12 @@ static bool drain(struct stream *s)
 void stream_relay_out(struct stream *s)
 {
 	const struct conn_way w = way_out(s);
+	uint64_t before = s->bytes_out;
 	ssize_t n = conn_move(&s->all->mover, &w);
 
-	if (n > 0 && s->state == STREAM_HALF) {
-		loop_timer_set(s->all->p.loop, &s->step, STREAM_HALF_MS); /* it was set before */
-		if (link_edge_half_done(s->data))
-			n = 0;
-	}
-	if (n < 0 || (n == 0 && !drain(s)))
+	if (s->gate && s->use->service->answered && s->bytes_out > before)
+		s->use->service->answered(s->gate);
+	if (n <= 0)
 		stream_over(s, n, "core");
 }
 

@@ -31,6 +31,8 @@ struct stream_service {
 	void (*tls)(void *gate, const void *config, struct span sni);
 	/* The core wrote to the client. NULL: that tells the gate nothing. */
 	void (*answered)(void *gate);
+	/* What a connection without TLS is told that gets no stream, since a table is full: bytes, or negative. NULL: nothing. */
+	ssize_t (*busy)(const void *config, uint8_t *buf, size_t n);
 	/* Look at @in and fill @out. Called again with the rest behind out->used until GATE_MORE, GATE_CLOSE or an Admit; after GATE_MORE
 	 * when more bytes are there; and with the same bytes, once a stream has waited for a core or an Admit. */
 	enum gate_verdict (*next)(void *gate, const void *config, struct span in,

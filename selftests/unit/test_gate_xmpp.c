@@ -346,6 +346,8 @@ static void test_gate_xmpp_errors_are_streams(void **state)
 		hold_error(&out);
 		v->fini(&g);
 	}
+	out.reply_n = (size_t)v->busy(&c, out.reply, sizeof(out.reply));
+	hold_error(&out);
 }
 
 /* An Admit may be on its way behind SASL, and only there. */
