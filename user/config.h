@@ -33,6 +33,14 @@ struct config_edge_core {
 	unsigned domains_count;
 };
 
+struct config_federation { /* chat with servers of other organisations; all of it off by default */
+	const char **listen; /* they reach ours: address:port, default port 5269 */
+	unsigned listen_count;
+	const char *dial;	  /* on|off: ours may reach them, as a core asks; default off */
+	const char *dial_private; /* on|off: at private addresses, too; default off */
+	const char *dns;	  /* resolver for that, address[:port]; default: the system's */
+};
+
 struct config_service {	     /* what clients of one kind connect to */
 	const char **listen; /* address:port, default port 5061, 8443, 5222 (xmpp: STARTTLS) */
 	unsigned listen_count;
@@ -44,8 +52,9 @@ struct config_service {	     /* what clients of one kind connect to */
 	uint16_t tls_port;	     /* xmpp only: of direct TLS; default 5223 */
 	struct config_tls_files tls; /* https, xmpp: default: those of sip */
 	const char *ktls; /* kernel TLS of admitted streams: auto|on|tx|off; default auto */
-	uint32_t ktls_after_seconds; /* of admission; default 2 */
-	uint32_t ktls_after_bytes;   /* both ways; default 0 */
+	uint32_t ktls_after_seconds;	     /* of admission; default 2 */
+	uint32_t ktls_after_bytes;	     /* both ways; default 0 */
+	struct config_federation federation; /* xmpp only */
 };
 
 struct config_edge {

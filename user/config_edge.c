@@ -67,10 +67,19 @@ static const cyaml_schema_field_t https_fields[] = {
 	SERVICE_FIELDS,
 	CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t federation_fields[] = {
+	CONFIG_LIST(struct config_federation, listen, "listen", CYAML_FLAG_OPTIONAL,
+		    &config_string),
+	CONFIG_STR(struct config_federation, dial, "dial", CYAML_FLAG_OPTIONAL),
+	CONFIG_STR(struct config_federation, dial_private, "dial_private", CYAML_FLAG_OPTIONAL),
+	CONFIG_STR(struct config_federation, dns, "dns", CYAML_FLAG_OPTIONAL),
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t xmpp_fields[] = {
 	CONFIG_LIST(sip_t, listen, "listen", CYAML_FLAG_OPTIONAL, &config_string),
 	CONFIG_LIST(sip_t, tls_listen, "tls_listen", CYAML_FLAG_OPTIONAL, &config_string),
 	CONFIG_UINT(sip_t, tls_port, "tls_port"),
+	CONFIG_MAP(sip_t, federation, "federation", CYAML_FLAG_OPTIONAL, federation_fields),
 	SERVICE_FIELDS,
 	CYAML_FIELD_END,
 };
@@ -188,6 +197,10 @@ static const struct config_rule xmpp_rules[] = {
 	SERVICE_RULES,
 	{CONFIG_AT(sip_t, port), .kind = CONFIG_NUM16, .def = 5222, .min = 1, .max = 65535},
 	{CONFIG_AT(sip_t, tls_port), .kind = CONFIG_NUM16, .def = 5223, .min = 1, .max = 65535},
+	{CONFIG_AT(sip_t, federation.dial), .kind = CONFIG_WORD, .text = "off", .words = "on|off"},
+	{CONFIG_AT(sip_t, federation.dial_private), .kind = CONFIG_WORD, .text = "off",
+	 .words = "on|off"},
+	{CONFIG_AT(sip_t, federation.dns), .kind = CONFIG_ADDRPORT, .optional = true, .def = 53},
 };
 
 static const struct config_rule pair_rules[] = {
@@ -354,9 +367,12 @@ static int xmpp_check(struct config_ctx *c, struct config_edge *e)
 	if (!err && e->xmpp.host && !e->xmpp.listen_count && !e->xmpp.tls_listen_count)
 		return config_fail(c, "xmpp",
 				   "wanted listen (STARTTLS), tls_listen or both, came none");
+	if (!err)
+		err = config_list(c, "xmpp.tls_listen", e->xmpp.tls_listen,
+				  e->xmpp.tls_listen_count, CONFIG_ADDRPORT, 5223);
 	return err ? err
-		   : config_list(c, "xmpp.tls_listen", e->xmpp.tls_listen, e->xmpp.tls_listen_count,
-				 CONFIG_ADDRPORT, 5223);
+		   : config_list(c, "xmpp.federation.listen", e->xmpp.federation.listen,
+				 e->xmpp.federation.listen_count, CONFIG_ADDRPORT, 5269);
 }
 
 int config_edge_load(const char *name, const char *text, size_t n, struct config_edge **out,

@@ -38,6 +38,7 @@ static void core_down(void *arg, struct link_peer *p, const char *why)
 	struct edge *e = arg;
 
 	(void)why; /* logged by the link */
+	edge_dials_down(e->dials, p);
 	media_edge_down(e->media, p, loop_now_ms(e->loop));
 }
 
@@ -67,7 +68,7 @@ static void core_message(void *arg, struct link_peer *p, const Sallyport__Link *
 	struct edge *e = arg;
 
 	if (media_edge_message(e->media, p, m, loop_now_ms(e->loop)) ||
-	    streams_message(e->streams, p, m))
+	    streams_message(e->streams, p, m) || edge_dials_message(e->dials, p, m))
 		return;
 	if (m->m_case == SALLYPORT__LINK__M_BAN)
 		on_ban(e, p, m->ban);
@@ -309,6 +310,22 @@ static int link_start(struct edge *e, char *why, size_t why_n)
 	return err;
 }
 
+static int dials_start(struct edge *e, char *why, size_t why_n)
+{
+	const struct config_federation *f = &e->cfg->xmpp.federation;
+	struct edge_dials_params p = {.loop = e->loop, .streams = e->streams, .seed = e->seed};
+	int err = 0;
+
+	p.private_too = f->dial_private && strcmp(f->dial_private, "on") == 0;
+	if (f->dial && strcmp(f->dial, "on") == 0)
+		err = dns_new(e->loop, f->dns, &p.dns);
+	if (!err)
+		err = edge_dials_new(&p, &e->dials);
+	if (err)
+		snprintf(why, why_n, "xmpp.federation.dns: %s", strerror(-err));
+	return err;
+}
+
 /* Every descriptor of the keeper named "@prefix.0", ".1", ...: at least one. */
 static int each_fd(struct edge *e, const char *prefix, int (*take)(struct edge *e, int fd),
 		   char *why, size_t why_n)
@@ -435,6 +452,8 @@ static int edge_start(struct edge *e, char *why, size_t why_n)
 	if (!err)
 		err = link_start(e, why, why_n);
 	if (!err)
+		err = dials_start(e, why, why_n);
+	if (!err)
 		err = each_fd(e, "punch", take_punch, why, why_n);
 	if (!err)
 		err = each_fd(e, "listen.link", take_link, why, why_n);
@@ -455,6 +474,7 @@ static void edge_stop(struct edge *e)
 
 	handover_free(&e->turn);
 	admin_free(e->admin);
+	edge_dials_free(e->dials);
 	streams_free(e->streams);
 	link_edge_free(e->link);
 	media_user_free(e->user);

@@ -144,7 +144,7 @@ static json_t *cmd_status(void *arg, const json_t *req)
 	struct edge *e = arg;
 
 	(void)req;
-	return json_pack("{s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
+	return json_pack("{s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
 			 "role", "edge", "name", e->cfg->name, "version", SALLYPORT_VERSION, "pid",
 			 (int)getpid(), "uptime_s",
 			 (json_int_t)((loop_now_ms(e->loop) - e->start_ms) / 1000), "media_rung",
@@ -152,7 +152,7 @@ static json_t *cmd_status(void *arg, const json_t *req)
 			 "links", links(e), "streams", streams_status(e->streams), "media",
 			 media_edge_status(e->media), "bans", bans(e), "xdp", xdp_reasons(e),
 			 "loop", loop_json(e), "link", link_counts(e), "next_hops", next_hops(e),
-			 "kernel_tls", ktls_show(&e->ktls));
+			 "dials", edge_dials_status(e->dials), "kernel_tls", ktls_show(&e->ktls));
 }
 
 static json_t *cmd_flows(void *arg, const json_t *req)

@@ -5,9 +5,9 @@
 #include "user/admin.h"
 #include "user/ban.h"
 #include "user/edge.h"
-#include "user/gate_http.h"
-#include "user/gate_http_keys.h"
+#include "user/edge_dial.h"
 #include "user/gate_sip.h"
+#include "user/gate_federation.h"
 #include "user/gate_xmpp.h"
 #include "user/handover.h"
 #include "user/link.h"
@@ -36,6 +36,7 @@ struct edge {
 	struct link_edge_core *cores;
 	struct link_edge *link;
 	struct streams *streams;
+	struct edge_dials *dials;
 	struct media_edge *media;
 	struct media_rung rungs[RUNG_PAIRS_MAX];
 	struct media_user *user; /* rung user only */

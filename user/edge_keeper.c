@@ -129,6 +129,9 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 		err = listen_all(p, "listen.xmpps", cfg->xmpp.tls_listen,
 				 cfg->xmpp.tls_listen_count, why, why_n);
 	if (!err)
+		err = listen_all(p, "listen.xmpp-server", cfg->xmpp.federation.listen,
+				 cfg->xmpp.federation.listen_count, why, why_n);
+	if (!err)
 		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
 	if (!err)
 		err = keeper_state(p, keep_size(NULL, 0), why, why_n);
@@ -204,6 +207,9 @@ static void privileged_changes(const struct config_edge *a, const struct config_
 					    b->xmpp.listen_count)},
 		{"xmpp.tls_listen", lists_equal(a->xmpp.tls_listen, a->xmpp.tls_listen_count,
 						b->xmpp.tls_listen, b->xmpp.tls_listen_count)},
+		{"xmpp.federation.listen",
+		 lists_equal(a->xmpp.federation.listen, a->xmpp.federation.listen_count,
+			     b->xmpp.federation.listen, b->xmpp.federation.listen_count)},
 		{"media.pairs", pairs_equal(a, b)},
 		{"media.rung", !strcmp(a->media.rung, b->media.rung)},
 		{"media.punch_port", a->media.punch_port == b->media.punch_port},

@@ -22,6 +22,8 @@ static const struct edge_service {
 	[STREAM_HTTPS] = {"https", offsetof(struct config_edge, https), NULL, "http/1.1"},
 	[STREAM_XMPP] = {"xmpp", offsetof(struct config_edge, xmpp), &gate_xmpp_service,
 			 "xmpp-client"},
+	[STREAM_XMPP_SERVER] = {"xmpp-server", offsetof(struct config_edge, xmpp),
+				&gate_federation_service, NULL},
 };
 
 static const struct config_service *config_of(const struct edge *e, unsigned i)
@@ -79,6 +81,12 @@ static void gate_setup(struct edge *e, unsigned i)
 		u->in_max =
 			c->limits.message_bytes + 1024u; /* CRLFs ahead of the longest message */
 		break;
+	case STREAM_XMPP_SERVER:
+		u->config = &e->gate_xmpp;
+		u->in_max = TLS_HELLO_MAX + 1024u;
+		u->ktls = KTLS_MODE_OFF;
+		u->ktls_off = "its TLS is between the servers";
+		break;
 	case STREAM_XMPP:
 		e->gate_xmpp =
 			(struct gate_xmpp_config){.host = span_str(c->xmpp.host),
@@ -96,6 +104,11 @@ static void gate_setup(struct edge *e, unsigned i)
 	}
 }
 
+static bool federation_is_on(const struct config_federation *f)
+{
+	return f->listen_count || (f->dial && strcmp(f->dial, "on") == 0);
+}
+
 int edge_services_start(struct edge *e, char *why, size_t why_n)
 {
 	unsigned i;
@@ -106,8 +119,12 @@ int edge_services_start(struct edge *e, char *why, size_t why_n)
 	for (i = 0; i < STREAM_SERVICES && !err; i++) {
 		if (!config_of(e, i)->host)
 			continue;
+		if (i == STREAM_XMPP_SERVER && !federation_is_on(&e->cfg->xmpp.federation))
+			continue;
 		e->use[i].service = services[i].service;
-		err = e->use[i].service ? tls_one(e, i, why, why_n) : -EOPNOTSUPP;
+		err = !e->use[i].service	? -EOPNOTSUPP
+		      : i == STREAM_XMPP_SERVER ? 0
+						: tls_one(e, i, why, why_n);
 		if (err == -EOPNOTSUPP)
 			snprintf(why, why_n, "%s: this build has no gate for it", services[i].name);
 		else if (!err)
@@ -142,7 +159,7 @@ int edge_services_listen(struct edge *e, char *why, size_t why_n)
 
 	for (i = 0; i < STREAM_SERVICES && !err; i++)
 		if (e->use[i].service)
-			err = listen_at(e, i, services[i].name, i == STREAM_XMPP, why, why_n);
+			err = listen_at(e, i, services[i].name, i >= STREAM_XMPP, why, why_n);
 	if (!err && e->use[STREAM_XMPP].service)
 		err = listen_at(e, STREAM_XMPP, "xmpps", false, why, why_n);
 	return err;

@@ -74,7 +74,9 @@ struct gate_out {
 	bool may_hold; /* refused only since there is no Admit: one that is on its way may still come */
 	bool begun; /* with GATE_MORE: a message is begun (or the first one awaited), and must end in time */
 	enum gate_reason reason; /* GATE_OK unless something was refused */
-	const char *detail;	 /* static: what the parser had against it, for the log; "" */
+	const char
+		*alpn; /* with GATE_FORWARD, static: what it speaks where its TLS is not ours; "" */
+	const char *detail; /* static: what the parser had against it, for the log; "" */
 	size_t reply_n;
 	uint8_t reply[GATE_REPLY_MAX];
 };
@@ -86,7 +88,7 @@ static inline void gate_out_init(struct gate_out *out)
 	out->forward = out->domain = (struct span){};
 	out->may_admit = out->may_hold = out->begun = false;
 	out->reason = GATE_OK;
-	out->detail = "";
+	out->alpn = out->detail = "";
 }
 
 #endif

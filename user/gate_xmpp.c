@@ -14,6 +14,7 @@ static const struct {
 	const char *condition, *text;
 } errors[] = {
 	{GATE_UNSERVED, "host-unknown", "this domain is not served here"},
+	{GATE_NO_DOMAIN, "host-unknown", "wanted a domain"},
 	{GATE_OTHER_HOST, "host-unknown",
 	 "another domain than before, or than in the TLS handshake"},
 	{GATE_TLS_REQUIRED, "policy-violation", "STARTTLS is required"},

@@ -58,6 +58,11 @@ void streams_free(struct streams *t);
 int streams_listen(struct streams *t, int fd, enum stream_service_id service, bool plain);
 /* Whether a core may announce @domain; @cfg: a struct config_edge. For the gates' configurations. */
 bool streams_serve(void *cfg, struct span domain);
+/* A connection that core @p asked for, to a server of @domain, is up: it becomes an admitted stream, and is the streams' from here on.
+ * 0 and its id; -EAGAIN: no data connection of that core is idle; -EUSERS: STREAM_MAX; -ENOMEM, -ENOENT (the core is none of the
+ * configuration's, or the service is off), -EPIPE: it is still the caller's. */
+int streams_dialled(struct streams *t, struct link_peer *p, struct conn *c, uint64_t dial,
+		    const char *domain, uint64_t *out_stream);
 /* Admit, Revoke, CloseStream and Drain of core @p; others are ignored. True: it was one of them. */
 bool streams_message(struct streams *t, struct link_peer *p, const Sallyport__Link *m);
 

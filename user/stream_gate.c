@@ -68,9 +68,10 @@ static struct link_peer *core_find(struct streams *t, struct span domain)
 	return core < 0 || (core < 32 && t->draining & 1u << core) ? NULL : p;
 }
 
-static int core_open(struct stream *s, struct span domain)
+static int core_open(struct stream *s, const struct gate_out *out)
 {
 	struct streams *t = s->all;
+	struct span domain = out->domain;
 	struct link_peer *p = core_find(t, domain);
 	Sallyport__Open o = SALLYPORT__OPEN__INIT;
 	const struct addr *local = conn_local(s->client);
@@ -87,7 +88,7 @@ static int core_open(struct stream *s, struct span domain)
 	o.local_ip = (ProtobufCBinaryData){16, (uint8_t *)local->ip};
 	o.local_port = local->port;
 	o.sni = s->sni ? s->sni : (char *)"";
-	o.alpn = (char *)(tls ? tls_alpn(tls) : "");
+	o.alpn = (char *)(tls ? tls_alpn(tls) : out->alpn);
 	o.tls_version = s->tls_version;
 	o.tls_cipher = s->tls_cipher;
 	snprintf(name, sizeof(name), "%.*s", (int)domain.n, (const char *)domain.p);
@@ -174,7 +175,7 @@ static void gate_forward(struct stream *s, struct gate_out *out)
 		answer_instead(s, out, GATE_OTHER_CORE);
 		return;
 	}
-	ret = s->core ? 0 : core_open(s, out->domain);
+	ret = s->core ? 0 : core_open(s, out);
 	if (ret && !s->no_core) {
 		wait_begin(s, STREAM_WAIT, STREAM_RETRY_MS);
 		return;

@@ -171,10 +171,9 @@ static bool keep_good(const struct stream_keep *k)
 	for (i = 0; i < sizeof(k->sni) && k->sni[i]; i++)
 		if (k->sni[i] <= ' ' || k->sni[i] >= 0x7f)
 			return false;
-	/* A client is on kernel TLS, or an older worker relays its plain bytes. */
-	return memchr(k->tls_version, 0, sizeof(k->tls_version)) &&
-	       memchr(k->tls_cipher, 0, sizeof(k->tls_cipher)) && conn_keep_good(&k->client) &&
-	       conn_keep_good(&k->core) && (k->client.tls.has[KTLS_TX] || k->client.pair);
+	/* A client is on kernel TLS, or an older worker relays its plain bytes; or they are not ours to read. */
+	return conn_keep_good(&k->client) && conn_keep_good(&k->core) &&
+	       (k->client.tls.has[KTLS_TX] || k->client.pair || k->service == STREAM_XMPP_SERVER);
 }
 
 static int connections_adopt(struct stream *s, uint32_t slot, struct stream_keep *k,
@@ -216,7 +215,8 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 
 	if (!ret && (t->n >= STREAM_MAX || core < 0 || streams_find(t, k->id)))
 		ret = core < 0 ? -ENOENT : -EEXIST;
-	if (!ret && (!keep_good(k) || k->service >= STREAM_SERVICES))
+	if (!ret &&
+	    (k->service >= STREAM_SERVICES || !t->p.use[k->service].service || !keep_good(k)))
 		ret = -EBADMSG;
 	if (!ret && !t->p.use[k->service].service) /* switched off since */
 		ret = -ENOENT;

@@ -228,6 +228,8 @@ void stream_climb_start(struct stream *s)
 {
 	struct streams *t = s->all;
 
+	if (!conn_tls(s->client)) /* it is in the kernel already */
+		stream_lodge(s);
 	if (s->use->ktls == KTLS_MODE_OFF)
 		return;
 	s->step.fn = climb;

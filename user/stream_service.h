@@ -11,7 +11,13 @@
 #include "user/gate.h"
 
 /* In the lodge's records: only added to. */
-enum stream_service_id { STREAM_SIP, STREAM_HTTPS, STREAM_XMPP, STREAM_SERVICES };
+enum stream_service_id {
+	STREAM_SIP,
+	STREAM_HTTPS,
+	STREAM_XMPP,
+	STREAM_XMPP_SERVER, /* of servers: their TLS is not ours */
+	STREAM_SERVICES
+};
 
 struct stream_service {
 	enum stream_service_id id;

@@ -11,20 +11,29 @@ static const char *const rung_names[] = {
 	[TLS_RUNG_C] = "user TLS",
 };
 
+/* Streams of servers: nobody's TLS is ours. A connection that is relayed is the worker's before us. */
+static bool is_plain(const struct stream *s)
+{
+	return !conn_tls(s->client) && !conn_relayed(s->client);
+}
+
 /* Admitted streams by the rung of their client's side. */
 static json_t *rungs_json(const struct streams *t)
 {
-	unsigned n[TLS_RUNG_C + 1] = {}, i;
+	unsigned n[TLS_RUNG_C + 1] = {}, plain = 0, i;
 	json_t *j = json_object();
 	const struct stream *s;
 	const char *why;
 
 	for (i = 0; i < STREAM_BUCKETS; i++)
 		for (s = t->buckets[i]; s; s = s->hash_next)
-			if (s->state == STREAM_ADMITTED)
+			if (s->state == STREAM_ADMITTED && is_plain(s))
+				plain++;
+			else if (s->state == STREAM_ADMITTED)
 				n[conn_rung(s->client, &why)]++;
 	for (i = 0; i <= TLS_RUNG_C; i++)
 		json_object_set_new(j, rung_names[i], json_integer(n[i]));
+	json_object_set_new(j, "plain", json_integer(plain));
 	return j;
 }
 
@@ -43,7 +52,7 @@ static const char *stream_rung(const struct stream *s, const char **why)
 		*why = s->use->ktls_off;
 	else if (client == TLS_RUNG_A && core != TLS_RUNG_A)
 		*why = why_core;
-	return rung_names[client];
+	return is_plain(s) ? "plain" : rung_names[client];
 }
 
 /* Counts of refusals by reason: of one service, or of all. */

@@ -2,9 +2,8 @@
  *
  * fakecore NAME EDGE-NAME EDGE-ADDRESS CERT KEY CA DOMAIN [UDP-BIND...]
  * In: commands on stdin, a line each: admit|revoke|close STREAM, alloc FLOW CLIENT [RTCP-OF], reopen FLOW CLIENT, free FLOW,
- * ban PREFIX LEN SECONDS, send STREAM TEXT (\r and \n as \\r \\n), end STREAM (clean), keys HEX... (of session tokens, id and public key), quit.
- * Ids in hex. Out: a line an event. Bytes of streams are shown with \r \n escaped. A stream of "https" whose client has ended is told ("end") and goes on until the command.
- * Punches every 250 ms until Punched, then every second. */
+ * ban PREFIX LEN SECONDS, dial ID DOMAIN SERVICE, send STREAM TEXT (\r and \n as \\r \\n), end STREAM (clean), quit. Ids in hex. Out: a line an event. Bytes of streams are shown
+ * with \r \n escaped. Punches every 250 ms until Punched, then every second. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -133,10 +132,12 @@ static void on_open(void *arg, struct link_peer *p, struct link_data *d, const S
 		link_core_end(d, false);
 		return;
 	}
-	streams[i] = (struct stream){o->stream, d, strcmp(o->service, "https") == 0};
-	printf("open %llx client=%s local=%s service=%s sni=%s tls=%s cipher=%s alpn=%s\n",
+	streams[i] = (struct stream){o->stream, d};
+	printf("open %llx client=%s local=%s service=%s sni=%s tls=%s cipher=%s alpn=%s domain=%s "
+	       "dial=%llx\n",
 	       (unsigned long long)o->stream, addr_text(&client, a), addr_text(&local, b),
-	       o->service, o->sni, o->tls_version, o->tls_cipher, o->alpn);
+	       o->service, o->sni, o->tls_version, o->tls_cipher, o->alpn, o->domain,
+	       (unsigned long long)o->dial);
 	link_data_set_ops(d, &data_ops, &streams[i]);
 }
 
@@ -246,6 +247,10 @@ static void on_message(void *arg, struct link_peer *p, const Sallyport__Link *m)
 	(void)arg, (void)p;
 	if (m->m_case == SALLYPORT__LINK__M_ALLOCATED) {
 		on_allocated(m->allocated);
+	} else if (m->m_case == SALLYPORT__LINK__M_DIAL_RESULT) {
+		printf("dial-result %llx error=%s stream=%llx\n",
+		       (unsigned long long)m->dial_result->dial, m->dial_result->error,
+		       (unsigned long long)m->dial_result->stream);
 	} else if (m->m_case == SALLYPORT__LINK__M_CLOSE_STREAM) {
 		printf("close %llx %s\n", (unsigned long long)m->close_stream->stream,
 		       m->close_stream->reason);
@@ -336,32 +341,20 @@ static void ban_order(const char *prefix, unsigned len, unsigned seconds)
 	link_send(edge, &m);
 }
 
-/* Each key in hex, behind its id. */
-static void keys_order(const char *s)
+static void dial_order(char *args)
 {
 	Sallyport__Link m = SALLYPORT__LINK__INIT;
-	Sallyport__TokenKeys keys = SALLYPORT__TOKEN_KEYS__INIT;
-	Sallyport__TokenKey one[LINK_TOKEN_KEYS_MAX], *list[LINK_TOKEN_KEYS_MAX];
-	uint8_t bytes[LINK_TOKEN_KEYS_MAX][LINK_TOKEN_KID + LINK_TOKEN_KEY];
-	unsigned i;
-	int at;
+	Sallyport__Dial d = SALLYPORT__DIAL__INIT;
 
-	m.m_case = SALLYPORT__LINK__M_TOKEN_KEYS;
-	m.token_keys = &keys;
-	keys.key = list;
-	for (; keys.n_key < LINK_TOKEN_KEYS_MAX; keys.n_key++) {
-		uint8_t *b = bytes[keys.n_key];
-
-		for (i = 0; i < sizeof(bytes[0]) && sscanf(s, " %2hhx%n", &b[i], &at) == 1; i++)
-			s += at;
-		if (i < sizeof(bytes[0]))
-			break;
-		sallyport__token_key__init(&one[keys.n_key]);
-		one[keys.n_key].kid = (ProtobufCBinaryData){LINK_TOKEN_KID, b};
-		one[keys.n_key].public_key =
-			(ProtobufCBinaryData){LINK_TOKEN_KEY, b + LINK_TOKEN_KID};
-		list[keys.n_key] = &one[keys.n_key];
+	d.dial = strtoull(args, &args, 16);
+	d.domain = strsep(&args, " ") ? strsep(&args, " ") : NULL;
+	d.service = args;
+	if (!d.domain || !d.service) {
+		printf("dial-error\n");
+		return;
 	}
+	m.m_case = SALLYPORT__LINK__M_DIAL;
+	m.dial = &d;
 	link_send(edge, &m);
 }
 
@@ -401,6 +394,8 @@ static void command(char *s)
 	} else if (strcmp(verb, "send") == 0) {
 		sscanf(s + at, "%llx %n", &id, &len);
 		text_send(id, s + at + len);
+	} else if (strcmp(verb, "dial") == 0) {
+		dial_order(s + at);
 	} else if (strcmp(verb, "end") == 0) {
 		sscanf(s + at, "%llx", &id);
 		if (stream_of(id)) {
