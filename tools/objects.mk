@@ -119,7 +119,7 @@ selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ := fuzz_engine fuzz_gate fuzz_gate_xmpp fuzz_http fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp
+FUZZ := fuzz_engine fuzz_gate fuzz_gate_federation fuzz_gate_http fuzz_gate_xmpp fuzz_http fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp
 fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 fuzz_media_SRCS := $(SRTP:%=%.c) user/punch.c
@@ -136,6 +136,8 @@ fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_uri_SRCS := $(SIP_SRCS)
 XMPP_SRCS := $(XMPP:=.c) user/addr.c
+fuzz_gate_federation_SRCS := user/addr.c user/gate.c user/gate_federation.c user/gate_xmpp.c user/tls_hello.c $(XMPP:=.c)
+fuzz_gate_federation_LIBS := $(XMPP_LIBS)
 fuzz_gate_xmpp_SRCS := selftests/unit/gate_xmpp_kit.c user/addr.c user/gate.c user/gate_xmpp.c $(XMPP:=.c)
 fuzz_gate_xmpp_LIBS := $(XMPP_LIBS)
 fuzz_jid_SRCS := $(XMPP_SRCS)

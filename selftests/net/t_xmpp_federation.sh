@@ -37,8 +37,10 @@ echo $! >"$RUN/pids/cmd"
 start fakecore in sh -c 'exec "$@" <"$0"' "$RUN/cmd" "$B/selftests/net/fakecore" "$CORE_NAME" "$EDGE_NAME" \
 	"$EDGE_IN:7001" "$RUN/pki/core.pem" "$RUN/pki/core.key" "$RUN/pki/link-ca.pem" "$DOMAIN"
 wait_log 10 fakecore "^up "
+EDGE_KEEPER=$(pid_of edge)
+export EDGE_KEEPER
 ns inet python3 - <<'PY'
-import json, os, re, socket, ssl, sys, time
+import json, os, re, signal, socket, ssl, subprocess, sys, time
 E = os.environ
 RUN, DOMAIN, EDGE, ALICE = E["RUN"], E["DOMAIN"], E["EDGE_OUT"], E["ALICE"]
 n_check = mark = 0
@@ -56,7 +58,7 @@ def check(ok, what):
 def event(regex, sec=8, anywhere=False):
     """The next line of the fake core that matches; or any that does, of what comes in no order."""
     global mark
-    end = time.time() + sec
+    end = time.time() + sec * int(E.get("PATIENCE", 1))
     while time.time() < end:
         text = open(f"{RUN}/log/fakecore.log", errors="replace").read()
         m = re.compile(regex, re.M).search(text[:text.rfind("\n") + 1], 0 if anywhere else mark)
@@ -124,6 +126,16 @@ while got < 200001:
     got += len(event(r"^data %s (x*z?)$" % sid).group(1))
 row = [r for r in admin("streams") if r["service"] == "xmpp-server"][0]
 check(row["state"] == "admitted" and row["rung"] == "plain", f"shown as {row}")
+if "TLSv1.3 TLS_AES_128_GCM_SHA256" in admin("status")["kernel_tls"]["rung_a"]:
+    print("== in: with the link in the kernel, the stream outlives the edge's worker")
+    check(row["link_rung"] == "kernel TLS", f"shown as {row}")
+    os.kill(int(subprocess.run(["pgrep", "-P", E["EDGE_KEEPER"]], capture_output=True, text=True).stdout.split()[-1]), signal.SIGKILL)
+    event("^down ")
+    event("^up ", 20)
+    s.sendall(b"still here")
+    check(event(r"^data %s (.*)$" % sid).group(1) == "still here", "in")
+    tell(f"send {sid} and here")
+    check(s.recv(100) == b"and here", "out")
 s.shutdown(socket.SHUT_WR)
 event(r"^end %s$" % sid)
 
