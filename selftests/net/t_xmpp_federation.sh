@@ -12,7 +12,7 @@ net_up
 pki_up
 start dns inet dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces --user=root --pid-file= \
 	--listen-address=203.0.113.53 --port=53 --local=/example/ --address="/xmpp.other.example/$ALICE" --address=/inside.example/10.9.9.9 \
-	--address="/plain.example/$ALICE" --address=/this.example/127.0.0.1 --address="/dead.example/$CAROL" \
+	--address="/plain.example/$ALICE" --address=/this.example/127.0.0.1 --address="/dead.example/$CAROL" --address=/nowhere.example/203.0.113.99 \
 	--srv-host="_xmpp-server._tcp.other.example,xmpp.other.example,5300,1,5" \
 	--srv-host="_xmpp-server._tcp.other.example,xmpp.other.example,5270,2,5" \
 	--srv-host="_xmpps-server._tcp.other.example,xmpp.other.example,5271,1,5" \
@@ -215,5 +215,16 @@ for i, domain, service, why in ((0x21, "nobody.example", "xmpp-server", "no-such
 dials = admin("status")["dials"]
 check(dials["on"] and dials["open"] == 0 and dials["done"] == 3 and dials["no-such-domain"] == 3 and dials["refused"] == 1, f"counted: {dials}")
 check(not admin("streams"), "no stream is left")
+
+print("== out: a core that is gone ends what it asked for")
+tell("dial 31 nowhere.example xmpp-server")
+tell("dial 32 nowhere.example xmpps-server")
+event(r"^dial-result 32 error=no-such-domain")
+check(admin("status")["dials"]["open"] == 1, "it connects to nobody")
+tell("quit")
+end = time.time() + 5
+while time.time() < end and admin("status")["dials"]["open"]:
+    time.sleep(0.02)
+check(admin("status")["dials"]["open"] == 0, "it goes on for nobody")
 print(f"passed {n_check} checks")
 PY

@@ -133,6 +133,9 @@ static void test_config_edge_example(void **state)
 	assert_string_equal(c->xmpp.listen[0], "203.0.113.10:5222");
 	assert_string_equal(c->xmpp.tls_listen[0], "203.0.113.10:5223");
 	assert_int_equal(c->xmpp.tls_port, 5223);
+	assert_string_equal(c->xmpp.federation.listen[0], "203.0.113.10:5269");
+	assert_string_equal(c->xmpp.federation.dial, "off");
+	assert_string_equal(c->xmpp.federation.dns, "9.9.9.9:53");
 	assert_int_equal(c->media.pairs_count, 1);
 	assert_string_equal(c->media.pairs[0].outside, "203.0.113.10");
 	assert_int_equal(c->media.pairs[0].ports, 24000);
@@ -223,6 +226,10 @@ static void test_config_edge_services(void **state)
 	assert_int_equal(c->xmpp.port, 5222);
 	assert_int_equal(c->xmpp.tls_port, 5223);
 	assert_string_equal(c->xmpp.tls.key, "/k");
+	assert_int_equal(c->xmpp.federation.listen_count, 0);
+	assert_string_equal(c->xmpp.federation.dial, "off");
+	assert_string_equal(c->xmpp.federation.dial_private, "off");
+	assert_null(c->xmpp.federation.dns);
 	config_edge_free(c);
 }
 
@@ -273,6 +280,11 @@ static void test_config_edge_errors(void **state)
 		{"certificate: /etc/sallyport/chat.crt", "certificate: chat.crt #!",
 		 "absolute path"},
 		{"tls_port: 5223", "tls_port: 0 #!", "xmpp.tls_port: 1..65535 wanted"},
+		{"- 203.0.113.10:5269", "- chat.example.com #!",
+		 "xmpp.federation.listen[0]: an IP address"},
+		{"dial: off ", "dial: yes #!",
+		 "xmpp.federation.dial: one of on|off wanted, got \"yes\""},
+		{"dns: 9.9.9.9 ", "dns: dns.example.com #!", "xmpp.federation.dns: an IP address"},
 		{"  listen:                       # plain until STARTTLS, default port 5222; this "
 		 "or "
 		 "tls_listen, or both\n    - 203.0.113.10:5222\n  tls_listen:                   # "
