@@ -438,6 +438,22 @@ int conn_start_tls(struct conn *c, struct tls_ctx *tls, struct span go, unsigned
 	return 0;
 }
 
+int conn_start_tls_to(struct conn *c, struct tls_ctx *tls, const char *peer_name,
+		      unsigned handshake_ms)
+{
+	int ret;
+
+	if (c->state != CONN_UP || c->eof || c->tls || c->keep || c->queue.len)
+		return -EINVAL;
+	ret = tls_conn_new(tls, c->fd, peer_name, &c->tls);
+	if (ret)
+		return ret;
+	c->state = CONN_HANDSHAKE;
+	c->deadline_ms = loop_now_ms(c->loop) + (handshake_ms ? handshake_ms : HANDSHAKE_MS);
+	conn_kick(c); /* the hello is ours to send */
+	return 0;
+}
+
 void conn_close(struct conn *c)
 {
 	if (!c)

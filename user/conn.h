@@ -53,6 +53,10 @@ int conn_connect(const struct conn_params *p, const struct addr *to, struct conn
  * (RFC 6120 5.4.2): bytes that are here before it was written were not sent under TLS, and nobody may read them as if they were: -EPROTO.
  * 0, -EBUSY (bytes are queued, or @go does not fit), -EINVAL (not plain, not up), -EPIPE, -ENOMEM; the caller ends the connection then. */
 int conn_start_tls(struct conn *c, struct tls_ctx *tls, struct span go, unsigned handshake_ms);
+/* The client's side, on a connection that we made: as conn_params.tls with @peer_name. up() follows once more, or down(). The caller refuses
+ * bytes that came behind the peer's word for it. 0, -EINVAL (not plain, not up, bytes are queued), -ENOMEM; then it is as it was. */
+int conn_start_tls_to(struct conn *c, struct tls_ctx *tls, const char *peer_name,
+		      unsigned handshake_ms);
 
 /* Hand the connection to another module; allowed at any time, also within an op. If bytes wait to be read, readable() follows. */
 void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *arg);

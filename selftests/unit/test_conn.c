@@ -707,6 +707,44 @@ static void test_conn_later_has_the_same_limits(void **state)
 	world_close(&w);
 }
 
+/* From plain TCP to TLS in the middle of a connection, as STARTTLS has it. */
+static void start_tls(struct world *w, const char *name)
+{
+	world_open(w, false);
+	world_connect(w);
+	assert_true(run_until(w, both_up, 5000));
+	contexts(w);
+	w->a.goal = w->b.goal = BULK / 8;
+	assert_int_equal(conn_start_tls(w->a.c, w->server, SPAN(""), 0), 0);
+	assert_int_equal(conn_start_tls_to(w->b.c, w->client, name, 0), 0);
+	assert_int_equal(conn_start_tls_to(w->b.c, w->client, name, 0), -EINVAL);
+}
+
+static void test_conn_start_tls(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start_tls(&w, "gate.example");
+	assert_true(run_until(&w, all_there, 20000));
+	assert_int_equal(w.a.ups, 2);
+	assert_int_equal(w.b.ups, 2);
+	assert_string_equal(tls_version(conn_tls(w.a.c)), "TLSv1.3");
+	world_close(&w);
+}
+
+static void test_conn_start_tls_checks_the_name(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start_tls(&w, "another.example");
+	assert_true(run_until(&w, b_down, 5000));
+	assert_int_equal(w.b.err, -EKEYREJECTED);
+	assert_int_equal(w.b.ups, 1);
+	world_close(&w);
+}
+
 static int certs_make(void **state)
 {
 	(void)state;
@@ -736,6 +774,8 @@ int main(void)
 		cmocka_unit_test(test_conn_later_goes_alone),
 		cmocka_unit_test(test_conn_later_is_flushed_by_close),
 		cmocka_unit_test(test_conn_later_has_the_same_limits),
+		cmocka_unit_test(test_conn_start_tls),
+		cmocka_unit_test(test_conn_start_tls_checks_the_name),
 	};
 
 	return cmocka_run_group_tests(tests, certs_make, NULL);
