@@ -8,7 +8,7 @@ ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 ENGINE += sip/contact sip/credentials sip/lines sip/target sip/txn_move sip/txn_record
 
-XMPP := xmpp/element xmpp/expat xmpp/features xmpp/jid xmpp/open xmpp/reader xmpp/write
+XMPP := xmpp/element xmpp/expat xmpp/features xmpp/inner xmpp/jid xmpp/login xmpp/login_server xmpp/open xmpp/reader xmpp/write
 XMPP_LIBS := -lexpat -lidn2
 
 TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_about user/tls_bio user/tls_cert user/tls_climb
@@ -237,13 +237,15 @@ test_load_content_OBJS := tools/load_content
 UNIT += test_media_pass
 test_media_pass_OBJS := user/addr user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/maps user/maps_memory user/media_pass user/media_pass_flow user/media_pass_join user/media_pass_link user/media_pass_show user/prefix user/punch user/slots
 test_media_pass_LIBS := -ljansson -lcrypto -luring -lprotobuf-c
-UNIT += test_xmpp_features test_xmpp_jid test_xmpp_limits test_xmpp_reader test_xmpp_write
+UNIT += test_xmpp_features test_xmpp_jid test_xmpp_limits test_xmpp_login test_xmpp_reader test_xmpp_write
 test_xmpp_features_OBJS := $(XMPP) selftests/unit/xmpp_kit user/addr
 test_xmpp_features_LIBS := $(XMPP_LIBS)
 test_xmpp_jid_OBJS := $(XMPP) user/addr
 test_xmpp_jid_LIBS := $(XMPP_LIBS)
 test_xmpp_limits_OBJS := $(XMPP) selftests/unit/xmpp_kit user/addr
 test_xmpp_limits_LIBS := $(XMPP_LIBS)
+test_xmpp_login_OBJS := $(XMPP) user/addr
+test_xmpp_login_LIBS := $(XMPP_LIBS)
 test_xmpp_reader_OBJS := $(XMPP) selftests/unit/xmpp_kit user/addr
 test_xmpp_reader_LIBS := $(XMPP_LIBS)
 test_xmpp_write_OBJS := $(XMPP) user/addr
