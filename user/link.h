@@ -12,7 +12,7 @@
  * the control connection, and link_core_free(). Messages passed to ops live until the op returns. A peer that came back is a
  * new struct link_peer; ops.down() is called once for each ops.up().
  *
- * Limits: frame 64 KiB; 64 domains, 200,000 live flows a Hello (5,000 a frame; where there are more, Hello.more says that another
+ * Limits: frame 64 KiB; 160 domains, 200,000 live flows a Hello (2,500 a frame; where there are more, Hello.more says that another
  * Hello of the same session follows, and ops.up() gets them merged into one); control queue 4 MiB (then the connection is
  * dropped: a peer that does not read is dead); pool at most 1,024 a core, with those whose stream is just ending; 10,000 streams
  * one after the other on a data connection; 10 s for the two sides to agree on an end; 256 StreamEnds that overtook their Open; 64 connections

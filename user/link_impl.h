@@ -8,10 +8,10 @@
 #include "user/link.h"
 
 #define LINK_HEAD	    4
-#define LINK_DOMAINS_MAX    64
+#define LINK_DOMAINS_MAX    160 /* with their lengths and the flows below they fit a frame */
 #define LINK_DOMAIN_LEN	    253
 #define LINK_FLOWS_MAX	    200000
-#define LINK_FLOWS_A_HELLO  5000
+#define LINK_FLOWS_A_HELLO  2500
 #define LINK_POOL_MAX	    1024
 #define LINK_PENDING_MAX    64
 #define LINK_LISTENERS_MAX  8
