@@ -134,58 +134,47 @@ struct config_relay_pair {	      /* media addresses of a core for calls that pas
 	uint16_t joins; /* default 2000 */
 };
 
-struct config_cluster { /* a call-server cluster, for HTTPS */
+struct config_xmpp_cluster { /* chat servers that share their users; any of them serves all of .domains */
 	const char *name;
-	const char *
-		*domains; /* several clusters may serve one domain: a user's home is one of them */
+	const char **domains;
 	unsigned domains_count;
-	const char **nodes; /* host:port of UDS; default port 8443 */
-	unsigned nodes_count;
-	const char *scheme; /* https|http; default https */
-	const char **tftp;  /* addresses or names of provisioning servers (6970 http, 6972 https) */
-	unsigned tftp_count;
-	const char **voicemail; /* host:port; default port 443 */
-	unsigned voicemail_count;
-};
-
-struct config_user { /* whose access differs from the default */
-	const char *user, *domain;
-	const char **access; /* of sip, https, chat; none: [] */
-	unsigned access_count;
-};
-
-struct config_allow {	   /* what may be relayed besides what the clusters need */
-	const char *url;   /* http(s)://host[:port]/path, the path may hold {user}, {file}, {any} */
-	const char *match; /* exact|prefix; default exact */
-	const char **methods; /* default [GET, HEAD] */
-	unsigned methods_count;
-	const char *domain; /* only for its users; default: all */
-};
-
-struct config_https {
 	const char **
-		token_keys; /* Ed25519 private keys (PEM): the first signs, all verify; none: HTTPS is off */
-	unsigned token_keys_count;
-	uint32_t token_seconds; /* default 28800 */
-	uint32_t user_requests; /* a second, of one user; default 2000 */
-	struct {
-		const char *ca; /* what verifies servers inside */
-	} tls;
-	struct config_cluster *clusters;
+		nodes; /* host:port; none: SRV _xmpp-client._tcp (tls: direct: _xmpps-client._tcp) of the domain */
+	unsigned nodes_count;
+	const char *tls;      /* starttls|direct|none; default starttls */
+	const char *tls_name; /* wanted in their certificates; default: the stream's domain */
+	const char *ca;	      /* PEM path; required but for none */
+	uint16_t server_port; /* of federation, on the same hosts; default 5269 */
+};
+
+struct config_xmpp {
+	struct config_xmpp_cluster *clusters; /* none: no chat */
 	unsigned clusters_count;
-	struct config_user *users;
-	unsigned users_count;
-	const char **default_access; /* default: all three */
-	unsigned default_access_count;
-	struct config_allow *allow;
-	unsigned allow_count;
-	const char *allow_csv; /* path */
+	const char **off; /* domains of clusters whose chat is off */
+	unsigned off_count;
+	const char *ktls; /* kernel TLS towards chat servers: auto|on|tx|off; default auto */
 	struct {
+		uint32_t streams;	/* of clients; default 20000 */
+		uint32_t login_seconds; /* until a client has authenticated; default 60 */
+		uint32_t attempts;	/* failed ones a stream; default 5 */
+		uint32_t attempts_user; /* a user from one address within 10 minutes; default 10 */
 		uint32_t
-			failures; /* bad passwords for a user from one address in .seconds; default 5 */
-		uint32_t failures_user; /* from all addresses; default 50 */
-		uint32_t seconds;	/* default 60 */
-	} logon;
+			attempts_address; /* an address within 10 minutes, then a ban; default 50 */
+		uint32_t ban_seconds;	  /* default 300 */
+		uint32_t federation;	  /* streams of servers; default 1000 */
+	} limits;
+	struct {
+		const char **domains; /* of clusters that federate; none: federation is off */
+		unsigned domains_count;
+		const char **allow; /* other domains; none: all but .deny */
+		unsigned allow_count;
+		const char **deny;
+		unsigned deny_count;
+		const char *
+			listen; /* where our servers dial the world: address:port; default port 5270 */
+		const char **sources; /* addresses of those servers; required with .listen */
+		unsigned sources_count;
+	} federation;
 };
 
 struct config_core {
@@ -233,7 +222,7 @@ struct config_core {
 		uint32_t calls;		/* default 4000 */
 		uint32_t calls_user;	/* default 16 */
 	} limits;
-	struct config_https https;
+	struct config_xmpp xmpp;
 };
 
 /* @text of @n bytes; @name is used in errors. 0 or -EINVAL with @why = "name:line: ...". */

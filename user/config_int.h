@@ -93,6 +93,9 @@ extern const cyaml_schema_field_t config_https_fields[];
 int config_https_check(struct config_ctx *c, struct config_https *h);
 
 extern const cyaml_schema_value_t config_string;
+/* config_core_xmpp.c: the core's xmpp section. */
+extern const cyaml_schema_field_t config_xmpp_fields[];
+int config_xmpp_check(struct config_ctx *c, struct config_xmpp *x);
 extern const cyaml_schema_field_t config_tls_fields[];
 
 #endif

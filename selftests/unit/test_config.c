@@ -12,7 +12,7 @@
 
 #include "user/config.h"
 
-static char edge_text[16384], core_text[16384];
+static char edge_text[32768], core_text[32768];
 
 static int read_text(const char *path, char *buf, size_t max)
 {
@@ -431,6 +431,38 @@ static void test_config_core_example(void **state)
 	assert_string_equal(c->media.relay.rung, "auto");
 	assert_string_equal(c->media.relay.pairs[0].link, "192.0.2.20");
 	assert_int_equal(c->media.relay.pairs[0].joins, 2000);
+	assert_int_equal(c->xmpp.clusters_count, 1);
+	assert_string_equal(c->xmpp.clusters[0].nodes[0], "im1.in.example.com:5222");
+	assert_string_equal(c->xmpp.clusters[0].nodes[1], "198.51.100.41:5222");
+	assert_int_equal(c->xmpp.limits.streams, 20000);
+	assert_string_equal(c->xmpp.federation.deny[0], "spam.example.net");
+	config_core_free(c);
+}
+
+static void test_config_core_xmpp(void **state)
+{
+	static const struct edit t[] = {
+		{"    - name: im\n      domains: [example.com]",
+		 "    - {name: a, tls: none, domains: [x.org, EXAMPLE.com]}\n"
+		 "    - name: im\n      domains: [example.com] #!",
+		 "xmpp.clusters[1].domains[0]: \"example.com\" already belongs to \"a\""},
+		{"      ca: /etc/ssl/certs/ca-certificates.crt # what", "      # what",
+		 "tls: starttls needs ca"},
+		{"tls: starttls  ", "tls: always #!", "starttls|direct|none"},
+		{"off: [example.com]", "off: [example.org] #!", "is no domain of xmpp.clusters"},
+		{"    domains: [example.com]      # required: of ours", "    domains: [x.org] #!",
+		 "is no domain of xmpp.clusters"},
+		{"    sources: [198.51.100.41]", "    #", "needs xmpp.federation.sources"},
+		{"attempts: 5 ", "attempts: 0 #!", "1..100"},
+	};
+	struct config_core *c;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		core_refuses(&t[i]);
+	c = core_takes(&(struct edit){"tls: starttls  ", "tls: direct  ", ""});
+	assert_string_equal(c->xmpp.clusters[0].nodes[0], "im1.in.example.com:5223");
 	config_core_free(c);
 }
 
@@ -619,6 +651,7 @@ int main(void)
 		cmocka_unit_test(test_config_too_large),
 		cmocka_unit_test(test_config_core_example),
 		cmocka_unit_test(test_config_core_relay),
+		cmocka_unit_test(test_config_core_xmpp),
 		cmocka_unit_test(test_config_core_defaults),
 		cmocka_unit_test(test_config_core_errors),
 		cmocka_unit_test(test_config_core_tls_needs_files),
