@@ -8,7 +8,9 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "user/core_chat.h"
 #include "user/core_int.h"
+#include "user/core_xmpp.h"
 #include "user/keeper.h"
 #include "user/log.h"
 #include "user/upstream.h"
@@ -51,15 +53,16 @@ struct core_edge *core_edge_find(struct core *c, const char *name)
 	return NULL;
 }
 
-void core_tell_edge(struct core *c, const char *edge, uint64_t edge_stream,
-		    const Sallyport__Link *m, const char *what)
+/* An edge whose control is away learns it when the stream ends. */
+void core_edge_tell(struct core *c, const char *edge, uint64_t stream, const Sallyport__Link *m,
+		    const char *what)
 {
 	struct core_edge *e = core_edge_find(c, edge);
 	int err = e && e->peer ? link_send_later(e->peer, m, CORE_TELL_MS) : -ENOTCONN;
 
 	if (err)
-		log_event(LOG_L_WARN, "link-send", "edge=%s edge_stream=%llx what=%s error=\"%s\"",
-			  edge, (unsigned long long)edge_stream, what, strerror(-err));
+		log_event(LOG_L_WARN, "link-send", "stream=%llx what=%s error=\"%s\"",
+			  (unsigned long long)stream, what, strerror(-err));
 }
 
 void core_tell_admitted(struct core *c, struct core_stream *s)
@@ -70,7 +73,7 @@ void core_tell_admitted(struct core *c, struct core_stream *s)
 	admit.stream = s->edge_stream;
 	m.m_case = SALLYPORT__LINK__M_ADMIT;
 	m.admit = &admit;
-	core_tell_edge(c, s->edge, s->edge_stream, &m, "admit");
+	core_edge_tell(c, s->edge, s->id, &m, "admit");
 }
 
 static void core_admit(struct core *c, uint64_t id)
@@ -98,7 +101,7 @@ static void core_revoke(struct core *c, uint64_t id, const char *reason)
 	revoke.reason = (char *)reason;
 	m.m_case = SALLYPORT__LINK__M_REVOKE;
 	m.revoke = &revoke;
-	core_tell_edge(c, s->edge, s->edge_stream, &m, "revoke");
+	core_edge_tell(c, s->edge, s->id, &m, "revoke");
 }
 
 /* Whether a failed send tells that its target is away, so that all that waits for it should fail now. A full queue or socket, or one
@@ -328,6 +331,14 @@ static void core_open_sip(struct core *c, struct core_edge *e, struct link_data 
 	struct core_stream *s;
 	char peer[ADDR_TEXT_MAX];
 
+	if (!e) {
+		link_core_end(d, false);
+		return;
+	}
+	if (c->xmpp && !strcmp(o->service, "xmpp")) {
+		core_xmpp_open(c->xmpp, e->name, d, o);
+		return;
+	}
 	if (core_stream_open(c->streams, e->name, d, o, &s))
 		return;
 	es = (struct engine_stream){.id = s->id,
@@ -481,12 +492,13 @@ static int core_make_link(struct core *c, char *why, size_t why_n)
 
 static int core_make(struct core *c, char *why, size_t why_n)
 {
-	struct loop_params lp = {.entries = 1024,
-				 .ops_max = 2 * CORE_STREAMS_MAX + 2 * c->cfg->media.max +
-					    UPSTREAM_CONNS + 1024,
-				 .recv_bufs = 4096,
-				 .send_bufs = 4096,
-				 .buf_size = 2048};
+	struct loop_params lp = {
+		.entries = 1024,
+		.ops_max = 2 * CORE_STREAMS_MAX + 2 * c->cfg->media.max + 1024 +
+			   (c->cfg->xmpp.clusters_count ? 4 * c->cfg->xmpp.limits.streams : 0),
+		.recv_bufs = 4096,
+		.send_bufs = 4096,
+		.buf_size = 2048};
 	int err = core_start_values(c, why, why_n);
 
 	if (err)
@@ -527,7 +539,7 @@ static int core_make(struct core *c, char *why, size_t why_n)
 	if (!err)
 		err = core_make_inside(c, why, why_n);
 	if (!err)
-		err = core_https_start(c, why, why_n);
+		err = core_chat_start(c, why, why_n);
 	if (!err)
 		err = core_admin_start(c, why, why_n);
 	return err ? err : handover_attach(&c->turn, why, why_n);
@@ -542,6 +554,7 @@ static void core_free(struct core *c)
 	core_streams_free(c->streams);
 	inside_free(c->inside);
 	dns_free(c->dns);
+	core_chat_stop(c);
 	core_media_stop(c);
 	engine_free(c->engine);
 	tls_ctx_free(c->tls_link);

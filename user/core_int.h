@@ -20,6 +20,8 @@
 #include "user/nexthop.h"
 #include "user/tls.h"
 
+struct core_xmpp;
+
 #define CORE_SERVERS_MAX 64 /* call servers */
 #define CORE_FAILED_MAX	 16 /* of one turn; what waits for a further one is ended by its own time */
 
@@ -47,7 +49,8 @@ struct core {
 	struct dns *dns;
 	struct inside *inside;
 	struct link_core *link;
-	struct core_https *https; /* NULL: no https section */
+	struct core_xmpp *xmpp; /* with tls_xmpp: NULL where no chat is configured */
+	struct tls_ctx **tls_xmpp;
 	struct admin *admin;
 	struct handover turn;
 	struct keep *keep;
@@ -85,6 +88,9 @@ int core_tls_ctx(struct tls_params *p, const char *name, struct tls_ctx **out, c
 		 size_t why_n);
 /* core.c */
 struct core_edge *core_edge_find(struct core *c, const char *name);
+/* Tell the edge called @edge; @stream and @what are for the log: one whose control is away learns nothing. */
+void core_edge_tell(struct core *c, const char *edge, uint64_t stream, const Sallyport__Link *m,
+		    const char *what);
 /* Carry out what the engine wants, after each input. */
 void core_pump(struct core *c);
 /* Tell the edge something of its stream; one whose control is away learns it when the stream ends. */

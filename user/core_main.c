@@ -13,7 +13,7 @@
 #include "user/account.h"
 #include "user/config.h"
 #include "user/core.h"
-#include "user/core_https.h"
+#include "user/core_chat.h"
 #include "user/core_pass.h"
 #include "user/core_keep.h"
 #include "user/keeper_store.h"
@@ -138,6 +138,8 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 	if (!err)
 		err = core_pass_plan(p, cfg, why, why_n);
 	if (!err)
+		err = core_chat_plan(p, cfg, why, why_n);
+	if (!err)
 		err = lodge_plan(p, CORE_LODGE_SLOTS, why, why_n);
 	return err;
 }
@@ -181,6 +183,8 @@ static const char *core_privileged_change(const struct config_core *a, const str
 		return "limits.bindings or limits.calls";
 	if (!core_pass_same(a, b))
 		return "instance or media.relay";
+	if (!core_chat_same(a, b))
+		return "xmpp.clusters (their number, or a ca)";
 	return NULL;
 }
 
@@ -220,7 +224,8 @@ static void core_reloaded(void *arg, struct keeper_plan *plan, bool good)
 static void core_files(const struct config_core *cfg)
 {
 	rlim_t want =
-		CORE_FILES_BASE + (cfg->media.relay.pairs_count ? 8 : 4) * (rlim_t)cfg->media.max;
+		CORE_FILES_BASE + (cfg->media.relay.pairs_count ? 8 : 4) * (rlim_t)cfg->media.max +
+		(cfg->xmpp.clusters_count ? 2 * (rlim_t)cfg->xmpp.limits.streams : 0);
 	struct rlimit files = {want, want}, have;
 
 	if (!getrlimit(RLIMIT_NOFILE, &have) && have.rlim_cur >= want)

@@ -86,6 +86,23 @@ static int core_inside_name(struct core *c, char *why, size_t why_n)
 	return 0;
 }
 
+/* Domains that only chat has are announced as well. */
+static void core_values_chat(struct core *c)
+{
+	const struct config_xmpp *x = &c->cfg->xmpp;
+	unsigned i, j, k;
+
+	for (i = 0; i < x->clusters_count; i++)
+		for (j = 0; j < x->clusters[i].domains_count; j++) {
+			const char *d = x->clusters[i].domains[j];
+
+			for (k = 0; k < c->n_domains && strcasecmp(c->domains[k], d); k++)
+				;
+			if (k == c->n_domains)
+				c->domains[c->n_domains++] = d;
+		}
+}
+
 static int core_values_servers(struct core *c, char *why, size_t why_n)
 {
 	const struct config_core *cfg = c->cfg;
@@ -98,6 +115,8 @@ static int core_values_servers(struct core *c, char *why, size_t why_n)
 	}
 	for (i = 0; i < cfg->call_servers_count; i++)
 		n += cfg->call_servers[i].domains_count;
+	for (i = 0; i < cfg->xmpp.clusters_count; i++)
+		n += cfg->xmpp.clusters[i].domains_count;
 	c->servers = calloc(cfg->call_servers_count, sizeof(*c->servers));
 	c->domains = calloc(n + 1, sizeof(*c->domains));
 	if (!c->servers || !c->domains)
@@ -122,6 +141,7 @@ static int core_values_servers(struct core *c, char *why, size_t why_n)
 		for (j = 0; j < s->domains_count; j++)
 			c->domains[c->n_domains++] = s->domains[j];
 	}
+	core_values_chat(c);
 	return 0;
 }
 

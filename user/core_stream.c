@@ -19,6 +19,11 @@ static struct core_stream **core_stream_slot(struct core_streams *t, uint64_t id
 	return at;
 }
 
+uint64_t core_streams_new_id(struct core_streams *t)
+{
+	return ++t->next_id;
+}
+
 struct core_stream *core_stream_find(struct core_streams *t, uint64_t id)
 {
 	return *core_stream_slot(t, id);

@@ -70,6 +70,8 @@ int core_stream_open(struct core_streams *t, const char *edge, struct link_data 
 /* Have the stream read what is there; called once its owner knows about it. */
 void core_stream_start(struct core_stream *s);
 struct core_stream *core_stream_find(struct core_streams *t, uint64_t id);
+/* An id for a stream of another service, unique among all. */
+uint64_t core_streams_new_id(struct core_streams *t);
 /* 0 or -ENOENT/-ENOBUFS/-EPIPE; a stream that cannot take it is ended after the round. */
 int core_stream_send(struct core_streams *t, uint64_t id, struct span data);
 void core_stream_close(struct core_stream *s,

@@ -337,6 +337,7 @@ static enum xmpp_login_kind client_next(struct xmpp_login *l, struct xmpp_login_
 			return client_element(l, &e, out);
 		case XMPP_CLOSE:
 			login_why(out, "closed by the client", (struct span){});
+			out->by = XMPP_LOGIN_BY_CLIENT;
 			return login_end_with(l, (struct span){}, out);
 		default:
 			return refuse(l, &e, out);

@@ -44,8 +44,11 @@ enum xmpp_login_kind {
 	XMPP_LOGIN_END,	       /* write .bytes to the client, and end both sides; .why tells */
 };
 
+enum xmpp_login_by { XMPP_LOGIN_BY_US, XMPP_LOGIN_BY_CLIENT, XMPP_LOGIN_BY_SERVER };
+
 struct xmpp_login_event {
 	enum xmpp_login_kind kind;
+	enum xmpp_login_by by; /* END: who ended it, where it was no refusal of ours */
 	struct span bytes;
 	const struct xmpp_domain *domain;
 	struct xmpp_sasl sasl;

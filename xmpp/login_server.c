@@ -78,6 +78,7 @@ static enum xmpp_login_kind server_error(struct xmpp_login *l, const struct xmpp
 	if (free_to_go && worth_another(condition))
 		return bad_server(l, out, "stream error", span_str(condition));
 	login_why(out, "stream error from the server", span_str(condition));
+	out->by = XMPP_LOGIN_BY_SERVER;
 	return login_end_with(l, l->passed ? error : all, out);
 }
 
@@ -95,6 +96,7 @@ static enum xmpp_login_kind server_other(struct xmpp_login *l, const struct xmpp
 		if (!l->passed)
 			return bad_server(l, out, "it closed its stream", (struct span){});
 		login_why(out, "closed by the server", (struct span){});
+		out->by = XMPP_LOGIN_BY_SERVER;
 		return login_end_with(l, (struct span){}, out);
 	case XMPP_REFUSED:
 		return bad_server(l, out, xmpp_why_text(e->why), e->text);

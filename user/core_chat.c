@@ -1,0 +1,153 @@
+/* user/core_chat.c -- see core_chat.h. */
+#include "user/core_chat.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/core_int.h"
+#include "user/core_xmpp.h"
+
+int core_chat_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n)
+{
+	char name[32];
+	unsigned i;
+	int err = 0;
+
+	for (i = 0; i < cfg->xmpp.clusters_count && !err; i++) {
+		if (!cfg->xmpp.clusters[i].ca)
+			continue;
+		snprintf(name, sizeof(name), "xmpp.%u.ca", i);
+		err = keeper_open_file(p, name, cfg->xmpp.clusters[i].ca, why, why_n);
+	}
+	return err;
+}
+
+static bool same(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+bool core_chat_same(const struct config_core *a, const struct config_core *b)
+{
+	unsigned i;
+
+	if (a->xmpp.clusters_count != b->xmpp.clusters_count)
+		return false;
+	for (i = 0; i < a->xmpp.clusters_count; i++)
+		if (!same(a->xmpp.clusters[i].ca, b->xmpp.clusters[i].ca))
+			return false;
+	return true;
+}
+
+/* ---- what chat asks of the core ---- */
+
+static void chat_admit(void *arg, const char *edge, uint64_t stream)
+{
+	Sallyport__Link m = SALLYPORT__LINK__INIT;
+	Sallyport__Admit admit = SALLYPORT__ADMIT__INIT;
+
+	admit.stream = stream;
+	m.m_case = SALLYPORT__LINK__M_ADMIT;
+	m.admit = &admit;
+	core_edge_tell(arg, edge, stream, &m, "admit");
+}
+
+/* One IPv4 address, or the /64 that an IPv6 subscriber has. */
+static void chat_ban(void *arg, const char *edge, const struct addr *client, unsigned seconds,
+		     const char *reason)
+{
+	Sallyport__Link m = SALLYPORT__LINK__INIT;
+	Sallyport__Ban ban = SALLYPORT__BAN__INIT;
+	uint8_t ip[16];
+
+	memcpy(ip, client->ip, sizeof(ip));
+	if (!addr_is_v4(client))
+		memset(ip + 8, 0, 8);
+	ban.prefix_ip = (ProtobufCBinaryData){.data = ip, .len = sizeof(ip)};
+	ban.prefix_len = addr_is_v4(client) ? 128 : 64;
+	ban.seconds = seconds;
+	ban.reason = (char *)reason;
+	m.m_case = SALLYPORT__LINK__M_BAN;
+	m.ban = &ban;
+	core_edge_tell(arg, edge, 0, &m, "ban");
+}
+
+static bool chat_may(void *arg, const char *user, const char *domain)
+{
+	(void)arg;
+	(void)user;
+	(void)domain;
+	return true;
+}
+
+static uint64_t chat_id(void *arg)
+{
+	return core_streams_new_id(((struct core *)arg)->streams);
+}
+
+static const struct core_xmpp_ops chat_ops = {
+	.admit = chat_admit, .ban = chat_ban, .may = chat_may, .id = chat_id};
+
+/* ---- start ---- */
+
+static int chat_tls(struct core *c, enum ktls_mode mode, char *why, size_t why_n)
+{
+	const struct config_xmpp *x = &c->cfg->xmpp;
+	char name[32], reason[TLS_WHY_MAX] = "", *ca;
+	struct tls_params p;
+	unsigned i;
+	size_t n;
+	int err = 0;
+
+	c->tls_xmpp = calloc(x->clusters_count, sizeof(*c->tls_xmpp));
+	if (!c->tls_xmpp)
+		return -ENOMEM;
+	for (i = 0; i < x->clusters_count && !err; i++) {
+		if (!strcmp(x->clusters[i].tls, "none"))
+			continue;
+		snprintf(name, sizeof(name), "xmpp.%u.ca", i);
+		ca = NULL;
+		err = keeper_read(name, &ca, &n);
+		if (!err) {
+			p = (struct tls_params){.ca_pem = span_of(ca, n),
+						.kernel = mode != KTLS_MODE_OFF ? &c->ktls : NULL};
+			err = tls_ctx_new(&p, &c->tls_xmpp[i], reason);
+		}
+		free(ca);
+		if (err)
+			snprintf(why, why_n, "xmpp.clusters[%u].ca: %s", i,
+				 reason[0] ? reason : strerror(-err));
+	}
+	return err;
+}
+
+int core_chat_start(struct core *c, char *why, size_t why_n)
+{
+	struct core_xmpp_params p = {
+		.loop = c->loop, .dns = c->dns, .cfg = &c->cfg->xmpp, .ops = &chat_ops, .arg = c};
+	int err;
+
+	if (!c->cfg->xmpp.clusters_count)
+		return 0;
+	err = ktls_policy("xmpp.ktls", c->cfg->xmpp.ktls, &c->ktls, &p.ktls, why, why_n);
+	if (!err)
+		err = chat_tls(c, p.ktls, why, why_n);
+	p.tls = c->tls_xmpp;
+	if (!err)
+		err = core_xmpp_new(&p, &c->xmpp);
+	if (err && !why[0])
+		snprintf(why, why_n, "xmpp: %s", strerror(-err));
+	return err;
+}
+
+void core_chat_stop(struct core *c)
+{
+	unsigned i;
+
+	core_xmpp_free(c->xmpp);
+	for (i = 0; c->tls_xmpp && i < c->cfg->xmpp.clusters_count; i++)
+		tls_ctx_free(c->tls_xmpp[i]);
+	free(c->tls_xmpp);
+}
