@@ -210,8 +210,9 @@ static void redirected(struct xmpp_stream *s, const struct xmpp_login_event *e)
 static void start_tls(struct xmpp_stream *s)
 {
 	const struct config_xmpp_cluster *cfg = xmpp_cluster_config(s->cluster);
-	int err = conn_start_tls(s->in, s->x->p.tls[xmpp_cluster_index(s->cluster)],
-				 cfg->tls_name ? cfg->tls_name : s->w->l.domain.text, XMPP_DIAL_MS);
+	int err = conn_start_tls_to(s->in, s->x->p.tls[xmpp_cluster_index(s->cluster)],
+				    cfg->tls_name ? cfg->tls_name : s->w->l.domain.text,
+				    XMPP_DIAL_MS);
 
 	if (err)
 		server_lost(s, strerror(-err));
