@@ -8,8 +8,9 @@ ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
 ENGINE += sip/contact sip/credentials sip/lines sip/target sip/txn_move sip/txn_record
 
-XMPP := xmpp/element xmpp/expat xmpp/features xmpp/inner xmpp/jid xmpp/login xmpp/login_server xmpp/open xmpp/reader xmpp/write
+XMPP := xmpp/element xmpp/expat xmpp/features xmpp/jid xmpp/open xmpp/reader xmpp/write
 XMPP_LIBS := -lexpat -lidn2
+XMPP_LOGIN := xmpp/inner xmpp/login xmpp/login_server
 
 TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_about user/tls_bio user/tls_cert user/tls_climb
 CONN := user/conn user/conn_bytes user/conn_keep user/conn_splice
@@ -29,7 +30,7 @@ SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
 MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_join user/media_core_keep user/media_core_link user/media_core_port user/media_core_rtcp user/media_core_show user/punch
 MEDIA_PASS := user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/core_pass user/maps user/maps_bpf user/media_pass user/media_pass_flow user/media_pass_join user/media_pass_link user/media_pass_show user/nexthop user/nexthop_nl user/slots
-XMPP_CORE := $(XMPP) user/conn_move user/core_chat user/core_xmpp user/core_xmpp_login user/core_xmpp_show user/memo user/xmpp_nodes
+XMPP_CORE := $(XMPP) $(XMPP_LOGIN) user/conn_move user/core_chat user/core_xmpp user/core_xmpp_login user/core_xmpp_show user/memo user/xmpp_nodes
 CORE := $(BASE) $(SIP) $(ENGINE) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core user/core_admin user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) $(XMPP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
@@ -243,7 +244,7 @@ test_xmpp_jid_OBJS := $(XMPP) user/addr
 test_xmpp_jid_LIBS := $(XMPP_LIBS)
 test_xmpp_limits_OBJS := $(XMPP) selftests/unit/xmpp_kit user/addr
 test_xmpp_limits_LIBS := $(XMPP_LIBS)
-test_xmpp_login_OBJS := $(XMPP) user/addr
+test_xmpp_login_OBJS := $(XMPP) $(XMPP_LOGIN) user/addr
 test_xmpp_login_LIBS := $(XMPP_LIBS)
 test_xmpp_reader_OBJS := $(XMPP) selftests/unit/xmpp_kit user/addr
 test_xmpp_reader_LIBS := $(XMPP_LIBS)

@@ -100,7 +100,7 @@ class Client(slixmpp.ClientXMPP):
                 await until(10, f"{self.user}: a connection to {host}:{port}",
                             lambda: self.transport or len(self.saw("disconnected")) + len(self.saw("connection_failed")) > n)
             finally:
-                enter("dmz" if E.get("CHAT_HOME") == "dmz" else "inet")
+                enter("inet")
 
     async def login(self, presence=True, **where):
         await self.dial(**where)
