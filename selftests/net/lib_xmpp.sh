@@ -7,6 +7,11 @@
 IM=10.20.0.60
 export IM
 
+need_chat() {
+	need prosody
+	/usr/bin/python3 -c 'import slixmpp' 2>/dev/null || skip "no slixmpp here (tools/deps test)"
+}
+
 # im_cert FILE DOMAIN...: a certificate of web-ca for all of these names.
 im_cert() {
 	local f=$1 d san='' dir=$RUN/pki
@@ -82,7 +87,7 @@ prosody_at() {
 prosody_ready() { wait_for 10 "$1 listening" tcp_bound "$2" "$3:5222"; }
 # The usual one.
 prosody_up() { # prosody_up [DOMAIN...]
-	need prosody
+	need_chat
 	prosody_at prosody lan "$IM" l0 "${@:-$DOMAIN}"
 	prosody_ready prosody lan "$IM"
 }
