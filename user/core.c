@@ -10,7 +10,6 @@
 
 #include "user/core_chat.h"
 #include "user/core_int.h"
-#include "user/core_xmpp.h"
 #include "user/keeper.h"
 #include "user/log.h"
 #include "user/upstream.h"
@@ -319,6 +318,8 @@ static void core_on_link_message(void *arg, struct link_peer *p, const Sallyport
 {
 	struct core *c = arg;
 
+	if (core_chat_message(c, m))
+		return;
 	if (!media_pass_message(c->pass, p, m))
 		media_core_message(c->media, p, m);
 	core_pump(c);
@@ -335,10 +336,8 @@ static void core_open_sip(struct core *c, struct core_edge *e, struct link_data 
 		link_core_end(d, false);
 		return;
 	}
-	if (c->xmpp && !strcmp(o->service, "xmpp")) {
-		core_xmpp_open(c->xmpp, e->name, d, o);
+	if (core_chat_open(c, e->name, d, o))
 		return;
-	}
 	if (core_stream_open(c->streams, e->name, d, o, &s))
 		return;
 	es = (struct engine_stream){.id = s->id,

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/core_chat.h"
 #include "user/core_int.h"
-#include "user/core_xmpp.h"
 #include "user/keeper.h"
 #include "user/srtp.h"
 #include "user/version.h"
@@ -142,7 +142,7 @@ static json_t *core_cmd_status(void *arg, const json_t *req)
 		media_core_counters(c->media), "relay", media_pass_status(c->pass), "links",
 		core_links(c), "link", core_link_counts(c), "call_servers", core_call_servers(c),
 		"kept", core_keep_show(c), "kernel_tls", ktls_show(&c->ktls), "xmpp",
-		c->xmpp ? core_xmpp_show(c->xmpp) : NULL);
+		core_chat_show(c));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)
@@ -192,7 +192,7 @@ static json_t *core_cmd_streams(void *arg, const json_t *req)
 
 	(void)req;
 	core_streams_each(l.c->streams, core_stream_row, &l);
-	core_xmpp_rows(l.c->xmpp, l.list);
+	core_chat_rows(l.c, l.list);
 	return l.list;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/core_federation.h"
 #include "user/core_int.h"
 #include "user/core_xmpp.h"
 
@@ -21,6 +22,8 @@ int core_chat_plan(struct keeper_plan *p, const struct config_core *cfg, char *w
 		snprintf(name, sizeof(name), "xmpp.%u.ca", i);
 		err = keeper_open_file(p, name, cfg->xmpp.clusters[i].ca, why, why_n);
 	}
+	if (!err && cfg->xmpp.federation.listen)
+		err = keeper_listen_tcp(p, "xmpp.dial", cfg->xmpp.federation.listen, why, why_n);
 	return err;
 }
 
@@ -33,7 +36,8 @@ bool core_chat_same(const struct config_core *a, const struct config_core *b)
 {
 	unsigned i;
 
-	if (a->xmpp.clusters_count != b->xmpp.clusters_count)
+	if (a->xmpp.clusters_count != b->xmpp.clusters_count ||
+	    !same(a->xmpp.federation.listen, b->xmpp.federation.listen))
 		return false;
 	for (i = 0; i < a->xmpp.clusters_count; i++)
 		if (!same(a->xmpp.clusters[i].ca, b->xmpp.clusters[i].ca))
@@ -87,8 +91,72 @@ static uint64_t chat_id(void *arg)
 	return core_streams_new_id(((struct core *)arg)->streams);
 }
 
+static int chat_dial(void *arg, uint64_t *tried, uint64_t dial, const char *domain)
+{
+	Sallyport__Link m = SALLYPORT__LINK__INIT;
+	Sallyport__Dial d = SALLYPORT__DIAL__INIT;
+	struct core *c = arg;
+	unsigned i;
+
+	d.dial = dial;
+	d.domain = (char *)domain;
+	d.service = (char *)"xmpp-server";
+	m.m_case = SALLYPORT__LINK__M_DIAL;
+	m.dial = &d;
+	for (i = 0; i < c->n_edges && i < 64; i++) {
+		if (*tried >> i & 1)
+			continue;
+		*tried |= 1ull << i;
+		if (c->edges[i].peer && link_send(c->edges[i].peer, &m) == 0)
+			return 0;
+	}
+	return -ENOTCONN;
+}
+
 static const struct core_xmpp_ops chat_ops = {
 	.admit = chat_admit, .ban = chat_ban, .may = chat_may, .id = chat_id};
+static const struct core_federation_ops federation_ops = {
+	.admit = chat_admit, .dial = chat_dial, .id = chat_id};
+
+bool core_chat_open(struct core *c, const char *edge, struct link_data *d, const Sallyport__Open *o)
+{
+	if (!c->xmpp)
+		return false;
+	if (!strcmp(o->service, "xmpp"))
+		core_xmpp_open(c->xmpp, edge, d, o);
+	else if (!strcmp(o->service, "xmpp-server"))
+		core_federation_open(c->federation, edge, d, o);
+	else if (!strcmp(o->service, "xmpp-dial"))
+		core_federation_dialled(c->federation, edge, d, o);
+	else
+		return false;
+	return true;
+}
+
+bool core_chat_message(struct core *c, const Sallyport__Link *m)
+{
+	if (!c->federation || m->m_case != SALLYPORT__LINK__M_DIAL_RESULT)
+		return false;
+	core_federation_result(c->federation, m->dial_result);
+	return true;
+}
+
+json_t *core_chat_show(const struct core *c)
+{
+	json_t *j;
+
+	if (!c->xmpp)
+		return NULL;
+	j = core_xmpp_show(c->xmpp);
+	json_object_set_new(j, "federation", core_federation_show(c->federation));
+	return j;
+}
+
+void core_chat_rows(const struct core *c, json_t *list)
+{
+	core_xmpp_rows(c->xmpp, list);
+	core_federation_rows(c->federation, list);
+}
 
 /* ---- start ---- */
 
@@ -123,6 +191,18 @@ static int chat_tls(struct core *c, enum ktls_mode mode, char *why, size_t why_n
 	return err;
 }
 
+static int chat_federation(struct core *c)
+{
+	const struct core_federation_params p = {.loop = c->loop,
+						 .cfg = &c->cfg->xmpp,
+						 .nodes = core_xmpp_nodes(c->xmpp),
+						 .fd = keeper_fd("xmpp.dial"),
+						 .ops = &federation_ops,
+						 .arg = c};
+
+	return core_federation_new(&p, &c->federation);
+}
+
 int core_chat_start(struct core *c, char *why, size_t why_n)
 {
 	struct core_xmpp_params p = {
@@ -137,6 +217,8 @@ int core_chat_start(struct core *c, char *why, size_t why_n)
 	p.tls = c->tls_xmpp;
 	if (!err)
 		err = core_xmpp_new(&p, &c->xmpp);
+	if (!err)
+		err = chat_federation(c);
 	if (err && !why[0])
 		snprintf(why, why_n, "xmpp: %s", strerror(-err));
 	return err;
@@ -146,6 +228,7 @@ void core_chat_stop(struct core *c)
 {
 	unsigned i;
 
+	core_federation_free(c->federation);
 	core_xmpp_free(c->xmpp);
 	for (i = 0; c->tls_xmpp && i < c->cfg->xmpp.clusters_count; i++)
 		tls_ctx_free(c->tls_xmpp[i]);

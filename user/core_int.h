@@ -20,6 +20,7 @@
 #include "user/nexthop.h"
 #include "user/tls.h"
 
+struct core_federation;
 struct core_xmpp;
 
 #define CORE_SERVERS_MAX 64 /* call servers */
@@ -49,7 +50,8 @@ struct core {
 	struct dns *dns;
 	struct inside *inside;
 	struct link_core *link;
-	struct core_xmpp *xmpp; /* with tls_xmpp: NULL where no chat is configured */
+	struct core_xmpp *xmpp; /* with tls_xmpp and federation: NULL where no chat is configured */
+	struct core_federation *federation;
 	struct tls_ctx **tls_xmpp;
 	struct admin *admin;
 	struct handover turn;

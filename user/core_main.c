@@ -223,9 +223,9 @@ static void core_reloaded(void *arg, struct keeper_plan *plan, bool good)
 /* Descriptors for every client's stream and the sockets of the media; inherited by the worker. */
 static void core_files(const struct config_core *cfg)
 {
-	rlim_t want =
-		CORE_FILES_BASE + (cfg->media.relay.pairs_count ? 8 : 4) * (rlim_t)cfg->media.max +
-		(cfg->xmpp.clusters_count ? 2 * (rlim_t)cfg->xmpp.limits.streams : 0);
+	rlim_t want = CORE_FILES_BASE +
+		      (cfg->media.relay.pairs_count ? 8 : 4) * (rlim_t)cfg->media.max +
+		      (cfg->xmpp.clusters_count ? 2 * (rlim_t)cfg->xmpp.limits.streams : 0);
 	struct rlimit files = {want, want}, have;
 
 	if (!getrlimit(RLIMIT_NOFILE, &have) && have.rlim_cur >= want)

@@ -30,8 +30,8 @@ void xmpp_stream_drop_node(struct xmpp_stream *s)
 	if (s->node)
 		s->node->streams--;
 	s->node = NULL;
-	conn_abort(s->in);
-	s->in = NULL;
+	conn_abort(s->pair.in);
+	s->pair.in = NULL;
 }
 
 static void unlink_stream(struct xmpp_stream *s)
@@ -70,11 +70,11 @@ void xmpp_stream_end(struct xmpp_stream *s, enum xmpp_end how, bool orderly, con
 			 loop_now_ms(x->p.loop));
 	if (s->node)
 		s->node->streams--;
-	(orderly ? conn_close : conn_abort)(s->in);
-	s->in = NULL;
-	link_core_end(s->data, orderly);
-	s->data = NULL;
-	s->link = NULL;
+	(orderly ? conn_close : conn_abort)(s->pair.in);
+	s->pair.in = NULL;
+	link_core_end(s->pair.data, orderly);
+	s->pair.data = NULL;
+	s->pair.link = NULL;
 }
 
 static void refuse(struct link_data *d, const char *edge, const char *why)
@@ -129,8 +129,8 @@ void core_xmpp_open(struct core_xmpp *x, const char *edge, struct link_data *d,
 	}
 	x->opened++;
 	s->id = x->p.ops->id(x->p.arg);
-	s->data = d;
-	s->link = link_data_conn(d);
+	s->pair.data = d;
+	s->pair.link = link_data_conn(d);
 	s->next = x->streams;
 	if (s->next)
 		s->next->prev = s;
@@ -141,56 +141,31 @@ void core_xmpp_open(struct core_xmpp *x, const char *edge, struct link_data *d,
 
 /* ---- bytes ---- */
 
-/* From the client to its server: as conn_move(), but the stream's end is the edge's word, not the connection's. */
 static void link_to_node(struct xmpp_stream *s)
 {
-	struct conn_mover *m = &s->x->mover;
-	size_t room;
-	ssize_t n;
+	ssize_t n = core_pair_from_link(&s->pair, &s->x->mover);
 
-	for (;;) {
-		room = conn_room(s->in);
-		if (room < CONN_MOVE_ROOM_MIN) {
-			s->link_paused = true;
-			conn_pause(s->link, true);
-			return;
-		}
-		n = link_data_read(s->data, m->buf, room < sizeof(m->buf) ? room : sizeof(m->buf));
-		if (n == -EAGAIN)
-			return;
-		if (n <= 0)
-			break;
-		s->bytes_in += (uint64_t)n;
-		if (conn_write(s->in, span_of(m->buf, (size_t)n)))
-			return; /* over: its own down() follows */
-	}
-	xmpp_stream_end(s, n ? XMPP_END_CUT : XMPP_END_ADMITTED, n == 0,
-			n ? link_data_why(s->data, (int)n) : "closed by the client");
+	if (n <= 0)
+		xmpp_stream_end(s, n ? XMPP_END_CUT : XMPP_END_ADMITTED, n == 0,
+				n ? link_data_why(s->pair.data, (int)n) : "closed by the client");
 }
 
 static void node_to_link(struct xmpp_stream *s)
 {
-	struct conn_way w = {.src = s->in,
-			     .dst = s->link,
-			     .paused = &s->in_paused,
-			     .count = &s->bytes_out,
-			     .pipe = &s->x->no_pipe,
-			     .bulk = &s->bulk};
-	ssize_t n = conn_move(&s->x->mover, &w);
+	ssize_t n = core_pair_to_link(&s->pair, &s->x->mover);
 
-	if (n == 0)
-		xmpp_stream_end(s, XMPP_END_ADMITTED, true, "closed by the server");
-	else if (n < 0)
-		xmpp_stream_end(s, XMPP_END_CUT, false, strerror((int)-n));
+	if (n <= 0)
+		xmpp_stream_end(s, n ? XMPP_END_CUT : XMPP_END_ADMITTED, n == 0,
+				n ? strerror((int)-n) : "closed by the server");
 }
 
 void xmpp_stream_bytes(struct xmpp_stream *s)
 {
 	s->x->n_admitted++;
 	xmpp_waiting_free(s);
-	conn_pause(s->link, false);
+	conn_pause(s->pair.link, false);
 	if (s->x->p.ktls != KTLS_MODE_OFF)
-		conn_climb(s->in, s->x->p.ktls == KTLS_MODE_TX);
+		conn_climb(s->pair.in, s->x->p.ktls == KTLS_MODE_TX);
 }
 
 /* ---- the client's side ---- */
@@ -207,14 +182,12 @@ static void link_readable(void *arg)
 	xmpp_stream_leave(s);
 }
 
-static void link_drained(void *arg)
+static void drained(void *arg)
 {
 	struct xmpp_stream *s = arg;
 
-	if (!s->in_paused || !s->in)
-		return;
-	s->in_paused = false;
-	conn_pause(s->in, false);
+	if (!s->w && !s->gone)
+		core_pair_drained(&s->pair);
 }
 
 static void link_down(void *arg, int err, const char *why)
@@ -236,7 +209,7 @@ static void nothing(void *arg)
 }
 
 const struct conn_ops xmpp_link_ops = {
-	.up = nothing, .readable = link_readable, .drained = link_drained, .down = link_down};
+	.up = nothing, .readable = link_readable, .drained = drained, .down = link_down};
 
 /* ---- the node's side ---- */
 
@@ -262,16 +235,6 @@ static void node_readable(void *arg)
 	xmpp_stream_leave(s);
 }
 
-static void node_drained(void *arg)
-{
-	struct xmpp_stream *s = arg;
-
-	if (!s->link_paused || !s->link)
-		return;
-	s->link_paused = false;
-	conn_pause(s->link, false);
-}
-
 static void node_down(void *arg, int err, const char *why)
 {
 	struct xmpp_stream *s = arg;
@@ -290,7 +253,7 @@ static void node_down(void *arg, int err, const char *why)
 }
 
 const struct conn_ops xmpp_node_ops = {
-	.up = node_up, .readable = node_readable, .drained = node_drained, .down = node_down};
+	.up = node_up, .readable = node_readable, .drained = drained, .down = node_down};
 
 /* ---- the whole ---- */
 
@@ -310,7 +273,6 @@ int core_xmpp_new(const struct core_xmpp_params *p, struct core_xmpp **out)
 		return err;
 	x->p = *p;
 	x->mover.by = CONN_MOVE_COPY;
-	x->no_pipe = (struct conn_pipe){.in = -1, .out = -1};
 	if (getrandom(x->secret, sizeof(x->secret), 0) != sizeof(x->secret))
 		err = -EIO;
 	if (!err)
@@ -326,6 +288,11 @@ int core_xmpp_new(const struct core_xmpp_params *p, struct core_xmpp **out)
 	else
 		*out = x;
 	return err;
+}
+
+struct xmpp_nodes *core_xmpp_nodes(struct core_xmpp *x)
+{
+	return x->nodes;
 }
 
 void core_xmpp_free(struct core_xmpp *x)

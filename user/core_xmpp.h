@@ -64,6 +64,8 @@ struct core_xmpp_params {
 	void *arg;
 };
 int core_xmpp_new(const struct core_xmpp_params *p, struct core_xmpp **out);
+struct xmpp_nodes;
+struct xmpp_nodes *core_xmpp_nodes(struct core_xmpp *x);
 /* After dns_free(): look-ups that are open call back. No op is called. */
 void core_xmpp_free(struct core_xmpp *x);
 

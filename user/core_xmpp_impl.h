@@ -3,7 +3,7 @@
 #ifndef SALLYPORT_CORE_XMPP_IMPL_H
 #define SALLYPORT_CORE_XMPP_IMPL_H
 
-#include "user/conn_move.h"
+#include "user/core_pair.h"
 #include "user/core_xmpp.h"
 #include "user/memo.h"
 #include "user/xmpp_nodes.h"
@@ -11,6 +11,7 @@
 
 #define XMPP_QUEUE   (128u << 10) /* bytes that wait for a socket, each way */
 #define XMPP_DIAL_MS 4000	  /* TCP and TLS of one node, each */
+#define XMPP_NODE_MS 5000	  /* from the connect to its features */
 #define XMPP_REMEMBER_S \
 	1800 /* from a login on, where not at home: longer than servers keep sessions */
 #define XMPP_TRIES_S 600
@@ -18,7 +19,8 @@
 /* Only while the client is not admitted. */
 struct xmpp_waiting {
 	struct xmpp_login l;
-	struct loop_timer timer; /* login_seconds */
+	struct loop_timer timer;      /* login_seconds */
+	struct loop_timer node_timer; /* XMPP_NODE_MS */
 	struct xmpp_tried tried;
 	struct xmpp_node *prefer;
 	unsigned tries, hops, failed;
@@ -33,17 +35,15 @@ struct xmpp_waiting {
 
 struct xmpp_stream {
 	struct core_xmpp *x;
-	struct link_data *data;
-	struct conn *link; /* of data; it is ended, never the connection itself */
-	struct conn *in;   /* to the node; NULL: none */
+	struct core_pair
+		pair; /* .data is ended, never .link itself; .in: to the node, NULL: none */
 	struct xmpp_cluster *cluster;
 	struct xmpp_node *node; /* of .in */
 	struct xmpp_waiting *w; /* NULL: admitted */
-	uint64_t id, edge_stream, since_ms, bytes_in, bytes_out;
+	uint64_t id, edge_stream, since_ms;
 	struct addr client;
-	bool link_paused, in_paused; /* admitted: waits for the other's queue */
-	bool gone;		     /* ended; freed when the outermost call on it returns */
-	uint8_t depth, bulk;
+	bool gone; /* ended; freed when the outermost call on it returns */
+	uint8_t depth;
 	struct xmpp_stream *next, *prev;
 	uint64_t away_key; /* admitted elsewhere than at home: what .users knows it by; else 0 */
 	const char *edge, *tls; /* in .text */
@@ -57,8 +57,7 @@ struct core_xmpp {
 	struct xmpp_stream *streams;
 	unsigned n, n_admitted;
 	struct conn_mover mover; /* by copy: chat is small */
-	struct conn_pipe no_pipe;
-	struct memo users; /* user@domain -> node, for those not at home */
+	struct memo users;	 /* user@domain -> node, for those not at home */
 	struct memo tries_user, tries_address;
 	uint8_t secret[32];
 	uint64_t opened, refused_full, logins, failed, denied, moved, redirects, bans, plus;

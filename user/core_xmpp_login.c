@@ -116,14 +116,15 @@ static int connect_to(struct xmpp_stream *s, struct xmpp_node *n)
 		.ops = &xmpp_node_ops,
 		.arg = s,
 	};
-	int err = conn_connect(&cp, &n->addrs[n->next_addr], &s->in);
+	int err = conn_connect(&cp, &n->addrs[n->next_addr], &s->pair.in);
 
 	if (err) {
-		s->in = NULL;
+		s->pair.in = NULL;
 		return err;
 	}
 	s->node = n;
 	n->streams++;
+	loop_timer_set(s->x->p.loop, &s->w->node_timer, XMPP_NODE_MS);
 	return 0;
 }
 
@@ -210,7 +211,7 @@ static void redirected(struct xmpp_stream *s, const struct xmpp_login_event *e)
 static void start_tls(struct xmpp_stream *s)
 {
 	const struct config_xmpp_cluster *cfg = xmpp_cluster_config(s->cluster);
-	int err = conn_start_tls_to(s->in, s->x->p.tls[xmpp_cluster_index(s->cluster)],
+	int err = conn_start_tls_to(s->pair.in, s->x->p.tls[xmpp_cluster_index(s->cluster)],
 				    cfg->tls_name ? cfg->tls_name : s->w->l.domain.text,
 				    XMPP_DIAL_MS);
 
@@ -260,7 +261,8 @@ static void on_user(struct xmpp_stream *s, const struct xmpp_login_event *e)
 		return;
 	}
 	place = place_of(s, w->user);
-	if (!place || place == s->node || !xmpp_node_well(s->cluster, place)) {
+	/* A server that was told us by another one knows better than we do. */
+	if (!place || place == s->node || w->hops || !xmpp_node_well(s->cluster, place)) {
 		xmpp_login_go(&w->l);
 		return;
 	}
@@ -302,13 +304,13 @@ static void on_admit(struct xmpp_stream *s, struct span bytes)
 	x->logins++;
 	s->node->logins++;
 	x->p.ops->admit(x->p.arg, s->edge, s->edge_stream); /* it goes ahead of what needs it */
-	conn_write(s->link, bytes);
+	conn_write(s->pair.link, bytes);
 	rest = xmpp_login_rest(&s->w->l, XMPP_SERVER);
 	if (rest.n)
-		conn_write(s->link, rest);
+		conn_write(s->pair.link, rest);
 	rest = xmpp_login_rest(&s->w->l, XMPP_CLIENT);
 	if (rest.n)
-		conn_write(s->in, rest);
+		conn_write(s->pair.in, rest);
 	remember(s);
 	log_event(LOG_L_INFO, "xmpp-login", "stream=%llx edge=%s client=%s who=%s node=%s:%u",
 		  (unsigned long long)s->id, s->edge, addr_text(&s->client, peer),
@@ -321,13 +323,14 @@ static void on_admit(struct xmpp_stream *s, struct span bytes)
 
 static void to_client(struct xmpp_stream *s, struct span bytes)
 {
-	if (conn_write(s->link, bytes))
+	if (conn_write(s->pair.link, bytes))
 		xmpp_stream_end(s, XMPP_END_CLIENT, false, "the client does not read");
 }
 
 static void on_features(struct xmpp_stream *s, const struct xmpp_login_event *e)
 {
 	s->w->node_good = true;
+	loop_timer_cancel(s->x->p.loop, &s->w->node_timer);
 	s->w->tries = 0;
 	s->w->tried.set = 0;
 	xmpp_node_ok(s->node);
@@ -347,7 +350,7 @@ static void on_end(struct xmpp_stream *s, const struct xmpp_login_event *e)
 							    : s->w->how;
 
 	if (e->bytes.n)
-		conn_write(s->link, e->bytes);
+		conn_write(s->pair.link, e->bytes);
 	xmpp_stream_end(s, how, true, e->why);
 }
 
@@ -366,7 +369,10 @@ static bool act(struct xmpp_stream *s)
 		start_tls(s);
 		break;
 	case XMPP_LOGIN_TO_SERVER:
-		conn_write(s->in, e.bytes); /* a failure is told by its down() */
+		if (!s->w->node_good &&
+		    s->w->l.exchange) /* another one, whose features are known */
+			on_features(s, &e);
+		conn_write(s->pair.in, e.bytes); /* a failure is told by its down() */
 		break;
 	case XMPP_LOGIN_TO_CLIENT:
 		if (!s->w->node_good && s->node)
@@ -405,7 +411,7 @@ static void pump(struct xmpp_stream *s)
 		return;
 	if (s->w->link_paused && xmpp_login_room(&s->w->l, XMPP_CLIENT)) {
 		s->w->link_paused = false;
-		conn_pause(s->link, false);
+		conn_pause(s->pair.link, false);
 	}
 }
 
@@ -435,26 +441,27 @@ void xmpp_login_link_readable(struct xmpp_stream *s)
 		room = xmpp_login_room(&s->w->l, XMPP_CLIENT);
 		if (!room) {
 			s->w->link_paused = true;
-			conn_pause(s->link, true);
+			conn_pause(s->pair.link, true);
 			return;
 		}
-		n = link_data_read(s->data, m->buf, room < sizeof(m->buf) ? room : sizeof(m->buf));
+		n = link_data_read(s->pair.data, m->buf,
+				   room < sizeof(m->buf) ? room : sizeof(m->buf));
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
 			xmpp_stream_end(s, XMPP_END_CLIENT, n == 0,
-					n ? link_data_why(s->data, (int)n)
+					n ? link_data_why(s->pair.data, (int)n)
 					  : "closed by the client");
 			return;
 		}
-		s->bytes_in += (uint64_t)n;
+		s->pair.from_link += (uint64_t)n;
 	} while (take(s, XMPP_CLIENT, m->buf, n));
 }
 
 void xmpp_login_node_readable(struct xmpp_stream *s)
 {
 	struct conn_mover *m = &s->x->mover;
-	struct conn *in = s->in;
+	struct conn *in = s->pair.in;
 	size_t room;
 	ssize_t n;
 
@@ -472,15 +479,15 @@ void xmpp_login_node_readable(struct xmpp_stream *s)
 			pump(s);
 			return;
 		}
-		s->bytes_out += (uint64_t)n;
-	} while (take(s, XMPP_SERVER, m->buf, n) && s->in == in);
+		s->pair.to_link += (uint64_t)n;
+	} while (take(s, XMPP_SERVER, m->buf, n) && s->pair.in == in);
 }
 
 void xmpp_login_node_up(struct xmpp_stream *s)
 {
 	bool starttls = strcmp(xmpp_cluster_config(s->cluster)->tls, "starttls") == 0;
 
-	xmpp_login_up(&s->w->l, starttls && !conn_tls(s->in));
+	xmpp_login_up(&s->w->l, starttls && !conn_tls(s->pair.in));
 	pump(s);
 }
 
@@ -516,6 +523,18 @@ static void late(void *arg)
 	xmpp_stream_leave(s);
 }
 
+static void node_late(void *arg)
+{
+	struct xmpp_stream *s = arg;
+
+	if (!s->node || s->w->node_good)
+		return;
+	xmpp_stream_enter(s);
+	server_lost(s, "it does not say what it offers");
+	pump(s);
+	xmpp_stream_leave(s);
+}
+
 int xmpp_waiting_new(struct xmpp_stream *s)
 {
 	struct xmpp_waiting *w = calloc(1, sizeof(*w));
@@ -531,6 +550,7 @@ int xmpp_waiting_new(struct xmpp_stream *s)
 	xmpp_login_init(&w->l, id, (unsigned long)r[2]);
 	w->how = XMPP_END_REFUSED;
 	w->timer = (struct loop_timer){.fn = late, .arg = s};
+	w->node_timer = (struct loop_timer){.fn = node_late, .arg = s};
 	if (loop_timer_set(s->x->p.loop, &w->timer, s->x->p.cfg->limits.login_seconds * 1000ull)) {
 		xmpp_login_fini(&w->l);
 		free(w);
@@ -545,6 +565,7 @@ void xmpp_waiting_free(struct xmpp_stream *s)
 	if (!s->w)
 		return;
 	loop_timer_cancel(s->x->p.loop, &s->w->timer);
+	loop_timer_cancel(s->x->p.loop, &s->w->node_timer);
 	xmpp_login_fini(&s->w->l);
 	explicit_bzero(s->w, sizeof(*s->w));
 	free(s->w);

@@ -53,15 +53,15 @@ static json_t *row(const struct xmpp_stream *s, uint64_t now)
 	snprintf(edge_id, sizeof(edge_id), "%llx", (unsigned long long)s->edge_stream);
 	if (s->node)
 		snprintf(node, sizeof(node), "%s:%u", s->node->host, s->node->port);
-	rung = conn_rung(s->link, &why);
+	rung = conn_rung(s->pair.link, &why);
 	return json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:s, s:s, "
 		"s:s}",
 		"stream", id, "service", "xmpp", "edge", s->edge, "edge_stream", edge_id, "client",
 		addr_text(&s->client, client), "admitted", !s->w, "aors", s->name ? s->name : "",
-		"server", node, "bytes_in", (json_int_t)s->bytes_in, "bytes_out",
-		(json_int_t)s->bytes_out, "age_s", (json_int_t)((now - s->since_ms) / 1000), "kept",
-		false, "taken_over", false, "client_tls", s->tls, "rung",
+		"server", node, "bytes_in", (json_int_t)s->pair.from_link, "bytes_out",
+		(json_int_t)s->pair.to_link, "age_s", (json_int_t)((now - s->since_ms) / 1000),
+		"kept", false, "taken_over", false, "client_tls", s->tls, "rung",
 		rung == TLS_RUNG_A   ? "kernel TLS"
 		: rung == TLS_RUNG_B ? "kernel TLS send"
 				     : "user TLS",
