@@ -36,6 +36,13 @@ IM_TLS=none chat_sections "$IM" "    - {name: twice, domains: [twice.example], n
     - {name: off, domains: [off.example], nodes: [$IM], tls: none}
   off: [off.example]
   limits: {attempts: 3, attempts_user: 4, attempts_address: 6, ban_seconds: 60, login_seconds: 10}"
+openssl genpkey -algorithm ed25519 -out "$RUN/session.pem"
+chmod 644 "$RUN/session.pem"
+CORE_MORE="$CORE_MORE
+https:
+  token_keys: [\"$RUN/session.pem\"]
+  clusters: [{name: hq, domains: [$DOMAIN], nodes: [10.20.0.99], scheme: http}]
+  users: [{user: carol, domain: $DOMAIN, access: [sip]}]"
 pair_up
 chat <<'PY'
 import base64
@@ -90,6 +97,14 @@ check(text.count("<message>") == 33554432 // 4096, f"{text.count('<message>')} m
 step("32 MiB to a client that reads late: bounded in between, and all there in the end")
 
 r = Raw().secure()
+r.send(auth("pw-carol", "carol"))
+check("<not-authorized" in r.read("</failure>") and xmpp()["denied"] == 1, f"{xmpp()}")
+r.got = b""
+r.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'/>")
+check("<invalid-mechanism" in r.read("</failure>") and xmpp()["login_failures"] == 0, f"{xmpp()}")
+step("a user without access to chat, and one who cannot be known: the server is not even asked")
+
+r = Raw().secure()
 for i in range(3):
     r.got = b""
     r.send(auth(f"wrong{i}"))
@@ -102,7 +117,7 @@ r.read("</failure>")
 r.got = b""
 r.send(auth("pw-alice"))
 text = r.read("</failure>")
-check("temporary-auth-failure" in text and xmpp()["denied"] == 1, text)
+check("temporary-auth-failure" in text and xmpp()["denied"] == 3, text)
 r.got = b""
 r.send(auth("pw-bob", "bob"))
 r.read("<success")
