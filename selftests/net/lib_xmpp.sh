@@ -39,7 +39,8 @@ im_account() {
 	for u; do printf 'return { ["password"] = "pw-%s"; };\n' "$u" >"$d/$u.dat"; done
 }
 
-# prosody_at NAME NS IP DEV DOMAIN...: with a room service conference.DOMAIN each. Environment: IM_MORE (Lua, global section), IM_S2S=1, IM_USERS.
+# prosody_at NAME NS IP DEV DOMAIN...: with a room service conference.DOMAIN each. Environment: IM_MORE (Lua, global section), IM_MODULES
+# (quoted names), IM_S2S=1, IM_USERS, IM_NO_ROOMS=1.
 prosody_at() {
 	local name=$1 n=$2 ip=$3 dev=$4 d dir
 
@@ -61,7 +62,7 @@ prosody_at() {
 		component_ports = {}
 		http_ports = {}
 		https_ports = {}
-		modules_enabled = { "roster", "saslauth", "tls", "disco", "ping", "presence", "message", "iq", "smacks", "offline"${IM_S2S:+, "dialback", "s2s_auth_certs"} }
+		modules_enabled = { "roster", "saslauth", "tls", "disco", "ping", "presence", "message", "iq", "smacks", "offline"${IM_S2S:+, "dialback", "s2s_auth_certs"}${IM_MODULES:+, $IM_MODULES} }
 		modules_disabled = { ${IM_S2S:+-- }"s2s"
 		}
 		authentication = "internal_plain"

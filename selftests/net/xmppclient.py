@@ -76,7 +76,8 @@ class Client(slixmpp.ClientXMPP):
         self.user = user
         self.messages, self.presences, self.events = [], [], []
         self.ca_certs = f"{E['RUN']}/pki/web-ca.pem"
-        self.add_event_handler("message", lambda m: self.messages.append(m))
+        for e in ("message", "message_error"):
+            self.add_event_handler(e, self.messages.append)
         self.add_event_handler("presence", lambda p: self.presences.append(p))
         for e in ("session_start", "session_resumed", "failed_auth", "failed_all_auth", "stream_error", "disconnected", "connection_failed", "tls_success"):
             self.add_event_handler(e, lambda x, e=e: self.events.append((e, x)))
@@ -87,7 +88,7 @@ class Client(slixmpp.ClientXMPP):
         return [x for e, x in self.events if e == event]
 
     def bodies(self, of=None):
-        return [m["body"] for m in self.messages if m["body"] and (of is None or m["from"].user == of)]
+        return [m["body"] for m in self.messages if m["body"] and m["type"] != "error" and (of is None or m["from"].user == of)]
 
     async def dial(self, host=EDGE, ns="inet", port=5222):
         """Connect from a namespace; direct TLS on port 5223. Returns with a socket, or what became of it."""
@@ -116,6 +117,9 @@ class Client(slixmpp.ClientXMPP):
         s = self.transport.get_extra_info("socket")
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
+
+    def errors(self, of):
+        return [m for m in self.messages if m["type"] == "error" and m["from"].user == of]
 
     def say(self, to, body, kind="chat"):
         self.send_message(mto=to if "@" in to else f"{to}@{self.boundjid.domain}", mbody=body, mtype=kind)
