@@ -119,7 +119,7 @@ selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ := fuzz_engine fuzz_gate fuzz_gate_federation fuzz_gate_http fuzz_gate_xmpp fuzz_http fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp
+FUZZ := fuzz_engine fuzz_gate fuzz_gate_xmpp fuzz_http fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp fuzz_xmpp_login
 fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 fuzz_media_SRCS := $(SRTP:%=%.c) user/punch.c
@@ -144,6 +144,8 @@ fuzz_jid_SRCS := $(XMPP_SRCS)
 fuzz_jid_LIBS := $(XMPP_LIBS)
 fuzz_xmpp_SRCS := selftests/unit/xmpp_kit.c $(XMPP_SRCS)
 fuzz_xmpp_LIBS := $(XMPP_LIBS)
+fuzz_xmpp_login_SRCS := $(XMPP_LOGIN:=.c) $(XMPP_SRCS)
+fuzz_xmpp_login_LIBS := $(XMPP_LIBS)
 
 LINK_EDGE_OBJS := user/addr $(CONN) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer $(TLS)
 bench-core_OBJS := $(LINK_EDGE_OBJS) $(SIP) tools/bench_bridge tools/bench_core tools/bench_lab tools/bench_rtpengine tools/bench_stat $(SRTP)
