@@ -52,16 +52,15 @@ struct core_edge *core_edge_find(struct core *c, const char *name)
 	return NULL;
 }
 
-/* An edge whose control is away learns it when the stream ends. */
-void core_edge_tell(struct core *c, const char *edge, uint64_t stream, const Sallyport__Link *m,
-		    const char *what)
+void core_tell_edge(struct core *c, const char *edge, uint64_t edge_stream,
+		    const Sallyport__Link *m, const char *what)
 {
 	struct core_edge *e = core_edge_find(c, edge);
 	int err = e && e->peer ? link_send_later(e->peer, m, CORE_TELL_MS) : -ENOTCONN;
 
 	if (err)
-		log_event(LOG_L_WARN, "link-send", "stream=%llx what=%s error=\"%s\"",
-			  (unsigned long long)stream, what, strerror(-err));
+		log_event(LOG_L_WARN, "link-send", "edge=%s edge_stream=%llx what=%s error=\"%s\"",
+			  edge, (unsigned long long)edge_stream, what, strerror(-err));
 }
 
 void core_tell_admitted(struct core *c, struct core_stream *s)
@@ -72,7 +71,7 @@ void core_tell_admitted(struct core *c, struct core_stream *s)
 	admit.stream = s->edge_stream;
 	m.m_case = SALLYPORT__LINK__M_ADMIT;
 	m.admit = &admit;
-	core_edge_tell(c, s->edge, s->id, &m, "admit");
+	core_tell_edge(c, s->edge, s->edge_stream, &m, "admit");
 }
 
 static void core_admit(struct core *c, uint64_t id)
@@ -100,7 +99,7 @@ static void core_revoke(struct core *c, uint64_t id, const char *reason)
 	revoke.reason = (char *)reason;
 	m.m_case = SALLYPORT__LINK__M_REVOKE;
 	m.revoke = &revoke;
-	core_edge_tell(c, s->edge, s->id, &m, "revoke");
+	core_tell_edge(c, s->edge, s->edge_stream, &m, "revoke");
 }
 
 /* Whether a failed send tells that its target is away, so that all that waits for it should fail now. A full queue or socket, or one
@@ -332,12 +331,6 @@ static void core_open_sip(struct core *c, struct core_edge *e, struct link_data 
 	struct core_stream *s;
 	char peer[ADDR_TEXT_MAX];
 
-	if (!e) {
-		link_core_end(d, false);
-		return;
-	}
-	if (core_chat_open(c, e->name, d, o))
-		return;
 	if (core_stream_open(c->streams, e->name, d, o, &s))
 		return;
 	es = (struct engine_stream){.id = s->id,
@@ -362,9 +355,7 @@ static void core_on_open(void *arg, struct link_peer *p, struct link_data *d,
 
 	if (!e)
 		link_core_end(d, false);
-	else if (!strcmp(o->service, "https"))
-		core_https_open(c, e, d, o);
-	else
+	else if (!core_chat_open(c, e->name, d, o))
 		core_open_sip(c, e, d, o); /* refuses what is not its service */
 }
 

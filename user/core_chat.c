@@ -55,7 +55,7 @@ static void chat_admit(void *arg, const char *edge, uint64_t stream)
 	admit.stream = stream;
 	m.m_case = SALLYPORT__LINK__M_ADMIT;
 	m.admit = &admit;
-	core_edge_tell(arg, edge, stream, &m, "admit");
+	core_tell_edge(arg, edge, stream, &m, "admit");
 }
 
 /* One IPv4 address, or the /64 that an IPv6 subscriber has. */
@@ -75,7 +75,7 @@ static void chat_ban(void *arg, const char *edge, const struct addr *client, uns
 	ban.reason = (char *)reason;
 	m.m_case = SALLYPORT__LINK__M_BAN;
 	m.ban = &ban;
-	core_edge_tell(arg, edge, 0, &m, "ban");
+	core_tell_edge(arg, edge, 0, &m, "ban");
 }
 
 static bool chat_may(void *arg, const char *user, const char *domain)

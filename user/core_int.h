@@ -90,9 +90,6 @@ int core_tls_ctx(struct tls_params *p, const char *name, struct tls_ctx **out, c
 		 size_t why_n);
 /* core.c */
 struct core_edge *core_edge_find(struct core *c, const char *name);
-/* Tell the edge called @edge; @stream and @what are for the log: one whose control is away learns nothing. */
-void core_edge_tell(struct core *c, const char *edge, uint64_t stream, const Sallyport__Link *m,
-		    const char *what);
 /* Carry out what the engine wants, after each input. */
 void core_pump(struct core *c);
 /* Tell the edge something of its stream; one whose control is away learns it when the stream ends. */
