@@ -71,6 +71,25 @@ for u, (c, w) in first.items():
     await c.dial()
     await until(5, f"{u} resumed where the session is", lambda: c.saw("session_resumed"))
 step("resumption reaches the node that holds the session")
+pid = ctl("core", "status")["pid"]
+os.kill(pid, signal.SIGKILL)
+some = [first[u][0] for u in users[:6]]
+await until(10, "all cut", lambda: all(len(c.saw("disconnected")) == 2 for c in some))
+
+
+def again():
+    try:
+        s = ctl("core", "status")
+        return s["pid"] != pid and s["links"][0]["state"] == "up" and s["links"][0]["pool_idle"] > 0
+    except (subprocess.CalledProcessError, json.JSONDecodeError):
+        return False
+
+
+await until(10, "another worker", again)
+for c in some:
+    await c.dial()
+    await until(5, "resumed through another worker", lambda: len(c.saw("session_resumed")) == 2)
+step("as it does through a worker that knows of none of them")
 for u, (c, w) in first.items():
     c.abort()
 sys.stdout.flush()

@@ -9,6 +9,7 @@ import ctypes
 import json
 import logging
 import os
+import signal
 import socket
 import ssl
 import struct
