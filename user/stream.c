@@ -118,8 +118,6 @@ void stream_end(struct stream *s, bool clean, const char *reason)
 		stream_unpipe(t, s->client, &s->pipe_out);
 		stream_unpipe(t, s->core, &s->pipe_in);
 	}
-	if (clean && s->client && s->last_n)
-		conn_write(s->client, span_of(s->last, s->last_n));
 	/* First: the core's connection may go on, for another stream, and with a state of its own. */
 	stream_unlodge(s);
 	(clean ? conn_close : conn_abort)(s->client);

@@ -328,11 +328,23 @@ static void gate_bounds(struct stream *s)
 	}
 }
 
+/* A cap may be larger than what the core's connection queues: its drained() goes on then. */
+static bool core_full(struct stream *s)
+{
+	if (!s->use->service->cap_waits || !s->core || conn_room(s->core) >= s->use->in_max)
+		return false;
+	s->client_paused = true;
+	conn_pause(s->client, true);
+	return true;
+}
+
 void stream_gate_readable(struct stream *s)
 {
 	ssize_t n;
 
 	while (s->state == STREAM_GATE && gate_room(s)) {
+		if (core_full(s))
+			return;
 		n = conn_read(s->client, s->in + s->in_n, gate_room(s));
 		if (n == -EAGAIN)
 			return;

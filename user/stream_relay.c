@@ -85,17 +85,22 @@ bool stream_half(struct stream *s, struct span last)
 	}
 	stream_unlodge(s);
 	stream_gate_free(s);
+	s->client_paused = false; /* for good, not for the core's queue */
 	conn_pause(s->client, true);
 	s->state = STREAM_HALF;
 	return true;
 }
 
-/* The core has ended cleanly, and bytes of it wait for the client: its connection stays until they are out. */
+/* The core has ended cleanly. Where bytes wait for the client, its connection stays until they are out. */
 static bool drain(struct stream *s)
 {
 	struct streams *t = s->all;
 
-	if (stream_unpipe(t, s->client, &s->pipe_out) || !conn_queued(s->client) || !s->core)
+	if (!s->core || stream_unpipe(t, s->client, &s->pipe_out))
+		return false;
+	if (s->last_n)
+		conn_write(s->client, span_of(s->last, s->last_n));
+	if (!conn_queued(s->client))
 		return false;
 	s->step.fn = drain_over;
 	if (loop_timer_set(t->p.loop, &s->step, STREAM_DRAIN_MS))
@@ -106,6 +111,7 @@ static bool drain(struct stream *s)
 	link_edge_end(s->data, NULL);
 	s->core = NULL;
 	s->data = NULL;
+	s->client_paused = false; /* for good, not for the core's queue */
 	conn_pause(s->client, true);
 	s->state = STREAM_HALF;
 	return true;
