@@ -157,12 +157,20 @@ asked() { grep -Ec -- "$2" "$RUN/log/$1-access.log" || true; }
 token_key() { # token_key NAME: a signing key of the core
 	[ -s "$RUN/pki/$1.key" ] || openssl genpkey -algorithm ed25519 -out "$RUN/pki/$1.key" 2>>"$RUN/log/pki.log"
 }
+started() { # started SUFFIX NODE...: a YAML list of those nodes that inside_up started
+	local n out=''
+
+	for n in "${@:2}"; do
+		[ ! -s "$RUN/pids/$n" ] || out="$out${out:+, }\"$n.$INSIDE$1\""
+	done
+	echo "$out"
+}
 # https_config, after inside_up: sets EDGE_MORE, CORE_MORE and CORE_DNS for lib.sh's edge_config and core_config. Environment: TOKEN_KEYS (names, the first
 # signs), TOKEN_SECONDS, ALLOW (YAML lines, four spaces in), EDGE_HTTPS, CORE_HTTPS (YAML lines, two spaces in).
 https_config() {
-	local k keys='' branch=''
+	local k keys='' hq branch vm
 
-	[ ! -s "$RUN/pids/cucm3" ] || branch="    - {name: branch, domains: [$DOMAIN], nodes: [cucm3.$INSIDE, cucm4.$INSIDE]}"
+	hq=$(started "" cucm1 cucm2) branch=$(started "" cucm3 cucm4) vm=$(started :8443 vm1 vm2)
 	for k in ${TOKEN_KEYS:-token1}; do
 		token_key "$k"
 		keys="$keys${keys:+, }\"$RUN/pki/$k.key\""
@@ -186,10 +194,10 @@ https_config() {
 		  clusters:
 		    - name: hq
 		      domains: [$DOMAIN]
-		      nodes: [cucm1.$INSIDE, cucm2.$INSIDE]
+		      nodes: [$hq]
 		      tftp: [${NODE[cucm1]}, cucm2.$INSIDE]
-		      voicemail: ["vm1.$INSIDE:8443", "vm2.$INSIDE:8443"]
-		$branch
+		      ${vm:+voicemail: [$vm]}
+		${branch:+    - {name: branch, domains: [$DOMAIN], nodes: [$branch]\}}
 		  allow:
 		    - {url: "https://files.$INSIDE:8443/files/", match: prefix, methods: [GET, HEAD, PUT]}
 		    - {url: "https://files.$INSIDE:8443/ws/echo", match: exact, methods: [GET]}

@@ -34,7 +34,8 @@ refused() { # refused WHAT TOKEN: without credentials of its own it is 401 with 
 	want 401 "$1" -H "Cookie: X-Auth=$2" "$search"
 	grep -qi '^WWW-Authenticate: Basic realm="' "$RUN/head" || fail "no challenge: $(cat "$RUN/head")"
 }
-refused "no token at all" ""
+want 401 "no token at all" "$search"
+want 400 "an empty one" -H "Cookie: X-Auth=" "$search"
 refused "no form" "deadbeef-0000-4000-8000-000000000000"
 refused "another payload under the signature" "$(flip "$good" 2)"
 refused "another signature" "$(flip "$good" 3)"
