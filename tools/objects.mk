@@ -119,7 +119,7 @@ selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ := fuzz_engine fuzz_gate fuzz_gate_xmpp fuzz_http fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp fuzz_xmpp_login
+FUZZ := fuzz_engine fuzz_gate fuzz_gate_http fuzz_http fuzz_https fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp
 fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 fuzz_media_SRCS := $(SRTP:%=%.c) user/punch.c
@@ -132,6 +132,8 @@ HTTP_SRCS := $(HTTP:=.c) user/addr.c
 fuzz_gate_http_SRCS := $(HTTP_SRCS) user/gate.c user/gate_http.c user/http_token.c
 fuzz_gate_http_LIBS := -lcrypto
 fuzz_http_SRCS := $(HTTP_SRCS) selftests/unit/http_kit.c
+fuzz_https_SRCS := $(HTTP_SRCS) $(ALLOW:=.c) user/basic.c user/http_token.c user/uds_xml.c
+fuzz_https_LIBS := -lcrypto -lexpat
 fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_uri_SRCS := $(SIP_SRCS)
