@@ -308,7 +308,7 @@ static json_t *ctl_collect(const struct ctl_socket *sockets, unsigned n, const c
 	return all;
 }
 
-/* A refused request, or a row that is neither good nor without a certificate. */
+/* A refused request, or a row that is neither in order nor without a certificate. */
 static bool ctl_bad(const json_t *answer)
 {
 	const char *verdict = json_string_value(json_object_get(answer, "verdict"));
@@ -319,7 +319,7 @@ static bool ctl_bad(const json_t *answer)
 	{
 		const char *state = json_string_value(json_object_get(row, "state"));
 
-		if (state && strcmp(state, "good") != 0 && strcmp(state, "plain") != 0)
+		if (state && strcmp(state, "ok") != 0 && strcmp(state, "plain") != 0)
 			return true;
 	}
 	return verdict && strcmp(verdict, "allowed") != 0;

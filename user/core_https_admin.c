@@ -127,7 +127,7 @@ static const char *row_state(const struct check_row *r)
 		return "plain";
 	if (r->state != ROW_DONE)
 		return "no-time";
-	return r->err == 0 || r->err == -EMSGSIZE ? "good"
+	return r->err == 0 || r->err == -EMSGSIZE ? "ok"
 	       : r->err == -EKEYREJECTED	  ? "certificate-refused"
 						  : "not-reached";
 }
