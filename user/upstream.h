@@ -106,7 +106,7 @@ struct upstream_params {
 	unsigned per_target; /* 0: UPSTREAM_PER_TARGET */
 };
 int upstream_new(const struct upstream_params *p, struct upstream **out);
-void upstream_free(struct upstream *u); /* no op is called */
+void upstream_free(struct upstream *u); /* no op is called; before dns_free() */
 
 /* 1: a connection is ready, write the request now (ops.ready() is not called for this try); 0: an op follows; -EINVAL (no targets, names
  * too long), -ENOMEM. Fails otherwise by ops.failed(). */

@@ -32,7 +32,9 @@ static void target_free(struct up_target *t)
 	t->u->stats.targets--;
 	while (t->idle)
 		up_conn_drop(t->idle, true);
-	free(t);
+	t->u = NULL;
+	if (!t->asking) /* else its answer finds it, and nobody */
+		free(t);
 }
 
 static bool target_unused(const struct up_target *t)
@@ -145,8 +147,13 @@ static void on_addresses(void *arg, int err, const struct dns_target *got, unsig
 			 unsigned ttl_s)
 {
 	struct up_target *t = arg;
-	uint64_t now = loop_now_ms(t->u->p.loop);
+	uint64_t now;
 
+	if (!t->u) {
+		free(t);
+		return;
+	}
+	now = loop_now_ms(t->u->p.loop);
 	t->asking = false;
 	t->dns_err = err;
 	if (!err) {
@@ -156,8 +163,7 @@ static void on_addresses(void *arg, int err, const struct dns_target *got, unsig
 	} else {
 		t->dns_again_ms = now + UPSTREAM_DNS_AGAIN;
 	}
-	if (err != -ECANCELED) /* the channel is ending, and we with it */
-		up_target_serve(t);
+	up_target_serve(t);
 }
 
 int up_target_addrs(struct up_target *t)
