@@ -99,14 +99,14 @@ step("32 MiB to a client that reads late: bounded in between, and all there in t
 r = Raw().secure()
 r.send(auth("pw-carol", "carol"))
 check("<not-authorized" in r.read("</failure>") and xmpp()["denied"] == 1, f"{xmpp()}")
-r.got = b""
+r.got = bytearray()
 r.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'/>")
 check("<invalid-mechanism" in r.read("</failure>") and xmpp()["login_failures"] == 0, f"{xmpp()}")
 step("a user without access to chat, and one who cannot be known: the server is not even asked")
 
 r = Raw().secure()
 for i in range(3):
-    r.got = b""
+    r.got = bytearray()
     r.send(auth(f"wrong{i}"))
     r.read("</failure>")
 text = r.read()
@@ -114,11 +114,11 @@ check("policy-violation" in text, text)
 r = Raw().secure()
 r.send(auth("wrong"))
 r.read("</failure>")
-r.got = b""
+r.got = bytearray()
 r.send(auth("pw-alice"))
 text = r.read("</failure>")
 check("temporary-auth-failure" in text and xmpp()["denied"] == 3, text)
-r.got = b""
+r.got = bytearray()
 r.send(auth("pw-bob", "bob"))
 r.read("<success")
 step("a stream gets three attempts; a user four, then nobody asks the server any more; another user may")

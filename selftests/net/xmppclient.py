@@ -135,34 +135,36 @@ class Raw:
             self.s = socket.create_connection((host, port), timeout=10)
         finally:
             enter("inet")
-        self.got = b""
+        self.got = bytearray()
         if port == 5223:
             self.tls(sni or DOMAIN)
 
     def tls(self, sni=DOMAIN):
         ctx = ssl.create_default_context(cafile=f"{E['RUN']}/pki/web-ca.pem")
         self.s = ctx.wrap_socket(self.s, server_hostname=sni)
-        self.got = b""
+        self.got = bytearray()
 
     def send(self, text):
         self.s.sendall(text if isinstance(text, bytes) else text.encode())
 
     def read(self, want=None):
         """Until @want is there, or the end."""
-        while want is None or want.encode() not in self.got:
+        seen = 0
+        while want is None or self.got.find(want.encode(), seen) < 0:
+            seen = max(0, len(self.got) - 100)
             try:
                 b = self.s.recv(65536)
             except (ConnectionError, ssl.SSLError):
                 b = b""
             if not b:
                 if want is not None:
-                    raise Failed(f"wanted {want}, came {self.got[-300:]}")
+                    raise Failed(f"wanted {want}, came {bytes(self.got[-300:])}")
                 break
             self.got += b
         return self.got.decode(errors="replace")
 
     def open(self, to=DOMAIN):
-        self.got = b""
+        self.got = bytearray()
         self.send(f"<?xml version='1.0'?><stream:stream to='{to}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>")
         return self
 
