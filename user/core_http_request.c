@@ -139,8 +139,8 @@ static void log_refused(const struct core_http_stream *s, const char *what, cons
 	struct span rest = relay ? w->d.rest : w->head.target.path;
 
 	if (relay)
-		(void)snprintf(target, sizeof(target), "%s://%s:%u",
-			       w->d.https ? "https" : "http", w->d.host, w->d.port);
+		(void)snprintf(target, sizeof(target), "%s://%s:%u", w->d.https ? "https" : "http",
+			       w->d.host, w->d.port);
 	log_event(LOG_L_INFO, "http-refused",
 		  "stream=%llx client=%s user=%s domain=%s method=%.*s target=%s path=%s "
 		  "reason=\"%s\" %s",
