@@ -75,8 +75,10 @@ static struct run run(struct span in, size_t step)
 
 	while (end < in.n) {
 		end = end + step < in.n ? end + step : in.n;
+		if (end == in.n) /* what is late since it was not worth a look is judged now */
+			g.tried = 0;
 		do {
-			v = gate_http_next(&g, &c, span_cut(in, at, end), &out);
+			v = gate_http_next(&g, &c, span_cut(in, at, end - at), &out);
 			HOLD(out.used <= end - at);
 			HOLD(v == GATE_MORE || v == GATE_CLOSE || out.used);
 			if (v == GATE_FORWARD) {
