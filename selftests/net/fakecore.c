@@ -2,8 +2,10 @@
  *
  * fakecore NAME EDGE-NAME EDGE-ADDRESS CERT KEY CA DOMAIN [UDP-BIND...]
  * In: commands on stdin, a line each: admit|revoke|close STREAM, alloc FLOW CLIENT [RTCP-OF], reopen FLOW CLIENT, free FLOW,
- * ban PREFIX LEN SECONDS, dial ID DOMAIN SERVICE, send STREAM TEXT (\r and \n as \\r \\n), end STREAM (clean), quit. Ids in hex. Out: a line an event. Bytes of streams are shown
- * with \r \n escaped. Punches every 250 ms until Punched, then every second. */
+ * ban PREFIX LEN SECONDS, send STREAM TEXT (\r and \n as \\r \\n), end STREAM (clean), keys HEX... (of session tokens, id and public
+ * key), quit. Ids in hex. Out: a line an event. Bytes of streams are shown with \r \n escaped. A stream of "https" whose client has ended is
+ * told ("end") and goes on until the command.
+ * Punches every 250 ms until Punched, then every second. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
