@@ -15,7 +15,7 @@
 #define PREFIX_V4 24
 #define PREFIX_V6 56
 /* The heap's free pages go back so long after so many streams climbed, so not more often than that. */
-#define TRIM_CLIMBS 32
+#define TRIM_CLIMBS 8
 #define TRIM_MS	    10000
 
 const char *stream_state_name(enum stream_state s)
