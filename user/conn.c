@@ -5,7 +5,7 @@
  * itself (and is on the loop's at-free list).
  *
  * One multishot poll for both directions stays armed for life: its events are edges, so that a paused reader or a peer that
- * hung up costs nothing. What an edge told is kept in rd_ready until a read says -EAGAIN. */
+ * hung up costs nothing. What an edge told is kept in rd_ready until a read says -EAGAIN, or, on plain TCP, gives less than it could. */
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -276,6 +276,8 @@ static void conn_event(void *arg, int revents)
 		conn_fail(c, revents, NULL);
 		return;
 	}
+	c->hup |= (revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+	c->dry = false;
 	if (revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR))
 		c->rd_ready = true;
 	else if (c->tls && tls_wants(c->tls) == POLLOUT)
@@ -487,6 +489,7 @@ int conn_again(struct conn *c)
 {
 	c->poll = (struct loop_handle){};
 	c->rd_ready = true; /* edges went by unseen */
+	c->dry = false;
 	conn_kick(c);
 	return c->state == CONN_DOWN ? 0
 				     : loop_poll(c->loop, c->fd, POLLIN | POLLOUT | POLLRDHUP, true,

@@ -164,12 +164,18 @@ ssize_t conn_read(struct conn *c, void *buf, size_t n)
 		return 0;
 	if (c->in_op && c->budget == 0)
 		return -EAGAIN; /* rd_ready stays: readable() comes again */
+	if (c->dry)
+		return -EAGAIN;
 	if (c->keep)
 		conn_busy_set(&c->keep->rx_busy, true);
 	ret = read_some(c, buf, n);
 	if (c->keep && ret <= 0 && !c->in_op)
 		conn_busy_set(&c->keep->rx_busy, c->held);
 	if (ret > 0) {
+		/* What comes from here on gives an edge, so asking once more would only be told to wait. */
+		c->dry = !c->tls && !c->pair && !c->hup && (size_t)ret < n;
+		if (c->dry)
+			c->rd_ready = false;
 		c->progress = true;
 		c->received += (uint64_t)ret;
 		if (c->keep)

@@ -16,14 +16,33 @@ enum conn_state { CONN_CONNECTING, CONN_HANDSHAKE, CONN_UP, CONN_CLOSING, CONN_D
 struct conn {
 	struct loop *loop;
 	struct tls_conn *tls;
-	union {
-		struct {
-			const struct conn_ops *ops;
-			void *arg;
-			const char *why, *climb_why; /* the second is static */
-		};
-		struct loop_at_free at_free; /* CONN_CLOSING: no module has it any more */
-	};
+	const struct conn_ops *ops;
+	void *arg;
+	struct addr peer, local;
+	struct loop_handle poll;
+	struct loop_timer timer; /* set all its life, so that moving it cannot fail */
+	struct loop_at_free at_free;
+	uint64_t deadline_ms; /* of handshake or close; 0: none */
+	uint64_t later_ms;    /* when bytes that wait for company go alone; 0: none do */
+	int fd;
+	uint8_t state;
+	bool link, paused;
+	bool pair;	   /* AF_UNIX: the other end is a process of ours (conn_relay.h) */
+	bool rd_ready;	   /* there may be something to read */
+	bool dry;	   /* plain TCP: the last read took all there was, and no edge came since */
+	bool hup;	   /* an edge has told of an end or an error, which a read will meet */
+	bool progress;	   /* the running readable() got bytes */
+	bool eof;	   /* clean end seen */
+	bool was_queued;   /* drained() is owed */
+	bool kicked;	   /* run conn_turn() from the timer */
+	bool in_op, gone;  /* destroyed from within an op: freed when it returns */
+	bool down_pending; /* ops.down() is owed */
+	bool shut;	   /* FIN sent */
+	bool climb, climb_tx; /* wanted */
+	bool refused; /* the handshake failed: an alert may be on its way, do not overtake it by RST */
+	int err;
+	const char *why;
+	const char *climb_why;	/* static */
 	struct conn_keep *keep; /* NULL: it ends with us */
 	struct queue queue;
 	struct loop_timer timer; /* set all its life, so that moving it cannot fail */

@@ -10,7 +10,7 @@
 #include "user/core_http_head.h"
 
 #define CORE_HTTP_OUT	     (48u << 10) /* a head, rewritten, and what fits behind it */
-#define CORE_HTTP_SPARE	     64		 /* buffers kept for streams that become active */
+#define CORE_HTTP_SPARE	     256	 /* buffers kept for streams that become active: 30 MiB */
 #define CORE_HTTP_SWEEP_MS   250
 #define CORE_HTTP_BUCKETS    1024 /* of users; power of two */
 #define CORE_HTTP_MEMORY_MS  1000 /* a good token is remembered by its stream */
