@@ -148,7 +148,7 @@ static void idle(struct core_http_stream *s)
 	if (s->w)
 		work_put(s->h, s->w);
 	s->w = NULL;
-	core_http_due(s, CORE_HTTP_IDLE_MS);
+	core_http_due(s, s->h->idle_ms);
 }
 
 void core_http_step(struct core_http_stream *s)
@@ -161,7 +161,7 @@ void core_http_step(struct core_http_stream *s)
 		if (s->phase != HTTP_IDLE)
 			return;
 		if (conn_queued(s->conn)) { /* the answer before has not left */
-			core_http_due(s, CORE_HTTP_WRITE_MS);
+			core_http_due(s, s->h->write_ms);
 			return;
 		}
 		if (s->more && !core_http_fill(s))
@@ -304,7 +304,7 @@ void core_http_open(struct core_http *h, const char *edge, struct link_data *d,
 	memcpy(s->client.ip, o->client_ip.data, 16);
 	s->client.port = (uint16_t)o->client_port;
 	(void)addr_ip_text(&s->client, s->client_text);
-	core_http_due(s, CORE_HTTP_HEAD_MS);
+	core_http_due(s, s->h->head_ms);
 	link_data_set_ops(d, &stream_ops, s);
 }
 
@@ -316,6 +316,10 @@ int core_http_new(const struct core_http_params *p, struct core_http **out)
 	if (!h)
 		return -ENOMEM;
 	h->p = *p;
+	h->head_ms = CORE_HTTP_HEAD_MS;
+	h->body_ms = CORE_HTTP_BODY_MS;
+	h->write_ms = CORE_HTTP_WRITE_MS;
+	h->idle_ms = CORE_HTTP_IDLE_MS;
 	h->next_id = 1ull << 60 | loop_now_ms(p->loop) * 1000; /* none of SIP's */
 	h->sweep = (struct loop_timer){.fn = on_sweep, .arg = h};
 	err = loop_timer_set(p->loop, &h->sweep, CORE_HTTP_SWEEP_MS);

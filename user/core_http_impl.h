@@ -90,6 +90,7 @@ struct core_http {
 	unsigned n_spare;
 	uint64_t next_id;
 	struct loop_timer sweep;
+	unsigned head_ms, body_ms, write_ms, idle_ms; /* as in core_http.h, but for tests */
 	struct core_http_stats stats;
 	struct core_http_user *users[CORE_HTTP_BUCKETS];
 };

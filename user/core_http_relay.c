@@ -134,7 +134,7 @@ static void client_time(struct core_http_stream *s)
 	if (s->phase == HTTP_TUNNEL || conn_queued(s->conn))
 		return;
 	if (!w->body.done && !upstream_queued(w->up) && !s->due_ms)
-		core_http_due(s, CORE_HTTP_BODY_MS);
+		core_http_due(s, s->h->body_ms);
 	else if (w->body.done)
 		s->due_ms = 0;
 }
@@ -269,7 +269,7 @@ static void on_flush(void *arg)
 		return;
 	upstream_pause(w->up, true);
 	w->paused = true;
-	core_http_due(s, CORE_HTTP_WRITE_MS);
+	core_http_due(s, s->h->write_ms);
 }
 
 void core_http_resume(struct core_http_stream *s)

@@ -519,7 +519,7 @@ bool core_http_begin(struct core_http_stream *s)
 	if (n == -EAGAIN && s->eof)
 		core_http_end(s, false, "the client ended within a head");
 	else if (n == -EAGAIN && !s->due_ms)
-		core_http_due(s, CORE_HTTP_HEAD_MS);
+		core_http_due(s, s->h->head_ms);
 	if (n == -EAGAIN)
 		return false;
 	core_http_clear(w);

@@ -21,8 +21,8 @@
 #include "user/lodge.h"
 #include "user/log.h"
 
-#define CORE_FILES_BASE	 24000	 /* streams, link, call servers */
-#define CORE_LODGE_SLOTS 24576	 /* streams' data connections, call servers' */
+#define CORE_FILES_BASE	 38000 /* streams of all services, link, call servers, servers for HTTPS */
+#define CORE_LODGE_SLOTS 24576 /* streams' data connections, call servers' */
 #define CORE_CONFIG_MAX	 262144u /* bytes of the configuration file */
 
 static int core_usage(int status)

@@ -112,8 +112,17 @@ bool up_conn_reuse(struct upstream_req *r)
 
 /* ---- dialling ---- */
 
+/* What we have no more of says nothing of the target. */
+static bool our_own(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOBUFS || err == -ENOMEM ||
+	       err == -EADDRNOTAVAIL;
+}
+
 static enum upstream_why why_of(int err)
 {
+	if (our_own(err))
+		return UPSTREAM_BUSY;
 	switch (err) {
 	case -EKEYREJECTED:
 		return UPSTREAM_CERTIFICATE;
@@ -171,8 +180,10 @@ int up_conn_dial(struct upstream_req *r, unsigned addr)
 	err = conn_connect(&cp, &c->addr, &c->conn);
 	if (err) {
 		note_dial(r, c, err == -EKEYREJECTED ? -EPROTO : err, strerrordesc_np(-err));
-		up_addr_failed(t, &c->addr);
-		up_target_failed(t, r->text);
+		if (!our_own(err)) {
+			up_addr_failed(t, &c->addr);
+			up_target_failed(t, r->text);
+		}
 		free(c);
 		return err;
 	}

@@ -880,6 +880,43 @@ static void test_core_http_limits(void **state)
 	client_close(&c);
 }
 
+/* Clients that do not go on: in a head, in a body, in reading, and between requests. */
+static void test_core_http_slow(void **state)
+{
+	const struct core_http_stats *st = core_http_stats(http);
+
+	(void)state;
+	http->head_ms = http->body_ms = http->write_ms = http->idle_ms = 50;
+	client_open(&c);
+	say("GET / HTTP/1.1\r\nHo");
+	wait_end();
+	assert_non_null(strstr(c.out, "HTTP/1.1 408 Request Timeout\r\n"));
+	assert_non_null(strstr(c.out, "Connection: close\r\n"));
+	assert_int_equal(st->slow_heads, 1);
+	client_close(&c);
+	client_open(&c);
+	say(request(&a, "POST", "/x", "Content-Length: 10\r\n", "half"));
+	wait_end();
+	assert_false(c.clean);
+	assert_int_equal(st->slow_bodies, 1);
+	assert_int_equal(upstream_stats(up)->conns, 0);
+	client_close(&c);
+	client_open(&c);
+	c.hold = true;
+	say(request(&a, "GET", "/bytes/100000000", "", ""));
+	assert_true(run_until(&w, streams_gone, 5000));
+	assert_int_equal(st->slow_readers, 1);
+	client_close(&c);
+	client_open(&c);
+	say(request(&a, "GET", "/bytes/1", "", ""));
+	wait_end();
+	assert_true(c.clean);
+	assert_non_null(strstr(c.out, "200 OK"));
+	client_close(&c);
+	assert_int_equal(st->active, 0);
+	assert_int_equal(a.open, upstream_stats(up)->idle);
+}
+
 static void test_core_http_show(void **state)
 {
 	json_t *j, *rows = json_array();
@@ -916,7 +953,7 @@ int main(void)
 		CASE(test_core_http_bodies),	CASE(test_core_http_continue),
 		CASE(test_core_http_websocket), CASE(test_core_http_failover),
 		CASE(test_core_http_gone),	CASE(test_core_http_limits),
-		CASE(test_core_http_show),
+		CASE(test_core_http_slow),	CASE(test_core_http_show),
 	};
 
 	return cmocka_run_group_tests(tests, certs_make, NULL);
