@@ -71,6 +71,7 @@ static bool write_request(struct core_http_stream *s)
 		return false;
 	}
 	s->phase = HTTP_SEND;
+	w->sent = false; /* it may be a second try */
 	if (!w->body.done)
 		n = body_run(w, in, w->out.cap - w->out.n);
 	if (n < 0) {

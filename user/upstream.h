@@ -9,7 +9,7 @@
  * Failover: until the request's first byte is written, and beyond if it may be repeated (@repeatable: it has no content and its method is
  * idempotent), what fails is tried elsewhere: the next address, the next target, or anew if an idle connection turned out to be closed.
  * ops.ready() is then called once more, and the request must be written from its start (with upstream_req_target()'s Host). Once a
- * byte of the answer was seen nothing is repeated. A target that fails is passed over for 1 s, doubling to 30 s while it goes on to
+ * byte of the answer was seen nothing is repeated, but for 503 where the list has another target. A target that fails is passed over for 1 s, doubling to 30 s while it goes on to
  * fail, unless all of a list are down: then all are tried, so a failure that is known is never the reason of another.
  *
  * Owner rules: the upstream owns targets, connections and requests. A module holds its struct upstream_req until ops.done() or

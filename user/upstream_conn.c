@@ -329,6 +329,23 @@ static void tunnel_begin(struct up_conn *c)
 	up_target_serve(t);
 }
 
+/* A node that says that it cannot just now, where another one can be asked and the client has heard nothing yet. */
+static bool try_another(struct up_conn *c, unsigned status)
+{
+	struct upstream_req *r = c->req;
+	char text[UPSTREAM_TEXT];
+
+	if (status != 503 || !r->repeatable || r->interims || r->at + 1 >= r->n_list)
+		return false;
+	(void)snprintf(text, sizeof(text), "%s:%u: answered 503", c->t->pub.host, c->t->pub.port);
+	up_req_note(r, UPSTREAM_ANSWER, text);
+	up_target_failed(c->t, text);
+	up_conn_drop(c, true);
+	r->seen = false;
+	up_req_lost(r, false);
+	return true;
+}
+
 /* One head at the front of @in. */
 static bool take_head(struct up_conn *c, struct span *in)
 {
@@ -346,6 +363,8 @@ static bool take_head(struct up_conn *c, struct span *in)
 	}
 	if (n < 0 || http_body_response(h, &r->asked, &http_limits_default, &r->body, &why))
 		return answer_refused(c, &why);
+	if (try_another(c, h->status))
+		return false;
 	*in = span_cut(*in, (size_t)n, in->n);
 	r->final = h->status >= 200 || h->status == 101;
 	if (!r->final && ++r->interims > UPSTREAM_INTERIMS)

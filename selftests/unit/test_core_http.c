@@ -820,7 +820,21 @@ static void test_core_http_failover(void **state)
 	say(request(&a, "GET", "/cucm-uds/users?name=x", "", ""));
 	wait_for("<user>");
 	assert_int_equal(a.requests, 1);
+	/* It says that it cannot; and what was pooled is closed. */
+	a.answer = "HTTP/1.1 503 Starting\r\nContent-Length: 0\r\n\r\n";
+	forget();
+	say(request(&a, "GET", "/cucm-uds/users?name=x", "", ""));
+	wait_for("<user>");
+	assert_null(strstr(c.out, "Connection: close"));
+	assert_int_equal(b.requests, 1);
+	a.answer = NULL;
+	origin_hang_up(&b);
+	forget();
+	say(request(&a, "GET", "/cucm-uds/users?name=x", "", ""));
+	wait_for("<user>");
+	assert_null(strstr(c.out, "Connection: close"));
 	origin_close(&a);
+	b.requests = 0;
 	forget();
 	say(request(&a, "GET", "/cucm-uds/users?name=x", "", ""));
 	wait_for("<user>");

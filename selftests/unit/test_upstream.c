@@ -379,6 +379,33 @@ static void test_upstream_failover(void **state)
 	assert_false(q.failed);
 }
 
+/* A node that is starting says 503: the other one is asked; the last one's word is passed on. */
+static void test_upstream_unavailable(void **state)
+{
+	struct upstream_target list[2] = {to(&a, "127.0.0.1", false), to(&b, "127.0.0.1", false)};
+	struct ask q = {};
+
+	(void)state;
+	a.answer = "HTTP/1.1 503 Starting\r\nContent-Length: 2\r\n\r\nno";
+	ask_list(&q, list, 2, "GET", "/bytes/3", NULL);
+	wait_over(&q);
+	assert_int_equal(q.status, 200);
+	assert_int_equal(q.heads, 1);
+	assert_int_equal(q.readies, 2);
+	assert_int_equal(a.requests, 1);
+	assert_non_null(strstr(log_text, "answered 503"));
+	b.answer = a.answer;
+	q = (struct ask){};
+	ask_list(&q, list, 2, "GET", "/bytes/3", NULL);
+	wait_over(&q);
+	assert_int_equal(q.status, 503);
+	assert_false(q.failed);
+	q = (struct ask){};
+	ask_list(&q, list, 2, "POST", "/bytes/3", "x"); /* it may have been done */
+	wait_over(&q);
+	assert_int_equal(q.readies, 1);
+}
+
 static void test_upstream_refused(void **state)
 {
 	struct ask q;
@@ -677,13 +704,13 @@ static int certs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_upstream_reuse),    CASE(test_upstream_framing),
-		CASE(test_upstream_stale),    CASE(test_upstream_no_repeat),
-		CASE(test_upstream_failover), CASE(test_upstream_refused),
-		CASE(test_upstream_pressure), CASE(test_upstream_tunnel),
-		CASE(test_upstream_limit),    CASE(test_upstream_early),
-		CASE(test_upstream_names),    CASE(test_upstream_certificate),
-		CASE(test_upstream_get),
+		CASE(test_upstream_reuse),	 CASE(test_upstream_framing),
+		CASE(test_upstream_stale),	 CASE(test_upstream_no_repeat),
+		CASE(test_upstream_failover),	 CASE(test_upstream_refused),
+		CASE(test_upstream_pressure),	 CASE(test_upstream_tunnel),
+		CASE(test_upstream_limit),	 CASE(test_upstream_early),
+		CASE(test_upstream_names),	 CASE(test_upstream_unavailable),
+		CASE(test_upstream_certificate), CASE(test_upstream_get),
 	};
 
 	return cmocka_run_group_tests(tests, certs, NULL);
