@@ -101,7 +101,8 @@ static bool pump(struct core_http_stream *s)
 		if (upstream_queued(w->up))
 			return true; /* writable() comes */
 		if (!in.n && s->eof) {
-			core_http_end(s, s->phase == HTTP_TUNNEL,
+			/* In order, unless half an answer would look like a whole one: the edge may have a last word for it. */
+			core_http_end(s, s->phase != HTTP_ANSWER,
 				      s->phase == HTTP_TUNNEL ? "the client ended the tunnel"
 							      : "the client ended within a body");
 			return false;

@@ -517,7 +517,7 @@ bool core_http_begin(struct core_http_stream *s)
 		n = http_request_parse(in, &http_limits_default, &w->head, &why);
 	}
 	if (n == -EAGAIN && s->eof)
-		core_http_end(s, false, "the client ended within a head");
+		core_http_end(s, true, "the client ended within a head");
 	else if (n == -EAGAIN && !s->due_ms)
 		core_http_due(s, s->h->head_ms);
 	if (n == -EAGAIN)
