@@ -79,6 +79,19 @@ static unsigned ports_add(const char **list, unsigned n, uint16_t out[BPF_LOAD_T
 	return have;
 }
 
+/* Of all listeners of the edge: a ban is one of every service. */
+static unsigned ports_all(const struct config_edge *cfg, uint16_t out[BPF_LOAD_TCP_PORTS])
+{
+	const struct config_service *const services[] = {&cfg->sip, &cfg->https, &cfg->xmpp};
+	unsigned n = ports_add(cfg->link.listen, cfg->link.listen_count, out, 0), i;
+
+	for (i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
+		n = ports_add(services[i]->listen, services[i]->listen_count, out, n);
+		n = ports_add(services[i]->tls_listen, services[i]->tls_listen_count, out, n);
+	}
+	return n;
+}
+
 /* ---- BPF ---- */
 
 /* "; not permitted: CAP_BPF, CAP_PERFMON", or "" when nothing is missing. */
@@ -306,9 +319,7 @@ int edge_media_open(struct keeper_plan *p, const struct config_edge *cfg, char *
 					 .punch_port = cfg->media.punch_port,
 					 .tcp_ports = o.tcp_ports,
 					 .rung = bpf_plan_wish(cfg->media.rung)};
-	n = (int)ports_add(cfg->sip.listen, cfg->sip.listen_count, o.tcp_ports, 0);
-	n = (int)ports_add(cfg->link.listen, cfg->link.listen_count, o.tcp_ports, (unsigned)n);
-	o.bpf.n_tcp_ports = (unsigned)n;
+	o.bpf.n_tcp_ports = ports_all(cfg, o.tcp_ports);
 	err = punch_all(p, cfg, why, why_n);
 	if (!err)
 		err = rung_open(&o);
