@@ -2,7 +2,7 @@
 # t_https_hostile.sh -- slow, endless and too many: slowloris on 1,000 connections, a 1 GiB head, chunk extensions without end, 100,000
 # pipelined requests; memory stays, each is refused as it should be, and others are served all the while
 #
-#	198.18.0-9.1 hostile  --tls--+
+#	198.18.0-13.1 hostile --tls--+
 #	203.0.113.50 alice    --tls--+-- edge (dmz) ==link== core (inside) --tls-- cucm1, files: nginx
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -10,9 +10,9 @@ net_isolate "$@"
 need nft ethtool dnsmasq nginx curl dig
 net_up
 . "$NET/lib_https.sh"
-for i in $(seq 0 9); do ip -n "$P-inet" addr add "198.18.$i.1/32" dev br0; done
+for i in $(seq 0 13); do ip -n "$P-inet" addr add "198.18.$i.1/32" dev br0; done
 ip -n "$P-dmz" route add 198.18.0.0/16 dev d0
-EDGE_LIMITS=$'  unadmitted_seconds: 6'
+EDGE_LIMITS=$'  http_head_seconds: 4'
 export EDGE_LIMITS
 https_up cucm1 files
 logon alice
@@ -116,50 +116,73 @@ def slowloris():
             conns.remove(w)
             w.close()
         time.sleep(1)
+    check(set(ends) == {408}, f"they ended as {ends}")
     check(not conns, f"{len(conns)} slow connections are still there")
     check(opened >= 900, f"only {opened} came in")
     return f"{opened} came in, {refused} refused; ended as {ends}"
 
 
-def big_head(token):
+def hostile(admitted, source):
+    """A connection that the edge's gate reads still, or that was admitted, so that the core alone does."""
+    w = Web(source=source)
+    if admitted:
+        check(w.ask(GOOD, token=TOKEN).status == 200, "served")
+        me = "%s:%d" % w.s.getsockname()
+        wait_until(5, "admitted", lambda: any(x["peer"] == me and x["state"] == "admitted" for x in admin("edge", "streams")))
+    return w
+
+
+def big_head(admitted):
     def run():
-        w = Web(source="198.18.1.1")
-        first = request(GOOD, token=token)[:-2]
-        sent, status = pour(w, first + b"X-Long: ", b"a" * 16384, 1 << 30)
-        check(sent < 1 << 22 and status in (400, 431, None), f"{sent} bytes of a head went, then {status}")
-        check(token is None or status == 431, f"with a token: {status}")
-        return f"{sent} bytes of 1 GiB went, then {status}"
+        w = hostile(admitted, "198.18.11.1")
+        sent, status = pour(w, request(GOOD, token=TOKEN)[:-2] + b"X-Long: ", b"a" * 16384, 1 << 30)
+        check(sent < 1 << 22 and status == 431, f"{sent} bytes of a head went, then {status}")
+        w = hostile(admitted, "198.18.11.1")
+        many, status2 = pour(w, request(GOOD, token=TOKEN)[:-2], b"X-A: b\r\n" * 100, 1 << 30)
+        check(many < 1 << 22 and status2 == 431, f"{many} bytes of fields went, then {status2}")
+        return f"{sent} bytes of 1 GiB in a field went, then {status}; of fields {many}, then {status2}"
     return run
 
 
-def many_fields():
-    w = Web(source="198.18.1.1")
-    sent, status = pour(w, request(GOOD, token=TOKEN)[:-2], b"X-A: b\r\n" * 100, 1 << 30)
-    check(sent < 1 << 22 and status == 431, f"{sent} bytes of fields went, then {status}")
-    return f"{sent} bytes went, then {status}"
+def chunk_extensions(admitted):
+    """The gate has sent the head on when it sees the chunks: what it could say would stand where the core's answer belongs."""
+    want = (400,) if admitted else (400, None)
+
+    def run():
+        first = request(E["put"], "PUT", TOKEN, ["Transfer-Encoding: chunked"])
+        w = hostile(admitted, "198.18.12.1")
+        sent, status = pour(w, first + b"1;x=", b"a" * 4096, 1 << 30)
+        check(sent < 1 << 22 and status in want, f"{sent} bytes of an extension went, then {status}")
+        w = hostile(admitted, "198.18.12.1")
+        many, status2 = pour(w, first, b"1;" + b"x=y;" * 20 + b"\r\na\r\n", 1 << 26)
+        check(status2 in want, f"{many} bytes of small chunks with extensions went, then {status2}")
+        return f"{sent} bytes of one went, then {status}; {many} of many, then {status2}"
+    return run
 
 
-def chunk_extensions():
-    w = Web(source="198.18.2.1")
-    first = request(E["put"], "PUT", TOKEN, ["Transfer-Encoding: chunked"])
-    sent, status = pour(w, first + b"1;x=", b"a" * 4096, 1 << 30)
-    check(sent < 1 << 22 and status == 400, f"{sent} bytes of an extension went, then {status}")
-    v = Web(source="198.18.2.1")
-    sent2, status2 = pour(v, first, b"1;" + b"x=y;" * 20 + b"\r\na\r\n", 1 << 26)
-    check(status2 == 400, f"{sent2} bytes of small chunks with extensions went, then {status2}")
-    return f"{sent} bytes of one, {sent2} of many went, then {status}, {status2}"
+def pipelined_early():
+    w = Web(source="198.18.13.1")
+    pour(w, b"", request(E["sso"]) * 50, 1 << 22)
+    got = []
+    try:
+        while True:
+            got.append(w.answer().status)
+    except (OSError, Closed):
+        pass
+    check(set(got[:-1]) <= {200} and len(got) <= 21 and got[-1] in (200, 429), f"answers: {got}")
+    return f"answers: {len(got)}, the last {got[-1]}"
 
 
 def pipelined():
-    w = Web(source="198.18.3.1")
-    one = request(E["sso"], token=TOKEN)
+    w = hostile(True, "198.18.13.1")
+    two = request(E["sso"], token=TOKEN) + request(E["sso"].replace("get_edge_sso", "get_nothing"), token=TOKEN)
     total, block = 100000, 200
     w.s.settimeout(30)
 
     def feed():
         try:
             for _ in range(total // block):
-                w.send(one * block)
+                w.send(two * (block // 2))
         except OSError:
             pass
 
@@ -170,7 +193,7 @@ def pipelined():
     try:
         while n < total:
             a = w.answer()
-            if a.status != 200:
+            if a.status != (404 if n % 2 else 200):
                 bad = a.status
                 break
             n += 1
@@ -181,9 +204,13 @@ def pipelined():
 
 
 during("slowloris, 1,000 connections", slowloris, 65536)
-during("a 1 GiB head before log on", big_head(None), 4096)
-during("a 1 GiB head with a token", big_head(TOKEN), 4096)
-during("fields without end", many_fields, 4096)
-during("chunk extensions without end", chunk_extensions, 4096)
+banned = admin("edge", "status")["bans"]["active"]
+step(f"{banned} prefixes are banned for it")
+check(banned == 10, "each of them")
+during("a 1 GiB head, at the gate", big_head(False), 4096)
+during("a 1 GiB head, at the core", big_head(True), 4096)
+during("chunk extensions without end, at the gate", chunk_extensions(False), 4096)
+during("chunk extensions without end, at the core", chunk_extensions(True), 4096)
+during("pipelined requests without end, before log on", pipelined_early, 4096)
 during("100,000 pipelined requests", pipelined, 4096)
 PY
