@@ -1,5 +1,5 @@
 #!/bin/bash
-# t_https_large.sh -- 200 MiB up and down through edge and core: the same bytes, and neither daemon holds them; one of two nodes dies meanwhile
+# t_https_large.sh -- 64 MiB up and down through edge and core: the same bytes, and neither daemon holds them; one of two nodes dies meanwhile
 #
 #	203.0.113.50 curl --tls-- edge (dmz) ==link== core (inside) --tls-- files: nginx; cucm1, cucm2
 set -eu
@@ -12,11 +12,11 @@ dns_up
 https_up cucm1 cucm2 files
 logon alice
 files=$(relay_url https "files.$INSIDE" 8443 /files/)
-head -c 209715200 /dev/urandom >"$RUN/200m"
-sum=$(sha "$RUN/200m")
+head -c 67108864 /dev/urandom >"$RUN/large"
+sum=$(sha "$RUN/large")
 edge_before=$(held edge) core_before=$(held core)
 
-say "200 MiB up, then down; what the daemons hold is looked at all the time"
+say "64 MiB up, then down; what the daemons hold is looked at all the time"
 (
 	most_e=0 most_c=0
 	while [ ! -e "$RUN/stop" ]; do
@@ -28,9 +28,9 @@ say "200 MiB up, then down; what the daemons hold is looked at all the time"
 	done
 ) &
 watcher=$!
-want 201 "up" -b "$(jar alice)" -T "$RUN/200m" "${files}up/200m"
-[ "$(sha "$WEB/www/services/files/up/200m")" = "$sum" ] || fail "not the bytes that were sent"
-client -b "$(jar alice)" -o "$RUN/down" -w '%{http_code}' "${files}up/200m" | grep -q '^200$' || fail "down"
+want 201 "up" -b "$(jar alice)" -T "$RUN/large" "${files}up/large"
+[ "$(sha "$WEB/www/services/files/up/large")" = "$sum" ] || fail "not the bytes that were sent"
+client -b "$(jar alice)" -o "$RUN/down" -w '%{http_code}' "${files}up/large" | grep -q '^200$' || fail "down"
 [ "$(sha "$RUN/down")" = "$sum" ] || fail "not the bytes that were stored"
 touch "$RUN/stop"
 wait $watcher
