@@ -61,7 +61,6 @@ static void stream_free(struct core_http_stream *s)
 	h->stats.streams--;
 	if (s->w)
 		work_put(h, s->w);
-	free(s->memory);
 	free(s);
 }
 
@@ -334,6 +333,7 @@ int core_http_new(const struct core_http_params *p, struct core_http **out)
 void core_http_free(struct core_http *h)
 {
 	struct core_http_work *w;
+	unsigned i;
 
 	if (!h)
 		return;
@@ -344,6 +344,8 @@ void core_http_free(struct core_http *h)
 		free(w);
 	}
 	core_http_users_sweep(h, true);
+	for (i = 0; i < CORE_HTTP_MEMORIES; i++)
+		free(h->memories[i]);
 	loop_timer_cancel(h->p.loop, &h->sweep);
 	free(h);
 }

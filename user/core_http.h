@@ -12,9 +12,9 @@
  * having read the body, the connection ends behind the answer. A WebSocket (RFC 6455) becomes a tunnel, both ways with back-pressure; it ends
  * with either side's end. A client that ends its half is still answered what it has asked in whole.
  *
- * Authorisation: every request by its own token, never by its stream. A token that was good is not checked again for 1 s if the next request
- * of the stream repeats it byte for byte. A request without one on an admitted stream gets 401, and the stream's admission is revoked, and
- * the stream ended. A refusal by the rules gets 403 and a log line that names user, target and the rule that came nearest.
+ * Authorisation: every request by its own token, never by its stream. A token that was good is not checked again for 1 s: one that is
+ * the same byte for byte is as good, on whichever stream. A request without one on an admitted stream gets 401, the stream's admission is
+ * revoked, and the stream ended. A refusal by the rules gets 403 and a log line that names user, target and the rule that came nearest.
  *
  * Owner rules: the module owns streams and their buffers; a stream borrows its connection from the link until its end. A stream that ends takes
  * its request to the server, and its questions to log on and edge config, with it. Streams end with the worker. One thread, one loop.

@@ -13,7 +13,8 @@
 #define CORE_HTTP_SPARE	     256	 /* buffers kept for streams that become active: 30 MiB */
 #define CORE_HTTP_SWEEP_MS   250
 #define CORE_HTTP_BUCKETS    1024 /* of users; power of two */
-#define CORE_HTTP_MEMORY_MS  1000 /* a good token is remembered by its stream */
+#define CORE_HTTP_MEMORY_MS  1000 /* a good token is remembered */
+#define CORE_HTTP_MEMORIES   512  /* of them; power of two; one takes the place of another */
 #define CORE_HTTP_COOKIE_MAX 2048 /* our Set-Cookie */
 
 enum core_http_phase {
@@ -70,7 +71,6 @@ struct core_http_stream {
 	struct link_data *data;
 	struct conn *conn; /* of data */
 	struct core_http_work *w;
-	struct core_http_memory *memory;
 	uint64_t id, edge_stream, since_ms;
 	uint64_t due_ms; /* 0: none; what for tells the phase */
 	uint64_t requests, bytes_in, bytes_out;
@@ -93,6 +93,7 @@ struct core_http {
 	unsigned head_ms, body_ms, write_ms, idle_ms; /* as in core_http.h, but for tests */
 	struct core_http_stats stats;
 	struct core_http_user *users[CORE_HTTP_BUCKETS];
+	struct core_http_memory *memories[CORE_HTTP_MEMORIES];
 };
 
 /* ---- core_http.c ---- */
