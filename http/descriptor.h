@@ -1,15 +1,16 @@
-/* http/descriptor.h -- what a client's request asks for: its configuration, or a server inside that the path's first segment names.
+/* http/descriptor.h -- what a client's request asks for: its configuration, or a server inside that the path's first segment
+ * names.
  *
- * In: a parsed request target. Out: the service, the domain it is asked of, and of a relayed request the target and what is left of the
- * path. Edge and core use this same code, so both route by one reading. Paths:
+ * In: a parsed request target. Out: the service, the domain it is asked of, and of a relayed request the target and what is
+ * left of the path. Edge and core use this same code, so both route by one reading. Paths:
  *   /BASE64(domain)/get_edge_config[/][?query]      the client's configuration
  *   /BASE64(domain)/get_edge_sso[/][?query]         whether single sign-on is to be had
  *   /BASE64(domain/http|https/host/port)/path?query the rest, from that server
  *   /.well-known/sallyport[?query]                  the configuration as JSON; the domain is the Host field's business
- * BASE64 is RFC 4648's, either alphabet, padded in full or not at all; '=', '+' and '/' may be written as %3D, %2B, %2F. Strict: bits
- * left over must be zero, names have no trailing dot, ports no leading zero, an IPv6 host may stand in brackets and not be an IPv4 one
- * in disguise. Domain and host come out in small letters, IPv6 in its canonical text (RFC 5952), so equal targets are equal strings.
- * Owns nothing: out.rest and out.segment point into the target's bytes. No allocation. */
+ * BASE64 is RFC 4648's, either alphabet, padded in full or not at all; '=', '+' and '/' may be written as %3D, %2B, %2F.
+ * Strict: bits left over must be zero, names have no trailing dot, ports no leading zero, an IPv6 host may stand in brackets
+ * and not be an IPv4 one in disguise. Domain and host come out in small letters, IPv6 in its canonical text (RFC 5952), so
+ * equal targets are equal strings. Owns nothing: out.rest and out.segment point into the target's bytes. No allocation. */
 #ifndef SALLYPORT_HTTP_DESCRIPTOR_H
 #define SALLYPORT_HTTP_DESCRIPTOR_H
 

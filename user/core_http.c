@@ -1,7 +1,7 @@
 /* user/core_http.c -- clients' HTTPS streams on the core: life, bytes, time. See core_http.h.
  *
- * In: data connections from the link. Out: bytes for core_http_request.c and core_http_relay.c, and back. Owner: the module owns streams and
- * buffers; a buffer goes from stream to stream. */
+ * In: data connections from the link. Out: bytes for core_http_request.c and core_http_relay.c, and back. Owner: the module
+ * owns streams and buffers; a buffer goes from stream to stream. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

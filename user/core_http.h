@@ -1,27 +1,31 @@
 /* user/core_http.h -- a client's HTTPS stream on the core: its requests in order, each judged by itself and relayed.
  *
- * Data flow: the data connection that an edge's Open turned into a stream (service "https") -> request head (http/msg.h) -> what its path
- * names (http/descriptor.h) -> who asks: the token of its cookie, else user/logon.h -> may it: http/allow.h -> a server inside
- * (user/upstream.h), from the group that stands in for the one asked -> the answer, its head rewritten (core_http_head.h), its body as it
- * comes. get_edge_config, get_edge_sso and /.well-known/sallyport are answered by user/edge_config.h.
+ * Data flow: the data connection that an edge's Open turned into a stream (service "https") -> request head (http/msg.h) ->
+ * what its path names (http/descriptor.h) -> who asks: the token of its cookie, else user/logon.h -> may it: http/allow.h -> a
+ * server inside (user/upstream.h), from the group that stands in for the one asked -> the answer, its head rewritten
+ * (core_http_head.h), its body as it comes. get_edge_config, get_edge_sso and /.well-known/sallyport are answered by
+ * user/edge_config.h.
  *
- * Order and back-pressure: one request at a time; the next head is looked at when the answer before has left. What a client sends ahead
- * waits in CORE_HTTP_IN bytes and then in TCP. A body is read only as fast as the server takes it, an answer only as fast as the client
- * does; of each at most CORE_HTTP_IN, and UPSTREAM_QUEUE or the link's queue, are in memory. An idle stream holds no buffer.
- * Expect: 100-continue goes on to the server, whose 100 comes back; a refusal is an answer like any other. Of what is answered here without
- * having read the body, the connection ends behind the answer. A WebSocket (RFC 6455) becomes a tunnel, both ways with back-pressure; it ends
- * with either side's end. A client that ends its half is still answered what it has asked in whole.
+ * Order and back-pressure: one request at a time; the next head is looked at when the answer before has left. What a client
+ * sends ahead waits in CORE_HTTP_IN bytes and then in TCP. A body is read only as fast as the server takes it, an answer only
+ * as fast as the client does; of each at most CORE_HTTP_IN, and UPSTREAM_QUEUE or the link's queue, are in memory. An idle
+ * stream holds no buffer. Expect: 100-continue goes on to the server, whose 100 comes back; a refusal is an answer like any
+ * other. Of what is answered here without having read the body, the connection ends behind the answer. A WebSocket (RFC 6455)
+ * becomes a tunnel, both ways with back-pressure; it ends with either side's end. A client that ends its half is still answered
+ * what it has asked in whole.
  *
- * Authorisation: every request by its own token, never by its stream. A token that was good is not checked again for 1 s: one that is
- * the same byte for byte is as good, on whichever stream. A request without one on an admitted stream gets 401, the stream's admission is
- * revoked, and the stream ended. A refusal by the rules gets 403 and a log line that names user, target and the rule that came nearest.
+ * Authorisation: every request by its own token, never by its stream. A token that was good is not checked again for 1 s: one
+ * that is the same byte for byte is as good, on whichever stream. A request without one on an admitted stream gets 401, the
+ * stream's admission is revoked, and the stream ended. A refusal by the rules gets 403 and a log line that names user, target
+ * and the rule that came nearest.
  *
- * Owner rules: the module owns streams and their buffers; a stream borrows its connection from the link until its end. A stream that ends takes
- * its request to the server, and its questions to log on and edge config, with it. Streams end with the worker. One thread, one loop.
+ * Owner rules: the module owns streams and their buffers; a stream borrows its connection from the link until its end. A stream
+ * that ends takes its request to the server, and its questions to log on and edge config, with it. Streams end with the worker.
+ * One thread, one loop.
  *
- * Limits, each with a counter: CORE_HTTP_STREAMS streams, CORE_HTTP_USER_ACTIVE requests of a user at once (503), requests per second of a
- * user (429 with Retry-After), CORE_HTTP_HEAD_MS for a head, CORE_HTTP_BODY_MS without a byte of a body, CORE_HTTP_WRITE_MS without the
- * client taking anything, CORE_HTTP_IDLE_MS between requests; heads as http_limits_default. */
+ * Limits, each with a counter: CORE_HTTP_STREAMS streams, CORE_HTTP_USER_ACTIVE requests of a user at once (503), requests per
+ * second of a user (429 with Retry-After), CORE_HTTP_HEAD_MS for a head, CORE_HTTP_BODY_MS without a byte of a body,
+ * CORE_HTTP_WRITE_MS without the client taking anything, CORE_HTTP_IDLE_MS between requests; heads as http_limits_default. */
 #ifndef SALLYPORT_CORE_HTTP_H
 #define SALLYPORT_CORE_HTTP_H
 

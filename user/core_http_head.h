@@ -1,15 +1,18 @@
-/* user/core_http_head.h -- heads on their way through the relay: what is taken away, set and rewritten, in one pass over the fields.
+/* user/core_http_head.h -- heads on their way through the relay: what is taken away, set and rewritten, in one pass over the
+ * fields.
  *
- * In: a parsed head, where it goes. Out: bytes in the caller's buffer. Names and values that are passed on were judged by http/msg.h and
- * are copied as they stand, so nothing here can make a second field of one. Owns nothing; no allocation, no I/O.
+ * In: a parsed head, where it goes. Out: bytes in the caller's buffer. Names and values that are passed on were judged by
+ * http/msg.h and are copied as they stand, so nothing here can make a second field of one. Owns nothing; no allocation, no I/O.
  *
- * Requests: target without the descriptor's segment, Host of the target. Taken away: what ends at this hop (RFC 9110 7.6.1); our session's
- * cookie X-Auth (other cookies stay, they are the service's own); what a client could claim about itself and a server inside might
- * believe: Forwarded, X-Forwarded-*, X-Real-IP, X-Client-IP, X-Original-*, X-Rewrite-*, X-Remote-*, X-SSL-*, Remote-User and the like.
- * Set: X-Forwarded-For with the client's address as the edge saw it, and Via (7.6.3). Authorization passes: it is the service's.
- * Answers: no Via (9110 lets a gateway leave it away; it would only tell what stands inside). Taken away besides what ends here: Alt-Svc (leads
- * past us), Strict-Transport-Security, Clear-Site-Data and Service-Worker-Allowed (would reach beyond the one service, since all share
- * the edge's name), and cookies called X-Auth. Rewritten so that a plain client finds its way:
+ * Requests: target without the descriptor's segment, Host of the target. Taken away: what ends at this hop (RFC 9110 7.6.1);
+ * our session's cookie X-Auth (other cookies stay, they are the service's own); what a client could claim about itself and a
+ * server inside might believe: Forwarded, X-Forwarded-*, X-Real-IP, X-Client-IP, X-Original-*, X-Rewrite-*, X-Remote-*,
+ * X-SSL-*, Remote-User and the like. Set: X-Forwarded-For with the client's address as the edge saw it, and Via (7.6.3).
+ * Authorization passes: it is the service's.
+ *
+ * Answers: no Via (9110 lets a gateway leave it away; it would only tell what stands inside). Taken away besides what ends here: Alt-Svc (leads past us), Strict-Transport-Security, Clear-Site-Data and
+ * Service-Worker-Allowed (would reach beyond the one service, since all share the edge's name), and cookies called X-Auth.
+ * Rewritten so that a plain client finds its way:
  *   Location     of a target that may be asked (or the same one): "/SEGMENT/path" of the edge; "/path": behind the segment that was asked;
  *                relative ones and those that lead elsewhere stay
  *   Set-Cookie   Domain goes, Path=/x becomes /SEGMENT/x: the client sends it back through us, and only to that target

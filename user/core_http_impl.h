@@ -1,6 +1,6 @@
-/* user/core_http_impl.h -- what the files of core_http.h share: core_http.c (streams: life, bytes, time), core_http_request.c (one request:
- * what it asks, who asks, may it, own answers), core_http_relay.c (its exchange with a server), core_http_user.c (limits of a user),
- * core_http_show.c. Nobody else includes this. Owner: see core_http.h.
+/* user/core_http_impl.h -- what the files of core_http.h share: core_http.c (streams: life, bytes, time), core_http_request.c
+ * (one request: what it asks, who asks, may it, own answers), core_http_relay.c (its exchange with a server), core_http_user.c
+ * (limits of a user), core_http_show.c. Nobody else includes this. Owner: see core_http.h.
  *
  * A function that says so returns false when the stream is gone; whoever called it must not touch the stream any more. */
 #ifndef SALLYPORT_CORE_HTTP_IMPL_H

@@ -1,7 +1,8 @@
-/* user/core_http_relay.c -- a request's exchange with a server inside: bytes both ways, as fast as the slower side takes them. See core_http.h.
+/* user/core_http_relay.c -- a request's exchange with a server inside: bytes both ways, as fast as the slower side takes them.
+ * See core_http.h.
  *
- * In: the stream's buffer, ops of user/upstream.h. Out: upstream_write(), core_http_write(). Owner: the stream owns its request to the server
- * until done(), failed(), or its own end. */
+ * In: the stream's buffer, ops of user/upstream.h. Out: upstream_write(), core_http_write(). Owner: the stream owns its request
+ * to the server until done(), failed(), or its own end. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

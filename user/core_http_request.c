@@ -1,7 +1,8 @@
-/* user/core_http_request.c -- one request of a stream: what it asks for, who asks, whether it may, and the answers that are our own. See
- * core_http.h.
+/* user/core_http_request.c -- one request of a stream: what it asks for, who asks, whether it may, and the answers that are our
+ * own. See core_http.h.
  *
- * In: a head at the front of the stream's buffer; what log on and edge config say. Out: an answer, or a request for core_http_relay.c. */
+ * In: a head at the front of the stream's buffer; what log on and edge config say. Out: an answer, or a request for
+ * core_http_relay.c. */
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>

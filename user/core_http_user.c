@@ -1,4 +1,5 @@
-/* user/core_http_user.c -- what one user may ask for: requests a second and at once, over all streams and tokens. See core_http.h.
+/* user/core_http_user.c -- what one user may ask for: requests a second and at once, over all streams and tokens. See
+ * core_http.h.
  *
  * In: who asks. Out: yes, or which limit. Owner: the module; a user without requests is forgotten after 2 s. */
 #include <errno.h>

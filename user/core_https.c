@@ -1,6 +1,7 @@
 /* user/core_https.c -- HTTPS on the core, from its configuration. See core_https.h.
  *
- * In: the https section, the keeper's descriptors, links that come up. Out: streams for core_http, token keys for edges. Owner: struct core. */
+ * In: the https section, the keeper's descriptors, links that come up. Out: streams for core_http, token keys for edges. Owner:
+ * struct core. */
 #include "user/core_https.h"
 
 #include <errno.h>

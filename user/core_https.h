@@ -1,9 +1,9 @@
 /* user/core_https.h -- HTTPS on the core: makes its parts from the configuration, and ties them to the core's worker.
  *
- * Data flow: the keeper opens the section's files (token keys, CA, allow_csv) -> at start: keys, clusters, policy, upstream, log on, edge
- * config, core_http -> a link comes up: the public halves of the token keys go to that edge -> Open of service "https" -> core_http.
- * Owner rules: struct core owns it; it owns its parts and frees them in reverse order, before link, dns and loop. Without an https
- * section there is none, and streams of that service are refused. */
+ * Data flow: the keeper opens the section's files (token keys, CA, allow_csv) -> at start: keys, clusters, policy, upstream,
+ * log on, edge config, core_http -> a link comes up: the public halves of the token keys go to that edge -> Open of service
+ * "https" -> core_http. Owner rules: struct core owns it; it owns its parts and frees them in reverse order, before link, dns
+ * and loop. Without an https section there is none, and streams of that service are refused. */
 #ifndef SALLYPORT_CORE_HTTPS_H
 #define SALLYPORT_CORE_HTTPS_H
 

@@ -1,7 +1,7 @@
 /* user/upstream.c -- requests to servers inside: which target and connection, failover, time. See upstream.h.
  *
- * In: calls of the modules, what connections and look-ups met. Out: ops. Owner: the upstream owns requests; one that is told its end is
- * freed right after. */
+ * In: calls of the modules, what connections and look-ups met. Out: ops. Owner: the upstream owns requests; one that is told
+ * its end is freed right after. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

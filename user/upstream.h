@@ -1,23 +1,26 @@
-/* user/upstream.h -- requests to servers inside: targets with their addresses and health, pooled connections, one exchange after the
- * other on each (HTTP/1.1, RFC 9112 9).
+/* user/upstream.h -- requests to servers inside: targets with their addresses and health, pooled connections, one exchange
+ * after the other on each (HTTP/1.1, RFC 9112 9).
  *
- * Data flow: upstream_open(list of targets) -> the first that is well -> an idle connection of it, or a new one: name -> addresses
- * (user/dns.h, kept for their TTL) -> TCP, TLS -> ops.ready(): the module writes the request's head and body -> the answer's head is
- * parsed (http/msg.h) and given to ops.head(), its body as it comes to ops.body(), then ops.done(); the connection is idle again, for
- * whoever is next. No body is ever held: the module pauses an answer that it cannot pass on, and writes a body as far as it is taken.
+ * Data flow: upstream_open(list of targets) -> the first that is well -> an idle connection of it, or a new one: name ->
+ * addresses (user/dns.h, kept for their TTL) -> TCP, TLS -> ops.ready(): the module writes the request's head and body -> the
+ * answer's head is parsed (http/msg.h) and given to ops.head(), its body as it comes to ops.body(), then ops.done(); the
+ * connection is idle again, for whoever is next. No body is ever held: the module pauses an answer that it cannot pass on, and
+ * writes a body as far as it is taken.
  *
- * Failover: until the request's first byte is written, and beyond if it may be repeated (@repeatable: it has no content and its method is
- * idempotent), what fails is tried elsewhere: the next address, the next target, or anew if an idle connection turned out to be closed.
- * ops.ready() is then called once more, and the request must be written from its start (with upstream_req_target()'s Host). Once a
- * byte of the answer was seen nothing is repeated, but for 503 where the list has another target. A target that fails is passed over for 1 s, doubling to 30 s while it goes on to
- * fail, unless all of a list are down: then all are tried, so a failure that is known is never the reason of another.
+ * Failover: until the request's first byte is written, and beyond if it may be repeated (@repeatable: it has no content and its
+ * method is idempotent), what fails is tried elsewhere: the next address, the next target, or anew if an idle connection turned
+ * out to be closed. ops.ready() is then called once more, and the request must be written from its start (with
+ * upstream_req_target()'s Host). Once a byte of the answer was seen nothing is repeated, but for 503 where the list has another
+ * target. A target that fails is passed over for 1 s, doubling to 30 s while it goes on to fail, unless all of a list are down:
+ * then all are tried, so a failure that is known is never the reason of another.
  *
  * Owner rules: the upstream owns targets, connections and requests. A module holds its struct upstream_req until ops.done() or
- * ops.failed() returns, or upstream_close(); spans given to ops live until the op returns. No op is called from inside a call of the
- * module, but ops.ready() may be answered at once by upstream_open() returning 1. Strings of a struct upstream_target are copied.
+ * ops.failed() returns, or upstream_close(); spans given to ops live until the op returns. No op is called from inside a call
+ * of the module, but ops.ready() may be answered at once by upstream_open() returning 1. Strings of a struct upstream_target
+ * are copied.
  *
- * TLS: by the trust of upstream_params.tls, chain and name. A refused certificate's text says which name was wanted and which came; it is
- * logged, and kept as the target's last failure for sallyctl.
+ * TLS: by the trust of upstream_params.tls, chain and name. A refused certificate's text says which name was wanted and which
+ * came; it is logged, and kept as the target's last failure for sallyctl.
  *
  * Limits: see UPSTREAM_*; each with a counter. Single thread, one loop. */
 #ifndef SALLYPORT_UPSTREAM_H

@@ -1,8 +1,9 @@
-/* user/upstream_conn.c -- connections to servers inside: dialled, lent to a request, read as answers, idle in the pool. See upstream.h.
+/* user/upstream_conn.c -- connections to servers inside: dialled, lent to a request, read as answers, idle in the pool. See
+ * upstream.h.
  *
- * In: user/conn.h's ops. Out: heads and bodies of answers for ops, failures for upstream.c. Owner: a connection is its request's from
- * dialling to the answer's end, then its target's; with its end it is freed here. Behind an op of a module the request may be gone, and
- * its connection with it. */
+ * In: user/conn.h's ops. Out: heads and bodies of answers for ops, failures for upstream.c. Owner: a connection is its
+ * request's from dialling to the answer's end, then its target's; with its end it is freed here. Behind an op of a module the
+ * request may be gone, and its connection with it. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* user/upstream_impl.h -- what the files of upstream.h share: upstream.c (requests: choice, failover, time), upstream_target.c (targets:
- * names, addresses, health, for sallyctl), upstream_conn.c (connections: dialling, pool, answers), upstream_get.c (one GET). Nobody else
- * includes this. Owner: see upstream.h. */
+/* user/upstream_impl.h -- what the files of upstream.h share: upstream.c (requests: choice, failover, time), upstream_target.c
+ * (targets: names, addresses, health, for sallyctl), upstream_conn.c (connections: dialling, pool, answers), upstream_get.c
+ * (one GET). Nobody else includes this. Owner: see upstream.h. */
 #ifndef SALLYPORT_UPSTREAM_IMPL_H
 #define SALLYPORT_UPSTREAM_IMPL_H
 

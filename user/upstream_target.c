@@ -1,7 +1,8 @@
-/* user/upstream_target.c -- what upstreams know of a target: its addresses for as long as DNS says, how well it is, who waits for it.
+/* user/upstream_target.c -- what upstreams know of a target: its addresses for as long as DNS says, how well it is, who waits
+ * for it.
  *
- * In: struct upstream_target, DNS answers, what connections met. Out: which address to try. Owner: the upstream owns targets; requests
- * and connections hold counts of theirs, and one without either is forgotten when it grows old or room is needed. */
+ * In: struct upstream_target, DNS answers, what connections met. Out: which address to try. Owner: the upstream owns targets;
+ * requests and connections hold counts of theirs, and one without either is forgotten when it grows old or room is needed. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* selftests/unit/origin_kit.h -- servers inside for unit tests: HTTP/1.1 on loopback, in the test's own loop, by the project's parsers.
+/* selftests/unit/origin_kit.h -- servers inside for unit tests: HTTP/1.1 on loopback, in the test's own loop, by the project's
+ * parsers.
  *
  * In: a loop, maybe a certificate. Out: answers by path:
  *   /bytes/N, /chunked/N, /close/N   N bytes of the pattern, framed so; written only as fast as they are taken

@@ -1,5 +1,6 @@
-/* selftests/unit/test_core_http.c -- clients' HTTPS streams on the core, by the real link, log on, policy and upstream: what is relayed and how
- * it is rewritten, who gets in, what is refused, bodies both ways with hashes, tunnels, order, limits. Only edge config is played here. */
+/* selftests/unit/test_core_http.c -- clients' HTTPS streams on the core, by the real link, log on, policy and upstream: what is
+ * relayed and how it is rewritten, who gets in, what is refused, bodies both ways with hashes, tunnels, order, limits. Only
+ * edge config is played here. */
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 

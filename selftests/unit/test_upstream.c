@@ -1,4 +1,5 @@
-/* selftests/unit/test_upstream.c -- requests to servers inside: reuse, failover, repetition, back-pressure, certificates, limits, one GET. */
+/* selftests/unit/test_upstream.c -- requests to servers inside: reuse, failover, repetition, back-pressure, certificates,
+ * limits, one GET. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
