@@ -25,7 +25,7 @@ const char *allow_why_text(enum allow_why why)
 	return (unsigned)why < ALLOW_WHYS ? texts[why] : "unknown";
 }
 
-/* ---- segments of decoded paths ------------------------------------------------------------------------------------------------ */
+/* ---- segments of decoded paths -------- */
 
 /* Take "/segment" off the start of *path: without the slash. False at the end. "/a/" has the segments "a" and "". */
 static bool segment_next(struct span *path, struct span *out)
@@ -120,7 +120,7 @@ static enum fit path_fits(const struct allow_rule *r, struct span path, struct s
 	return r->prefix || !path.n ? all : FIT_NOT;
 }
 
-/* ---- queries ----------------------------------------------------------------------------------------------------------------- */
+/* ---- queries -------- */
 
 /* Undo escapes and '+' of a query's value; false: cannot be read, or longer than any user's name. */
 static bool query_decode(struct span s, char *out, size_t cap, size_t *out_n)
@@ -155,7 +155,8 @@ static bool names_user(struct span name)
 	       span_ieq(name, SPAN("user")) || span_ieq(name, SPAN("userobjectid"));
 }
 
-/* No parameter names another user. ';' is an old separator: read as one, too. A parameter's name that cannot be read is not ours. */
+/* No parameter names another user. ';' is an old separator: read as one, too. A parameter's name that cannot be read is not
+ * ours. */
 static bool query_is_own(struct span query, struct span user)
 {
 	char name[64], value[256];
@@ -182,7 +183,7 @@ static bool query_is_own(struct span query, struct span user)
 	return true;
 }
 
-/* ---- rules ------------------------------------------------------------------------------------------------------------------- */
+/* ---- rules -------- */
 
 static int by_host(const void *a, const void *b)
 {

@@ -1,15 +1,17 @@
 /* http/allow.h -- which requests may be relayed: rules, default deny.
  *
- * In: rules (protocol, host, port, path, methods), one request. Out: the rule that lets it through, or why none does and which came
- * nearest. The path is judged before the rules are: what two servers could read differently is refused, never normalised (dot segments,
- * empty segments, ';', '\', escaped '.', '/', '\', '%', ';', control characters, bytes that are no UTF-8). What passes is sent on as
- * the client wrote it. A path of a rule may hold, each as one whole segment:
+ * In: rules (protocol, host, port, path, methods), one request. Out: the rule that lets it through, or why none does and which
+ * came nearest. The path is judged before the rules are: what two servers could read differently is refused, never normalised
+ * (dot segments, empty segments, ';', '\', escaped '.', '/', '\', '%', ';', control characters, bytes that are no UTF-8). What
+ * passes is sent on as the client wrote it. A path of a rule may hold, each as one whole segment:
  *   {user}   the user who is logged on, without regard to ASCII case
- *   {file}   one name: letters, digits, '.', '_', '-', 1..128 of them, not beginning with '.'. The configuration of a soft client (CSF, BOT,
- *            TCT or TAB, then letters and digits of the user's name, 15 characters at most, then .cnf.) is its user's only
+ *   {file}   one name: letters, digits, '.', '_', '-', 1..128 of them, not beginning with '.'. The configuration of a soft client
+ *            (CSF, BOT, TCT or TAB, then letters and digits of the user's name, 15 characters at most, then .cnf.) is its
+ *            user's only
  *   {any}    one segment of any kind
  * Match: exact, or prefix: the path itself and what lies below it, so "/a" is not a prefix of "/ab".
- * Owner rules: the caller owns rules and their strings; struct allow sorts them in place once and points at them. No allocation, no I/O. */
+ * Owner rules: the caller owns rules and their strings; struct allow sorts them in place once and points at them. No
+ * allocation, no I/O. */
 #ifndef SALLYPORT_HTTP_ALLOW_H
 #define SALLYPORT_HTTP_ALLOW_H
 
@@ -75,8 +77,8 @@ ssize_t allow_path_decode(struct span path, char *out, size_t cap, const char **
 /* A rule's path: as a request's, decoded, with {user}, {file}, {any}. NULL or what is wrong. */
 const char *allow_path_fault(const char *path);
 
-/* "http://host[:port]/path[?query]" or https. The path is decoded, and may be a rule's; without one it is "/". 0; -EBADMSG or -E2BIG with
- * *detail. */
+/* "http://host[:port]/path[?query]" or https. The path is decoded, and may be a rule's; without one it is "/". 0; -EBADMSG or
+ * -E2BIG with *detail. */
 struct allow_url {
 	bool https;
 	char host[HTTP_HOST_MAX + 1]; /* as a descriptor gives it */
@@ -89,9 +91,9 @@ int allow_url_parse(struct span url, struct allow_url *out, const char **detail)
 /* Methods of a list that is separated by @sep ("GET,PUT"): their bits, or 0: an unknown or no word. */
 uint32_t allow_methods(struct span list, char sep);
 
-/* ---- rules as CSV (RFC 4180): a line of column names, then a rule a line --------------------------------------------------------
- * Columns, in any order, by name without regard to case: Url (required), HttpMethods, MatchType, Description, Deployment (the last two are
- * not looked at). A field may stand in quotes; a line break may not stand in one. Empty lines are skipped. */
+/* ---- rules as CSV (RFC 4180): a line of column names, then a rule a line --------
+ * Columns, in any order, by name without regard to case: Url (required), HttpMethods, MatchType, Description, Deployment (the
+ * last two are not looked at). A field may stand in quotes; a line break may not stand in one. Empty lines are skipped. */
 enum {
 	ALLOW_CSV_URL,
 	ALLOW_CSV_METHODS,

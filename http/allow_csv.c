@@ -6,7 +6,7 @@
 #include "http/scan.h"
 #include "user/addr.h"
 
-/* ---- URLs -------------------------------------------------------------------------------------------------------------------- */
+/* ---- URLs -------- */
 
 /* Host and port as a descriptor has them. */
 static const char *authority(struct span s, struct allow_url *u)
@@ -74,7 +74,7 @@ uint32_t allow_methods(struct span list, char sep)
 	}
 }
 
-/* ---- CSV --------------------------------------------------------------------------------------------------------------------- */
+/* ---- CSV -------- */
 
 /* A line without its end; false: no more. */
 static bool line_next(struct allow_csv *c, struct span *out)

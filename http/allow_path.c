@@ -1,8 +1,10 @@
-/* http/allow_path.c -- paths that have one reading only; see allow.h. In: a path as written. Out: it decoded, or what is wrong with it.
+/* http/allow_path.c -- paths that have one reading only; see allow.h. In: a path as written. Out: it decoded, or what is wrong
+ * with it.
  *
- * What is refused, and who would read it differently: ".", ".." in any spelling (removed by some, kept by others), "//" (merged by some), '\'
- * (a '/' on some systems), ';' (begins a parameter of a segment: "..;x" is ".." then), escaped '/', '\', '.', ';', '%' (decoded
- * before or after the path is cut, once or twice), control characters and NUL (end of a C string), overlong UTF-8 (an old '.' or '/'). */
+ * What is refused, and who would read it differently: ".", ".." in any spelling (removed by some, kept by others), "//"
+ * (merged by some), '\' (a '/' on some systems), ';' (begins a parameter of a segment: "..;x" is ".." then), escaped '/', '\',
+ * '.', ';', '%' (decoded before or after the path is cut, once or twice), control characters and NUL (end of a C string),
+ * overlong UTF-8 (an old '.' or '/'). */
 #include <errno.h>
 
 #include "http/allow.h"

@@ -1,8 +1,8 @@
 /* user/basic.h -- HTTP Basic credentials (RFC 7617), read strictly.
  *
- * In: the value of an Authorization field. Out: user and password, to be wiped by the caller. One reading: base64 with its padding and
- * without left-over bits, the user up to the first colon, no control characters in either, and a user name that can stand in a URL's
- * segment as it is: no '/', '\' or '%', and not only dots. No allocation. */
+ * In: the value of an Authorization field. Out: user and password, to be wiped by the caller. One reading: base64 with its
+ * padding and without left-over bits, the user up to the first colon, no control characters in either, and a user name that
+ * can stand in a URL's segment as it is: no '/', '\' or '%', and not only dots. No allocation. */
 #ifndef SALLYPORT_BASIC_H
 #define SALLYPORT_BASIC_H
 

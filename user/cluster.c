@@ -14,7 +14,7 @@ struct clusters {
 	unsigned turn; /* over all nodes of all clusters, one after the other */
 };
 
-/* ---- made once ---------------------------------------------------------------------------------------------------------------- */
+/* ---- made once -------- */
 
 /* @text: "host:port" or "[address]:port", as the configuration's loader left it. */
 static void node_set(struct cluster_node *n, const char *text, bool https)
@@ -143,7 +143,7 @@ struct cluster *clusters_by_host(struct clusters *c, struct span domain, struct 
 	return NULL;
 }
 
-/* ---- turns --------------------------------------------------------------------------------------------------------------------- */
+/* ---- turns -------- */
 
 bool cluster_node_well(const struct cluster_node *n, uint64_t now_ms)
 {

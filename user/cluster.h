@@ -1,10 +1,11 @@
 /* user/cluster.h -- the call-server clusters that users of HTTPS belong to: nodes, their health, and whose turn it is.
  *
- * In: https.clusters of the configuration; from those who ask nodes, whether they answered. Out: an order to ask them in. A node that
- * failed is passed over for CLUSTER_BAD_MS, doubled with each further failure up to CLUSTER_BAD_MAX_MS, then tried again; where all
- * nodes are out, all are tried: what was true some seconds ago is no reason to refuse anybody. Several clusters may serve one domain:
- * a user's home is one of them.
- * Owner rules: owns copies of what it needs of the configuration; pointers to clusters and nodes live as long as it. No clock, no I/O. */
+ * In: https.clusters of the configuration; from those who ask nodes, whether they answered. Out: an order to ask them in. A
+ * node that failed is passed over for CLUSTER_BAD_MS, doubled with each further failure up to CLUSTER_BAD_MAX_MS, then tried
+ * again; where all nodes are out, all are tried: what was true some seconds ago is no reason to refuse anybody. Several
+ * clusters may serve one domain: a user's home is one of them.
+ * Owner rules: owns copies of what it needs of the configuration; pointers to clusters and nodes live as long as it. No clock,
+ * no I/O. */
 #ifndef SALLYPORT_CLUSTER_H
 #define SALLYPORT_CLUSTER_H
 
@@ -55,12 +56,12 @@ bool clusters_serve(const struct clusters *c, struct span domain);
 /* The cluster of @domain with a node of this name or address; NULL. */
 struct cluster *clusters_by_host(struct clusters *c, struct span domain, struct span host);
 
-/* The node whose turn it is among all of the domain's clusters (*home gets its cluster): healthy ones one after the other. NULL: no such
- * domain. */
+/* The node whose turn it is among all of the domain's clusters (*home gets its cluster): healthy ones one after the other.
+ * NULL: no such domain. */
 struct cluster_node *clusters_turn(struct clusters *c, struct span domain, uint64_t now_ms,
 				   struct cluster **home);
-/* Nodes of one cluster to ask one after the other: from @first on (NULL: the one whose turn it is), healthy ones before the others.
- * Returns how many. */
+/* Nodes of one cluster to ask one after the other: from @first on (NULL: the one whose turn it is), healthy ones before the
+ * others. Returns how many. */
 unsigned cluster_order(struct cluster *k, const struct cluster_node *first, uint64_t now_ms,
 		       struct cluster_node *out[CLUSTER_NODES_MAX]);
 

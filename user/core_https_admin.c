@@ -1,7 +1,8 @@
 /* user/core_https_admin.c -- `sallyctl allow test` and `sallyctl allow check`; see core_https.h.
  *
- * In: a request as a client would make it; or nothing. Out: the verdict of the rules; or a row for each https server that rules name, from
- * one question to each, CHECK_AT_ONCE of them at a time, all within CHECK_MS. One check at a time; it is owned by struct core_https. */
+ * In: a request as a client would make it; or nothing. Out: the verdict of the rules; or a row for each https server that
+ * rules name, from one question to each, CHECK_AT_ONCE of them at a time, all within CHECK_MS. One check at a time; it is
+ * owned by struct core_https. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ static json_t *error(const char *text)
 	return json_pack("{s:s}", "error", text);
 }
 
-/* ---- allow test ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- allow test -------- */
 
 /* Up to the next space, which is skipped. */
 static struct span word(struct span *rest)
@@ -101,7 +102,7 @@ json_t *core_https_allow_test(const struct core *c, const json_t *req)
 	return verdict_json(&v);
 }
 
-/* ---- allow check --------------------------------------------------------------------------------------------------------------------- */
+/* ---- allow check -------- */
 
 struct check_row {
 	struct https_check *check;

@@ -1,4 +1,5 @@
-/* user/core_https_int.h -- the parts of HTTPS on the core, for core_https.c (life) and core_https_admin.c (sallyctl). Owner rules: core_https.h. */
+/* user/core_https_int.h -- the parts of HTTPS on the core, for core_https.c (life) and core_https_admin.c (sallyctl). Owner
+ * rules: core_https.h. */
 #ifndef SALLYPORT_CORE_HTTPS_INT_H
 #define SALLYPORT_CORE_HTTPS_INT_H
 
@@ -20,7 +21,8 @@ struct core_https {
 	struct https_check *check; /* `sallyctl allow check` under way; NULL */
 };
 
-/* core_https_admin.c: a check that ends with the core; NULL is fine. After it, and before the upstream is freed, nothing of it is called. */
+/* core_https_admin.c: a check that ends with the core; NULL is fine. After it, and before the upstream is freed, nothing of it
+ * is called. */
 void core_https_check_free(struct https_check *k);
 
 #endif

@@ -53,7 +53,7 @@ struct edge_config {
 	struct loop_timer timer;
 };
 
-/* ---- bodies ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- bodies -------- */
 
 /* Nodes of @k that are well, or all of them where none is. */
 static void add_nodes(struct edge_srv *s, const struct cluster *k, uint64_t now, bool any,
@@ -167,7 +167,7 @@ static size_t body(const struct making *m, char *out, size_t cap)
 					       : edge_config_xml(&f, out, cap);
 }
 
-/* ---- life of an answer --------------------------------------------------------------------------------------------------------------- */
+/* ---- life of an answer -------- */
 
 static void making_free(struct making *m)
 {
@@ -230,7 +230,7 @@ static void complete(struct making *m)
 		loop_timer_set(m->c->p.loop, &m->c->timer, 0);
 }
 
-/* ---- look-ups -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- look-ups -------- */
 
 static const char *error_text(int err)
 {
@@ -303,7 +303,7 @@ static void on_home(void *arg, const struct cluster *home)
 	complete(m);
 }
 
-/* ---- asking ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- asking -------- */
 
 /* Up to the first @c, which *rest loses with it. */
 static struct span cut(struct span *rest, char c)
@@ -482,7 +482,7 @@ void edge_config_forget(struct edge_config *c, void *arg)
 		}
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- life -------- */
 
 int edge_config_new(const struct edge_config_params *p, struct edge_config **out)
 {

@@ -1,9 +1,11 @@
 /* user/edge_config.h -- what a client is told at log on: where the services are, inside and outside.
  *
- * Data flow: edge_config_make(domain, user, query, edges) -> SRV look-ups inside (user/dns.h; kept for their TTL, failures for 10 s) and the
- * user's home cluster (logon_home()) -> one body:
- *   get_edge_config       XML getEdgeConfigResponse: serviceConfig (_cisco-uds, _cuplogin, _cisco-phone-tftp, tftpServer), edgeConfig (sip, xmpp,
- *                         http, turn and userUds servers, sipRequest's route). A service whose SRV fails has <error> in place of servers
+ * Data flow: edge_config_make(domain, user, query, edges) -> SRV look-ups inside (user/dns.h; kept for their TTL, failures for
+ * 10 s) and the user's home cluster (logon_home()) -> one body:
+ *   get_edge_config       XML getEdgeConfigResponse: serviceConfig (_cisco-uds, _cuplogin, _cisco-phone-tftp, tftpServer),
+ *   edgeConfig (sip, xmpp,
+ *                         http, turn and userUds servers, sipRequest's route). A service whose SRV fails has <error> in place
+ *                         of servers
  *   get_edge_sso          XML: whether single sign-on is to be had: it is not, there is no identity provider
  *   .well-known/sallyport JSON of the same facts
  * ?service_name= picks among _cisco-uds and _cuplogin (neither named: both); others are not looked up: no client asks our DNS
@@ -39,7 +41,8 @@ struct edge_config_ask {
 	unsigned n_edges;
 };
 
-/* @status 200; 400 (a query that cannot be read); 403 (no such domain); 503 with Retry-After 1. The body lives until it returns. */
+/* @status 200; 400 (a query that cannot be read); 403 (no such domain); 503 with Retry-After 1. The body lives until it
+ * returns. */
 typedef void edge_config_done_fn(void *arg, unsigned status, const char *content_type,
 				 struct span body);
 

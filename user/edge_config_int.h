@@ -1,4 +1,5 @@
-/* user/edge_config_int.h -- what edge_config.c (who asked, what is known) and edge_config_write.c (the bodies) share. Owner rules: edge_config.h. */
+/* user/edge_config_int.h -- what edge_config.c (who asked, what is known) and edge_config_write.c (the bodies) share. Owner
+ * rules: edge_config.h. */
 #ifndef SALLYPORT_EDGE_CONFIG_INT_H
 #define SALLYPORT_EDGE_CONFIG_INT_H
 

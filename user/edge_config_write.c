@@ -26,8 +26,8 @@ static void raw(struct xml *x, const char *s)
 	x->n += n;
 }
 
-/* Text of an element. What comes in is ASCII, from the configuration, DNS and the edges' hellos; anything else is replaced, so that no reader
- * stops here. */
+/* Text of an element. What comes in is ASCII, from the configuration, DNS and the edges' hellos; anything else is replaced, so
+ * that no reader stops here. */
 static void text(struct xml *x, const char *s)
 {
 	for (; *s; s++) {
@@ -186,7 +186,7 @@ size_t edge_config_sso_xml(char *out, size_t cap)
 	return x.n <= cap ? x.n : 0;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------- */
 
 static json_t *json_server(const char *host, unsigned port)
 {

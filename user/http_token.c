@@ -152,7 +152,7 @@ static bool decode_all(struct span s, uint8_t *out, size_t n)
 	return decode(s, out, n) == (ssize_t)n;
 }
 
-/* ---- the two JSON texts ----------------------------------------------------------------------------------------------------- */
+/* ---- the two JSON texts -------- */
 
 /* Take @what off the start of *s. */
 static bool take(struct span *s, struct span what)
@@ -227,7 +227,7 @@ static bool read_payload(struct span text, struct http_token *out)
 	       http_token_user_good(span_str(out->user));
 }
 
-/* ---- judging ---------------------------------------------------------------------------------------------------------------- */
+/* ---- judging -------- */
 
 static bool signature_good(EVP_PKEY *key, struct span signature, struct span what)
 {
@@ -278,7 +278,8 @@ enum http_token_verdict http_token_check(const struct http_token_keys *k, struct
 	return t.issued_s > now_s + HTTP_TOKEN_SKEW_S ? TOKEN_NOT_YET : TOKEN_OK;
 }
 
-/* Bytes of the UTF-8 character at the start of @s that is no control character, or 0 (RFC 3629: no surrogates, no longer form than needed). */
+/* Bytes of the UTF-8 character at the start of @s that is no control character, or 0 (RFC 3629: no surrogates, no longer form
+ * than needed). */
 static size_t character(struct span s)
 {
 	uint8_t c = s.p[0], low = 0x80, high = 0xbf;
@@ -320,7 +321,7 @@ bool http_token_user_good(struct span user)
 	return true;
 }
 
-/* ---- cookies ---------------------------------------------------------------------------------------------------------------- */
+/* ---- cookies -------- */
 
 static bool blank(uint8_t c)
 {

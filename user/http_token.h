@@ -6,8 +6,9 @@
  *   {"alg":"EdDSA","kid":"KID"}                                   KID: first 8 bytes of SHA-256 of the public key, base64url
  *   {"sub":"USER","dom":"DOMAIN","iat":N,"exp":N,"jti":"ID"}      UTC seconds; ID: 16 random bytes, base64url
  * Both have just this spelling: keys in this order, no white space, escapes only for " and \. Anything else is malformed, so two
- * readers cannot differ. The signature is checked before the payload is looked at. There is no other algorithm, and none to choose.
- * Rotation: a set holds the keys that are good now; the core signs with its first, and the others verify until they are taken away.
+ * readers cannot differ. The signature is checked before the payload is looked at. There is no other algorithm, and none to
+ * choose. Rotation: a set holds the keys that are good now; the core signs with its first, and the others verify until they
+ * are taken away.
  *
  * Owner rules: a key set owns its keys, public ones only (the edge has nothing else). The token's text and what is read from it
  * belong to the caller. No clock: @now_s comes from wall.h. Allocates for keys and in OpenSSL, never by a peer's lengths. */
@@ -53,8 +54,8 @@ struct http_token_keys;
 
 int http_token_keys_new(struct http_token_keys **out); /* empty; 0 or -ENOMEM */
 void http_token_keys_free(struct http_token_keys *k);
-/* Add a public key. @kid: what the peer calls it (8 bytes, checked against the key), or empty. 0, -EINVAL (lengths, another kid, not a
- * key), -EEXIST, -ENOSPC, -ENOMEM. */
+/* Add a public key. @kid: what the peer calls it (8 bytes, checked against the key), or empty. 0, -EINVAL (lengths, another
+ * kid, not a key), -EEXIST, -ENOSPC, -ENOMEM. */
 int http_token_keys_add(struct http_token_keys *k, struct span kid, struct span public_key);
 void http_token_keys_clear(struct http_token_keys *k);
 /* In the order added; NULL behind the last. */
@@ -62,8 +63,8 @@ const struct http_token_key *http_token_keys_at(const struct http_token_keys *k,
 /* The kid of a public key. */
 void http_token_kid(const uint8_t public_key[HTTP_TOKEN_PUBLIC], uint8_t out[HTTP_TOKEN_KID]);
 
-/* Judge @text. @domain: whose services are asked for (ASCII case-insensitive); empty: any. *out is written with TOKEN_OK, and with
- * TOKEN_EXPIRED, TOKEN_NOT_YET and TOKEN_OTHER_DOMAIN, whose signature was good: whom to log, and that it is no attack. */
+/* Judge @text. @domain: whose services are asked for (ASCII case-insensitive); empty: any. *out is written with TOKEN_OK, and
+ * with TOKEN_EXPIRED, TOKEN_NOT_YET and TOKEN_OTHER_DOMAIN, whose signature was good: whom to log, and that it is no attack. */
 enum http_token_verdict http_token_check(const struct http_token_keys *k, struct span text,
 					 struct span domain, uint64_t now_s,
 					 struct http_token *out);
@@ -71,11 +72,11 @@ enum http_token_verdict http_token_check(const struct http_token_keys *k, struct
 /* What a user name may be made of, in tokens and towards UDS: 1..127 bytes of UTF-8 without control characters (C0, DEL, C1). */
 bool http_token_user_good(struct span user);
 
-/* The value of the cookie X-Auth. 0; -ENOENT: there is none; -EBADMSG: more than one, or an empty one, or two Cookie fields. Other
- * cookies are the services' own and not judged. */
+/* The value of the cookie X-Auth. 0; -ENOENT: there is none; -EBADMSG: more than one, or an empty one, or two Cookie fields.
+ * Other cookies are the services' own and not judged. */
 int http_token_cookie(const struct http_head *h, struct span *out);
-/* A Cookie field's @value without X-Auth, for the services behind us: a session's token is nobody's there. Length (0: nothing is left, then
- * send no Cookie) or -E2BIG. */
+/* A Cookie field's @value without X-Auth, for the services behind us: a session's token is nobody's there. Length (0: nothing
+ * is left, then send no Cookie) or -E2BIG. */
 ssize_t http_token_cookie_strip(struct span value, char *out, size_t cap);
 
 #endif

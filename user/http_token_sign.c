@@ -16,7 +16,7 @@ struct http_token_signer {
 	struct http_token_key key;
 };
 
-/* ---- the key ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the key -------- */
 
 static int no_passphrase(char *buf, int size, int rw, void *arg)
 {
@@ -68,7 +68,7 @@ const struct http_token_key *http_token_signer_key(const struct http_token_signe
 	return &s->key;
 }
 
-/* ---- texts ------------------------------------------------------------------------------------------------------------------ */
+/* ---- texts -------- */
 
 struct text { /* bounded; what does not fit is remembered by n > cap */
 	char *p;

@@ -57,7 +57,7 @@ static unsigned why_status(enum logon_why why)
 	}
 }
 
-/* ---- answers --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- answers -------- */
 
 static void ask_in(struct ask **list, struct ask *a)
 {
@@ -211,7 +211,7 @@ void logon_checked(struct check *c, enum logon_why why, const char *user)
 	check_free(c);
 }
 
-/* ---- asking -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- asking -------- */
 
 static bool allowed(const struct logon *l, struct span domain, struct span user)
 {
@@ -412,7 +412,7 @@ int logon_home(struct logon *l, const char *domain, const char *user, logon_home
 	return 0;
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- life -------- */
 
 int logon_new(const struct logon_params *p, struct logon **out)
 {

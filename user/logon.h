@@ -1,19 +1,20 @@
 /* user/logon.h -- who may use HTTPS: the token of a session, else HTTP Basic checked against the user's home cluster over UDS.
  *
  * Data flow: logon_check(head of a request) -> a good token in the cookie X-Auth: answered at once. Else Authorization: Basic ->
- * policy (domain, user) -> limits -> caches -> GET clusterUser?username= of a node of the domain's clusters, the next healthy one each time
- * (user/cluster.h) -> the home cluster's host -> GET user/NAME there with the same credentials -> 200, and a new token; 401; 502
- * when no node answered. A node that fails is passed over for some seconds, the question goes to the next one.
- * A relayed request with a cookie is judged by it alone: its Authorization is for the service behind. One for the configuration is
- * judged by its Authorization if it has one: someone logs on, maybe as another user.
+ * policy (domain, user) -> limits -> caches -> GET clusterUser?username= of a node of the domain's clusters, the next healthy
+ * one each time (user/cluster.h) -> the home cluster's host -> GET user/NAME there with the same credentials -> 200, and a new
+ * token; 401; 502 when no node answered. A node that fails is passed over for some seconds, the question goes to the next one.
+ * A relayed request with a cookie is judged by it alone: its Authorization is for the service behind. One for the
+ * configuration is judged by its Authorization if it has one: someone logs on, maybe as another user.
  *
- * Caches: a good answer for 30 s (one client opens many connections), a bad one for 5 s; both by a keyed hash of domain, user and password, no
- * password is kept. What no node answered is cached nowhere, so a dead server never turns into a 401.
- * Limits, of failures only: of a user from one address, then of a user from anywhere (but not from where the user was let in before), never of
- * an address alone: behind one address are many people. Expired tokens count nowhere: laptops wake up.
+ * Caches: a good answer for 30 s (one client opens many connections), a bad one for 5 s; both by a keyed hash of domain, user
+ * and password, no password is kept. What no node answered is cached nowhere, so a dead server never turns into a 401.
+ * Limits, of failures only: of a user from one address, then of a user from anywhere (but not from where the user was let in
+ * before), never of an address alone: behind one address are many people. Expired tokens count nowhere: laptops wake up.
  *
- * Owner rules: the log on owns its checks; an ask lives until done() or logon_forget(). done() is called exactly once, from the loop, never
- * from inside logon_check(). What an ask points at must live only until logon_check() returns. Free it after the upstream. */
+ * Owner rules: the log on owns its checks; an ask lives until done() or logon_forget(). done() is called exactly once, from
+ * the loop, never from inside logon_check(). What an ask points at must live only until logon_check() returns. Free it after
+ * the upstream. */
 #ifndef SALLYPORT_LOGON_H
 #define SALLYPORT_LOGON_H
 
@@ -103,13 +104,14 @@ int logon_check(struct logon *l, const struct logon_ask *ask, logon_done_fn *don
 void logon_forget(struct logon *l,
 		  void *arg); /* done() is not called for what was asked with @arg */
 
-/* Just the token of a request, without waiting: every request of a stream after the first may come this way. TOKEN_OK and *out; any other
- * verdict, or TOKEN_MALFORMED where there is no or more than one cookie. The user must still be one whom the policy lets in, else TOKEN_OTHER_DOMAIN. */
+/* Just the token of a request, without waiting: every request of a stream after the first may come this way. TOKEN_OK and
+ * *out; any other verdict, or TOKEN_MALFORMED where there is no or more than one cookie. The user must still be one whom the
+ * policy lets in, else TOKEN_OTHER_DOMAIN. */
 enum http_token_verdict logon_token(const struct logon *l, const struct http_head *h,
 				    struct span domain, uint64_t now_s, struct http_token *out);
 
-/* The user's home cluster: from memory (10 minutes), else asked for over UDS. @fn gets it, or NULL: not known or no answer; exactly once,
- * never from inside. 0 or -ENOMEM. */
+/* The user's home cluster: from memory (10 minutes), else asked for over UDS. @fn gets it, or NULL: not known or no answer;
+ * exactly once, never from inside. 0 or -ENOMEM. */
 typedef void logon_home_fn(void *arg, const struct cluster *home);
 int logon_home(struct logon *l, const char *domain, const char *user, logon_home_fn *fn, void *arg);
 

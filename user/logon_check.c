@@ -1,8 +1,8 @@
 /* user/logon_check.c -- one user's credentials, asked of the clusters over UDS; see logon.h and logon_int.h.
  *
- * clusterUser of the node whose turn it is; the next one of its cluster where one does not answer; the next cluster of the domain where the
- * user is not known (one without a common directory knows its own users only). Then user/NAME of the home cluster with the credentials.
- * No node is asked twice in one stage, and the whole ends after LOGON_ALL_MS. */
+ * clusterUser of the node whose turn it is; the next one of its cluster where one does not answer; the next cluster of the
+ * domain where the user is not known (one without a common directory knows its own users only). Then user/NAME of the home
+ * cluster with the credentials. No node is asked twice in one stage, and the whole ends after LOGON_ALL_MS. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +54,7 @@ void check_free(struct check *c)
 	free(c);
 }
 
-/* ---- asking one node after the other ----------------------------------------------------------------------------------------------- */
+/* ---- asking one node after the other -------- */
 
 static const char *node_text(const struct cluster_node *n, char out[HOST_TEXT])
 {
@@ -119,7 +119,7 @@ static bool ask_next(struct check *c)
 	return false;
 }
 
-/* ---- stages ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- stages -------- */
 
 static void stage_user(struct check *c, struct cluster *home)
 {
@@ -191,7 +191,7 @@ void check_start(struct check *c)
 	stage_turn(c);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- answers -------- */
 
 static void on_cluster_user(struct check *c, struct span body)
 {

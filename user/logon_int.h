@@ -1,7 +1,9 @@
-/* user/logon_int.h -- what logon.c (asks, caches, limits, answers) and logon_check.c (questions to clusters) share. Owner rules: logon.h.
+/* user/logon_int.h -- what logon.c (asks, caches, limits, answers) and logon_check.c (questions to clusters) share. Owner
+ * rules: logon.h.
  *
- * An ask waits for a check, or is ready and waits for the loop. A check belongs to all asks with the same domain, user and password; it
- * goes on without asks, for its verdict is worth keeping. A check that only looks for a home has waiters in place of asks. */
+ * An ask waits for a check, or is ready and waits for the loop. A check belongs to all asks with the same domain, user and
+ * password; it goes on without asks, for its verdict is worth keeping. A check that only looks for a home has waiters in place
+ * of asks. */
 #ifndef SALLYPORT_LOGON_INT_H
 #define SALLYPORT_LOGON_INT_H
 
@@ -85,11 +87,12 @@ struct logon {
 	struct logon_stats stats;
 };
 
-/* logon_known.c. A key of kind, domain and user (both without regard to ASCII case) and @third, at most BASIC_PASSWORD_MAX bytes. */
+/* logon_known.c. A key of kind, domain and user (both without regard to ASCII case) and @third, at most BASIC_PASSWORD_MAX
+ * bytes. */
 void logon_key(const struct logon *l, char kind, const char *domain, const char *user,
 	       struct span third, uint8_t out[RECENT_KEY]);
-/* Before a password goes to a cluster. LOGON_PASSWORD: go on; else with a->reply.retry_after_s. What was taken is given back unless the
- * password was wrong. */
+/* Before a password goes to a cluster. LOGON_PASSWORD: go on; else with a->reply.retry_after_s. What was taken is given back
+ * unless the password was wrong. */
 enum logon_why logon_limits_take(struct logon *l, struct ask *a);
 void logon_limits_give(struct logon *l, struct ask *a);
 void logon_verdict_keep(struct logon *l, const struct check *c, enum logon_why why,
@@ -102,8 +105,8 @@ int check_new(struct logon *l, const struct basic *who, const char *domain,
 	      const uint8_t key[RECENT_KEY], struct check **out);
 void check_start(struct check *c);
 void check_free(struct check *c); /* forgets its question */
-/* logon.c: @c is over, with @why of LOGON_PASSWORD, _BAD_PASSWORD, _NO_USER, _REFUSED, _NO_ANSWER, _NO_HOME; @user as the cluster spells it.
- * The check is freed. */
+/* logon.c: @c is over, with @why of LOGON_PASSWORD, _BAD_PASSWORD, _NO_USER, _REFUSED, _NO_ANSWER, _NO_HOME; @user as the
+ * cluster spells it. The check is freed. */
 void logon_checked(struct check *c, enum logon_why why, const char *user);
 
 #endif

@@ -1,4 +1,5 @@
-/* user/logon_known.c -- what the log on remembers: failures of users, verdicts about passwords, homes; see logon.h and logon_int.h.
+/* user/logon_known.c -- what the log on remembers: failures of users, verdicts about passwords, homes; see logon.h and
+ * logon_int.h.
  *
  * In: domains, users, addresses, passwords: only as keyed hashes. Out: limits, and what was found out some time ago. */
 #include <openssl/hmac.h>
@@ -10,7 +11,7 @@
 
 #define HOME_MS 600000 /* a user's home is remembered */
 
-/* ---- keys ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- keys -------- */
 
 /* Of a kind and up to three texts; @small: the second without regard to ASCII case. */
 void logon_key(const struct logon *l, char kind, const char *domain, const char *user,
@@ -37,10 +38,10 @@ void logon_key(const struct logon *l, char kind, const char *domain, const char 
 	explicit_bzero(text, n);
 }
 
-/* ---- limits ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- limits -------- */
 
-/* One more failure, of at most @max in the configured time? 0: taken; else the seconds until there is room. Each failure is forgotten after
- * time / max; pace->over_ms is when the last one is. */
+/* One more failure, of at most @max in the configured time? 0: taken; else the seconds until there is room. Each failure is
+ * forgotten after time / max; pace->over_ms is when the last one is. */
 static unsigned pace_take(const struct logon *l, struct recent *r, const uint8_t *key, unsigned max)
 {
 	uint64_t now = loop_now_ms(l->p.loop), all = (uint64_t)l->p.failures_seconds * 1000, each;
@@ -101,7 +102,7 @@ void logon_limits_give(struct logon *l, struct ask *a)
 		pace_give(l, l->users, a->user, l->p.failures_user);
 }
 
-/* ---- what is known ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- what is known -------- */
 
 struct cluster *logon_home_kept(struct logon *l, const char *domain, const char *user)
 {

@@ -24,7 +24,7 @@ struct policy {
 	bool no_memory;
 };
 
-/* ---- access --------------------------------------------------------------------------------------------------------------------- */
+/* ---- access -------- */
 
 static unsigned access_bits(const char *const *words, unsigned n)
 {
@@ -50,7 +50,7 @@ unsigned policy_access(const struct policy *p, struct span domain, struct span u
 	return p->default_access;
 }
 
-/* ---- rules ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- rules -------- */
 
 /* A copy in small letters (of ASCII) if @small that lives as long as the policy; "" and p->no_memory. */
 static const char *keep(struct policy *p, const char *text, bool small)
@@ -329,7 +329,7 @@ const struct allow *policy_allow(const struct policy *p)
 	return &p->allow;
 }
 
-/* ---- groups --------------------------------------------------------------------------------------------------------------------- */
+/* ---- groups -------- */
 
 static unsigned group_members(const struct policy *p, const struct allow_rule *rule,
 			      struct policy_host *out)

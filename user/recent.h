@@ -1,8 +1,8 @@
 /* user/recent.h -- a bounded table that forgets what was not used for longest: log-on verdicts, failures of users, homes.
  *
- * In: keys of 16 bytes that nobody outside can choose (a keyed hash). Out: a value of a fixed size beside each. Owner rules: owns its
- * memory, all of it taken at once (touched as it fills); values live until their entry is dropped or pushed out by a newer one.
- * Wiped when freed and when dropped. No clock: what expires says so in its value. */
+ * In: keys of 16 bytes that nobody outside can choose (a keyed hash). Out: a value of a fixed size beside each. Owner rules:
+ * owns its memory, all of it taken at once (touched as it fills); values live until their entry is dropped or pushed out by a
+ * newer one. Wiped when freed and when dropped. No clock: what expires says so in its value. */
 #ifndef SALLYPORT_RECENT_H
 #define SALLYPORT_RECENT_H
 

@@ -11,7 +11,7 @@
 #define DEPTH_MAX    16
 #define ELEMENTS_MAX 2000
 
-/* ---- paths ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- paths -------- */
 
 static const char *path(const char *before, const char *user, char out[UDS_PATH_MAX])
 {
@@ -45,7 +45,7 @@ const char *uds_path_user(const char *user, char out[UDS_PATH_MAX])
 	return path("/cucm-uds/user/", user, out);
 }
 
-/* ---- one reader for both answers ------------------------------------------------------------------------------------------------- */
+/* ---- one reader for both answers -------- */
 
 struct reading {
 	XML_Parser parser;

@@ -14,8 +14,8 @@ uint64_t wall_now_s(void)
 	return ts.tv_sec > 0 ? (uint64_t)ts.tv_sec : 0;
 }
 
-/* gmtime() would ask for the time zone's file, which the sandbox forbids. Days to a date of the Gregorian calendar: years begin in
- * March, so that the leap day is a year's last; 400 years have 146,097 days. */
+/* gmtime() would ask for the time zone's file, which the sandbox forbids. Days to a date of the Gregorian calendar: years
+ * begin in March, so that the leap day is a year's last; 400 years have 146,097 days. */
 const char *wall_date(uint64_t s, char out[WALL_DATE_MAX])
 {
 	static const char days[7][4] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};

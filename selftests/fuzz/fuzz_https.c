@@ -1,7 +1,9 @@
-/* selftests/fuzz/fuzz_https.c -- any bytes as what the core judges: URLs and paths, CSV rules, tokens, Basic credentials, UDS answers.
+/* selftests/fuzz/fuzz_https.c -- any bytes as what the core judges: URLs and paths, CSV rules, tokens, Basic credentials, UDS
+ * answers.
  *
- * The first byte says which. Held: slices lie inside; a path that is let through lies in its rule's folder, has no dot segment and no empty
- * one; a token without our signature is never good; credentials that are read are spelt in one way; a home is a host. */
+ * The first byte says which. Held: slices lie inside; a path that is let through lies in its rule's folder, has no dot segment
+ * and no empty one; a token without our signature is never good; credentials that are read are spelt in one way; a home is a
+ * host. */
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,9 @@
-/* selftests/unit/logon_kit.h -- a log on with nothing real below it: a clock that the test sets, and clusters that answer by a table.
+/* selftests/unit/logon_kit.h -- a log on with nothing real below it: a clock that the test sets, and clusters that answer by a
+ * table.
  *
- * In: https sections, a table of users, which nodes are dead. Out: what the log on asked whom, and its answers. The kit owns everything;
- * kit_run() delivers timers and answers until nothing is left to deliver. Its loop_*() and upstream_*() stand in for the real ones. */
+ * In: https sections, a table of users, which nodes are dead. Out: what the log on asked whom, and its answers. The kit owns
+ * everything; kit_run() delivers timers and answers until nothing is left to deliver. Its loop_*() and upstream_*() stand in
+ * for the real ones. */
 #ifndef SALLYPORT_SELFTESTS_LOGON_KIT_H
 #define SALLYPORT_SELFTESTS_LOGON_KIT_H
 

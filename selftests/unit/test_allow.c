@@ -1,5 +1,5 @@
-/* selftests/unit/test_allow.c -- the allow list: a table of requests against one set of rules, paths that have two readings, URLs, CSV.
- * In: rules, requests. Out: the rule, or why none and the nearest. */
+/* selftests/unit/test_allow.c -- the allow list: a table of requests against one set of rules, paths that have two readings,
+ * URLs, CSV. In: rules, requests. Out: the rule, or why none and the nearest. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

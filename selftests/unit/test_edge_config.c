@@ -1,5 +1,6 @@
-/* selftests/unit/test_edge_config.c -- what clients are told: the XML element by element, JSON, SRV records with their expiry and failures.
- * In: clusters, records, edges. Out: bodies, read again by expat and jansson. DNS is a table, the clock the test's. */
+/* selftests/unit/test_edge_config.c -- what clients are told: the XML element by element, JSON, SRV records with their expiry
+ * and failures. In: clusters, records, edges. Out: bodies, read again by expat and jansson. DNS is a table, the clock the
+ * test's. */
 #include "selftests/unit/logon_kit.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* selftests/unit/test_logon.c -- log on against clusters that answer by a table: passwords, homes, dead nodes, caches, limits, cookies.
- * In: requests. Out: answers, and who was asked how often. The clock is the test's. */
+/* selftests/unit/test_logon.c -- log on against clusters that answer by a table: passwords, homes, dead nodes, caches, limits,
+ * cookies. In: requests. Out: answers, and who was asked how often. The clock is the test's. */
 #include "selftests/unit/logon_kit.h"
 
 #include <errno.h>
@@ -304,7 +304,8 @@ static void test_joined(void **state)
 	kit_free(k);
 }
 
-/* 10,000 bad passwords for one user from one address; a colleague behind the same address, and the user from elsewhere, log on. */
+/* 10,000 bad passwords for one user from one address; a colleague behind the same address, and the user from elsewhere, log
+ * on. */
 static void test_ten_thousand(void **state)
 {
 	struct kit *k = kit_new(two, users);

@@ -1,5 +1,5 @@
-/* selftests/unit/test_policy.c -- access of users, rules made of the configuration and of CSV, groups; UDS answers; the bounded table.
- * In: https sections, bodies. Out: rules, verdicts, errors that name their place. */
+/* selftests/unit/test_policy.c -- access of users, rules made of the configuration and of CSV, groups; UDS answers; the
+ * bounded table. In: https sections, bodies. Out: rules, verdicts, errors that name their place. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
