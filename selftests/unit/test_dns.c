@@ -38,7 +38,7 @@ static int start_dnsmasq(void **state)
 		execlp("dnsmasq", "dnsmasq", "-k", "-C", "/dev/null", "--port=" PORT,
 		       "--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv",
 		       "--no-hosts", "--user=", "--pid-file=", "--local=/test.example/",
-		       "--host-record=a.test.example,192.0.2.1,2001:db8::1",
+		       "--local-ttl=40", "--host-record=a.test.example,192.0.2.1,2001:db8::1",
 		       "--host-record=b.test.example,192.0.2.2",
 		       "--srv-host=_sip._udp.test.example,b.test.example,5070,10,7",
 		       "--srv-host=_sip._udp.test.example,a.test.example,5060,5,3", (char *)NULL);
@@ -136,6 +136,59 @@ static void test_dns_srv_order(void **state)
 	assert_int_equal(a.targets[2].weight, 7);
 }
 
+static struct alone {
+	struct loop *loop;
+	int err;
+	unsigned n, ttl_s, calls;
+	struct dns_srv records[DNS_TARGETS_MAX];
+} alone;
+
+static void on_alone(void *arg, int err, const struct dns_srv *records, unsigned n, unsigned ttl_s)
+{
+	(void)arg;
+	alone.err = err;
+	alone.n = n;
+	alone.ttl_s = ttl_s;
+	alone.calls++;
+	memcpy(alone.records, records, n * sizeof(*records));
+	loop_stop(alone.loop);
+}
+
+static void ask_alone(const char *name)
+{
+	struct loop_params lp = {.entries = 64, .ops_max = 64};
+	struct dns *d;
+
+	alone = (struct alone){.err = 1};
+	assert_int_equal(loop_new(&lp, &alone.loop), 0);
+	assert_int_equal(dns_new(alone.loop, "127.0.0.1:" PORT, &d), 0);
+	assert_int_equal(dns_srv(d, name, on_alone, NULL), 0);
+	if (!alone.calls)
+		assert_int_equal(loop_run(alone.loop), 0);
+	dns_free(d);
+	loop_free(alone.loop);
+	assert_int_equal(alone.calls, 1);
+}
+
+/* The records as they are, with their time to live, which c-ares does not tell. */
+static void test_dns_srv_alone(void **state)
+{
+	(void)state;
+	ask_alone("_sip._udp.test.example");
+	assert_int_equal(alone.err, 0);
+	assert_int_equal(alone.n, 2);
+	assert_int_equal(alone.ttl_s, 40);
+	assert_string_equal(alone.records[0].host, "a.test.example");
+	assert_int_equal(alone.records[0].port, 5060);
+	assert_int_equal(alone.records[0].priority, 5);
+	assert_int_equal(alone.records[0].weight, 3);
+	assert_string_equal(alone.records[1].host, "b.test.example");
+	ask_alone("_none._udp.test.example");
+	assert_int_equal(alone.err, -ENOENT);
+	ask_alone("a.test.example");
+	assert_int_equal(alone.err, -ENOENT);
+}
+
 static void test_dns_without_srv(void **state)
 {
 	char text[ADDR_TEXT_MAX];
@@ -197,6 +250,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dns_host),
 		cmocka_unit_test(test_dns_srv_order),
+		cmocka_unit_test(test_dns_srv_alone),
 		cmocka_unit_test(test_dns_without_srv),
 		cmocka_unit_test(test_dns_no_such_name),
 		cmocka_unit_test(test_dns_no_server),

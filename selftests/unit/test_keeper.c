@@ -105,6 +105,33 @@ static int reload_it(void *arg, struct keeper_plan *plan)
 			: keeper_reopen_file(plan, "config", config_path, why, sizeof(why));
 }
 
+static void content_is(const struct keeper_plan *p, const char *want)
+{
+	char buf[16] = "";
+
+	assert_int_equal(pread(p->fds[0].fd, buf, sizeof(buf), 0), strlen(want));
+	assert_string_equal(buf, want);
+}
+
+/* In place of an entry, and back again where the reload comes to nothing. */
+static void test_keeper_reopen_data(void **state)
+{
+	static struct keeper_plan plan;
+	char why[256] = "";
+
+	(void)state;
+	assert_int_equal(keeper_data(&plan, "key", "old", 3), 0);
+	assert_int_equal(keeper_reopen_data(&plan, "key", "new!", 4, why, sizeof(why)), 0);
+	content_is(&plan, "new!");
+	keeper_reopened(&plan, false);
+	content_is(&plan, "old");
+	assert_int_equal(keeper_reopen_data(&plan, "key", "", 0, why, sizeof(why)), 0);
+	keeper_reopened(&plan, true);
+	content_is(&plan, "");
+	assert_int_equal(keeper_reopen_data(&plan, "other", "", 0, why, sizeof(why)), -ENOENT);
+	close(plan.fds[0].fd);
+}
+
 static int run_keeper(const char *mode, int report, uint16_t port)
 {
 	static struct keeper_plan plan;
@@ -519,6 +546,7 @@ static int teardown(void **state)
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_keeper_reopen_data),
 		cmocka_unit_test(test_keeper_descriptors_arrive),
 		cmocka_unit_test(test_keeper_worker_is_nobody),
 		cmocka_unit_test(test_keeper_replaces_killed),
