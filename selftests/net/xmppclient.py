@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import time
 import traceback
 
 import slixmpp
@@ -25,6 +26,7 @@ DOMAIN = E["DOMAIN"]
 EDGE, IM = E["EDGE_OUT"], E["IM"]
 libc = ctypes.CDLL(None, use_errno=True)
 ns_lock = None
+began = time.monotonic()
 logging.basicConfig(level=E.get("CHAT_LOG", "CRITICAL"))
 
 
@@ -38,7 +40,7 @@ def check(cond, what):
 
 
 def step(text):
-    print(text, flush=True)
+    print(f"{text} [{time.monotonic() - began:.1f} s]", flush=True)
 
 
 def enter(ns):
@@ -57,7 +59,7 @@ def ctl(daemon, *cmd):
     return d[daemon] if isinstance(d, dict) and list(d) == [daemon] else d
 
 
-async def until(seconds, what, fn):
+async def until(seconds, what, fn, step=0.05):
     """fn() is asked until it gives something true: that is returned."""
     end = asyncio.get_event_loop().time() + seconds
     while True:
@@ -66,7 +68,7 @@ async def until(seconds, what, fn):
             return v
         if asyncio.get_event_loop().time() > end:
             raise Failed(f"waited in vain for: {what}")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(step)
 
 
 class Client(slixmpp.ClientXMPP):
@@ -100,7 +102,7 @@ class Client(slixmpp.ClientXMPP):
                 self.transport = None
                 self.connect((host, port), use_ssl=port == 5223, disable_starttls=False)
                 await until(10, f"{self.user}: a connection to {host}:{port}",
-                            lambda: self.transport or len(self.saw("disconnected")) + len(self.saw("connection_failed")) > n)
+                            lambda: self.transport or len(self.saw("disconnected")) + len(self.saw("connection_failed")) > n, 0.002)
             finally:
                 enter("inet")
 
