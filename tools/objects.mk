@@ -305,5 +305,5 @@ UNIT += test_upstream
 test_upstream_OBJS := selftests/unit/certs selftests/unit/origin_kit $(HTTP) user/addr $(CONN) user/dns user/loop user/loop_dgram user/loop_timer $(TLS) $(UPSTREAM)
 test_upstream_LIBS := -lssl -lcrypto -luring -lcares -ljansson
 UNIT += test_core_http
-test_core_http_OBJS := $(LINK_TEST) selftests/unit/origin_kit $(HTTP) $(filter-out user/edge_config%,$(HTTPS)) $(UPSTREAM) $(CORE_HTTP) user/config user/config_core user/config_https user/config_lines user/dns
+test_core_http_OBJS := $(LINK_TEST) selftests/unit/origin_kit $(HTTP) $(filter-out user/edge_config%,$(HTTPS)) $(UPSTREAM) $(CORE_HTTP) user/config user/config_core user/config_core_xmpp user/config_https user/config_lines user/dns
 test_core_http_LIBS := -lssl -lcrypto -luring -lprotobuf-c -lcares -ljansson -lexpat -lcyaml -lyaml
