@@ -132,4 +132,6 @@ for d in edge core; do
 done
 "$B/sallyctl" -s "$RUN/core.sock" allow test GET "https://files.$INSIDE:8443/files/1k.bin" alice >"$RUN/allow" || fail "allow test: $(cat "$RUN/allow")"
 ! "$B/sallyctl" -s "$RUN/core.sock" allow test GET "https://files.$INSIDE:8443/private" alice >>"$RUN/allow" || fail "allow test: $(cat "$RUN/allow")"
+ctl core status | py 'd["https"]["outcomes"]["denied"] >= 8 and d["https"]["outcomes"]["tunnelled"] == 1 and d["https"]["outcomes"]["cut"] == 0' ||
+	fail "the core's counters: $(ctl core status | py 'd["https"]["outcomes"]')"
 [ "$(inner_dropped)" = 0 ] || fail "the inner firewall dropped $(inner_dropped) new flows"

@@ -15,6 +15,7 @@ want 502 "the target shows the certificate of other.$INSIDE" -b "$(jar alice)" "
 wait_log 3 core "wrong.$INSIDE.*other.$INSIDE"
 say "  $(grep "other.$INSIDE" "$RUN/log/core.log" | tail -n 1 | cut -c1-250)"
 [ "$(asked wrong .)" = 0 ] || fail "it was asked all the same"
+ctl core status | py 'any(t["host"].startswith("wrong.") and "other." in t["last_failure"] for t in d["https"]["targets"])' || fail "status does not say it"
 rc=0
 "$B/sallyctl" -s "$RUN/core.sock" allow check >"$RUN/check" 2>&1 || rc=$?
 [ $rc = 1 ] || fail "allow check ended with $rc: $(cat "$RUN/check")"
