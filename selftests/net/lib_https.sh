@@ -224,9 +224,9 @@ b64() { printf %s "$1" | base64 -w0 | tr '+/' '-_' | tr -d '='; }
 relay_url() { echo "https://$EDGE_NAME:$HTTPS/$(b64 "${URL_DOMAIN:-$DOMAIN}/$1/$2/$3")$4"; }
 edge_url() { echo "https://$EDGE_NAME:$HTTPS/$(b64 "${URL_DOMAIN:-$DOMAIN}")/$1"; } # a service of the edge's own
 config_url() { edge_url "get_edge_config?service_name=_cisco-uds&service_name=_cuplogin"; }
-# As a client on the internet. Environment: FROM (source address).
+# As a client on the internet. Environment: FROM (source address), VIA (address of the edge).
 client() {
-	ns inet curl -sS --http1.1 --cacert "$RUN/pki/web-ca.pem" --resolve "$EDGE_NAME:$HTTPS:$EDGE_OUT" --max-time "${MAX_TIME:-30}" \
+	ns inet curl -sS --http1.1 --cacert "$RUN/pki/web-ca.pem" --resolve "$EDGE_NAME:$HTTPS:${VIA:-$EDGE_OUT}" --max-time "${MAX_TIME:-30}" \
 		${FROM:+--interface "$FROM"} "$@"
 }
 # Status alone, body to $RUN/body, head to $RUN/head.

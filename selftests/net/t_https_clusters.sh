@@ -1,8 +1,9 @@
 #!/bin/bash
 # t_https_clusters.sh -- two call-server clusters: users of both log on, look-ups spread, and a dead node, UDS or voicemail, is not noticed
 #
-#	203.0.113.50 curl --tls-- edge (dmz) ==link== core (inside) --tls--+-- hq: cucm1, cucm2; vm1, vm2
-#	                                                                   +-- branch: cucm3, cucm4
+#	                  +-- edge (dmz) --+
+#	203.0.113.50 curl-+                +==link== core (inside) --tls--+-- hq: cucm1, cucm2; vm1, vm2
+#	                  +-- edge2 (dmz) -+                              +-- branch: cucm3, cucm4
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
@@ -11,6 +12,22 @@ net_up
 . "$NET/lib_https.sh"
 https_up cucm1 cucm2 cucm3 cucm4 vm1 vm2
 
+EDGE2=203.0.113.11
+edge2_up() { # a second edge beside the first, for the same core
+	"$B/sallyctl" pki issue "$RUN/pki/link" "edge2.$DOMAIN" >>"$RUN/log/pki.log"
+	ip -n "$P-dmz" addr add "$EDGE2/24" dev d0
+	ip -n "$P-dmz" addr add 172.16.0.11/24 dev d1
+	sed -e "s#$EDGE_OUT#$EDGE2#g;s#$EDGE_IN#172.16.0.11#g;s#^name: .*#name: edge2.$DOMAIN#;s#^instance: .*#instance: $INSTANCE-2#" \
+		-e "s#edge\.sock#edge2.sock#;s#rung: auto#rung: user#;s#ports: 2000#ports: 20#" \
+		-e "s#$RUN/pki/edge\.pem#$RUN/pki/link/edge2.$DOMAIN.crt#;s#$RUN/pki/edge\.key#$RUN/pki/link/edge2.$DOMAIN.key#" \
+		"$RUN/edge.yaml" >"$RUN/edge2.yaml"
+	start edge2 dmz "$B/sallyport-edge" -c "$RUN/edge2.yaml"
+	wait_for 10 "the second edge" tcp_bound dmz 172.16.0.11:7001
+	sed -i "s#^    - {name: $EDGE_NAME, .*#&\n    - {name: edge2.$DOMAIN, address: \"172.16.0.11:7001\", pool: 4}#" "$RUN/core.yaml"
+	kill -HUP "$(pid_of core)"
+	wait_for 10 "the second link" two_links
+}
+two_links() { ctl core status | py '[l["state"] for l in d["links"]] == ["up", "up"] and all(l["pool_idle"] > 0 for l in d["links"])'; }
 home_of() { # the UDS server that the last answer names
 	python3 -c 'import sys, xml.etree.ElementTree as ET
 print(ET.parse(sys.argv[1]).find("edgeConfig/userUdsServer/server/address").text)' "$RUN/body"
@@ -27,6 +44,14 @@ done
 want 200 "dora's devices, at her own cluster" -b "$(jar dora)" -u dora:pw-dora "$(relay_url https "cucm3.$INSIDE" 8443 /cucm-uds/user/dora/devices)"
 want 401 "dora with alice's password" -u dora:pw-alice "$(config_url)"
 
+say "through another edge"
+edge2_up
+VIA=$EDGE2 logon bob
+more_users branch cucm3 v2
+VIA=$EDGE2 logon v2
+case $(home_of) in cucm[34].*) ;; *) fail "v2 is at home at $(home_of)" ;; esac
+VIA=$EDGE2 want 200 "dora's session, from the first edge" -b "$(jar dora)" -u dora:pw-dora "$(relay_url https "cucm3.$INSIDE" 8443 /cucm-uds/user/dora/devices)"
+
 say "look-ups spread evenly"
 more_users hq cucm1 $(seq -f u%g 24)
 before=() n=()
@@ -42,7 +67,7 @@ say "  20 log ons: cucm1..4 were asked ${n[*]} times"
 say "the first cluster's first node is killed"
 stop cucm1 KILL 2>/dev/null
 logon u21
-logon bob
+VIA=$EDGE2 logon u24
 want 200 "directory search at the dead node" -b "$(jar alice)" "$(relay_url https "cucm1.$INSIDE" 8443 "/cucm-uds/users?name=sm")"
 grep -qi '^X-Node: cucm2' "$RUN/head" || fail "answered by another: $(cat "$RUN/head")"
 want 401 "a wrong password is still one" -u u22:nonsense "$(config_url)"
