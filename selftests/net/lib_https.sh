@@ -219,7 +219,7 @@ https_up() { # https_up [NODE...]: the inside, edge and core with https
 
 # dns_up's server as the internet has it.
 out_dig() { ns inet dig +short +time=2 +tries=1 @203.0.113.53 "$@"; }
-b64() { printf %s "$1" | base64 -w0 | tr '+/' '-_' | tr -d '='; }
+b64() { printf %s "$1" | b64_of; }
 # What a client makes of a URL of the inside: relay_url https|http HOST PORT PATH?QUERY
 relay_url() { echo "https://$EDGE_NAME:$HTTPS/$(b64 "${URL_DOMAIN:-$DOMAIN}/$1/$2/$3")$4"; }
 edge_url() { echo "https://$EDGE_NAME:$HTTPS/$(b64 "${URL_DOMAIN:-$DOMAIN}")/$1"; } # a service of the edge's own
@@ -256,22 +256,16 @@ sha() { sha256sum "$1" | cut -d' ' -f1; }
 
 # mint KEY SUB DOM IAT EXP: a token as the core makes it, signed with a key of token_key; times in seconds from now.
 mint() {
-	python3 - "$RUN/pki/$1.key" "${@:2}" <<-'X'
-	import base64, hashlib, json, os, subprocess, sys, tempfile, time
-	key, sub, dom, iat, exp = sys.argv[1:]
-	b = lambda x: base64.urlsafe_b64encode(x).rstrip(b"=")
-	public = subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-outform", "DER"], capture_output=True, check=True).stdout[-32:]
-	now = int(time.time())
-	head = {"alg": "EdDSA", "kid": b(hashlib.sha256(public).digest()[:8]).decode()}
-	body = {"sub": sub, "dom": dom, "iat": now + int(iat), "exp": now + int(exp), "jti": b(os.urandom(16)).decode()}
-	text = b".".join(b(json.dumps(x, separators=(",", ":")).encode()) for x in (head, body))
-	with tempfile.NamedTemporaryFile() as f:
-	    f.write(text)
-	    f.flush()
-	    sign = subprocess.run(["openssl", "pkeyutl", "-sign", "-inkey", key, "-rawin", "-in", f.name], capture_output=True, check=True).stdout
-	print((text + b"." + b(sign)).decode())
-	X
+	local key=$RUN/pki/$1.key now kid text
+
+	[ -s "$key.kid" ] || openssl pkey -in "$key" -pubout -outform DER | tail -c 32 | openssl dgst -sha256 -binary | head -c 8 | b64_of >"$key.kid"
+	now=$(date +%s) kid=$(cat "$key.kid")
+	text=$(printf '{"alg":"EdDSA","kid":"%s"}' "$kid" | b64_of).$(printf '{"sub":"%s","dom":"%s","iat":%d,"exp":%d,"jti":"%s"}' "$2" "$3" \
+		$((now + $4)) $((now + $5)) "$(head -c 16 /dev/urandom | b64_of)" | b64_of)
+	printf %s "$text" >"$RUN/mint"
+	echo "$text.$(openssl pkeyutl -sign -inkey "$key" -rawin -in "$RUN/mint" | b64_of)"
 }
+b64_of() { base64 -w0 | tr '+/' '-_' | tr -d '='; }
 
 # ---- memory -----------------------------------------------------------------------------------------------------------
 
