@@ -113,7 +113,7 @@ chat_streams() { ctl core status | py "d['xmpp']['admitted'] == $1"; }
 
 # chat: a Python body on stdin, inside of an async function, with xmppclient's names; its failure is the test's.
 chat() {
-	timeout "${CHAT_SECONDS:-60}" /usr/bin/python3 -c 'import sys
+	timeout "$((60 * ${PATIENCE:-1}))" /usr/bin/python3 -c 'import sys
 sys.path.insert(0, sys.argv[1])
 import xmppclient
 xmppclient.main(sys.stdin.read())' "$NET" || fail "the script"

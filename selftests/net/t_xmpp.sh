@@ -51,7 +51,7 @@ for c, to in ((a, "bob"), (b, "alice")):
 a.send_presence_subscription(pto=f"bob@{DOMAIN}", ptype="subscribe")
 await until(5, "a roster with bob", lambda: f"bob@{DOMAIN}" in a.client_roster and a.client_roster[f"bob@{DOMAIN}"]["subscription"] in ("to", "both"))
 b.send_presence(pshow="away", pstatus="lunch")
-await until(1, "bob's presence", lambda: any(p["show"] == "away" and p["status"] == "lunch" for p in a.presences))
+await until(1, "bob's presence, within a second", lambda: any(p["show"] == "away" and p["status"] == "lunch" for p in a.presences))
 step("roster and presence")
 
 room = f"tea@conference.{DOMAIN}"

@@ -24,6 +24,7 @@ import slixmpp
 E = os.environ
 DOMAIN = E["DOMAIN"]
 EDGE, IM = E["EDGE_OUT"], E["IM"]
+PATIENCE = int(E.get("PATIENCE", "1"))
 libc = ctypes.CDLL(None, use_errno=True)
 ns_lock = None
 began = time.monotonic()
@@ -61,7 +62,7 @@ def ctl(daemon, *cmd):
 
 async def until(seconds, what, fn, step=0.05):
     """fn() is asked until it gives something true: that is returned."""
-    end = asyncio.get_event_loop().time() + seconds
+    end = asyncio.get_event_loop().time() + seconds * PATIENCE
     while True:
         v = fn()
         if v:
@@ -134,7 +135,7 @@ class Raw:
     def __init__(self, host=EDGE, port=5222, ns="inet", sni=None):
         enter(ns)
         try:
-            self.s = socket.create_connection((host, port), timeout=10)
+            self.s = socket.create_connection((host, port), timeout=10 * PATIENCE)
         finally:
             enter("inet")
         self.got = bytearray()
