@@ -59,6 +59,7 @@ static void stream_free(struct core_http_stream *s)
 	if (s->next)
 		s->next->prev = s->prev;
 	h->stats.streams--;
+	loop_timer_cancel(h->p.loop, &s->turn);
 	if (s->w)
 		work_put(h, s->w);
 	free(s);
@@ -150,8 +151,21 @@ static void idle(struct core_http_stream *s)
 	core_http_due(s, s->h->idle_ms);
 }
 
+static void on_turn(void *arg)
+{
+	core_http_step(arg);
+}
+
+void core_http_step_later(struct core_http_stream *s)
+{
+	if (loop_timer_set(s->h->p.loop, &s->turn, 0))
+		core_http_end(s, false, "out of memory");
+}
+
 void core_http_step(struct core_http_stream *s)
 {
+	unsigned left = CORE_HTTP_TURN;
+
 	for (;;) {
 		if (s->phase >= HTTP_OPEN) {
 			core_http_pump(s);
@@ -175,6 +189,10 @@ void core_http_step(struct core_http_stream *s)
 		}
 		if (!core_http_begin(s))
 			return;
+		if (!--left) {
+			core_http_step_later(s);
+			return;
+		}
 	}
 }
 
@@ -268,6 +286,7 @@ static struct core_http_stream *stream_new(struct core_http *h, const char *edge
 	s->edge = s->text;
 	s->tls = s->text + ne + 1;
 	s->h = h;
+	s->turn = (struct loop_timer){.fn = on_turn, .arg = s};
 	s->next = h->streams;
 	if (h->streams)
 		h->streams->prev = s;

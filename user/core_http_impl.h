@@ -9,9 +9,11 @@
 #include "user/core_http.h"
 #include "user/core_http_head.h"
 
-#define CORE_HTTP_OUT	     (48u << 10) /* a head, rewritten, and what fits behind it */
-#define CORE_HTTP_SPARE	     256	 /* buffers kept for streams that become active: 30 MiB */
-#define CORE_HTTP_SWEEP_MS   250
+#define CORE_HTTP_OUT	   (48u << 10) /* a head, rewritten, and what fits behind it */
+#define CORE_HTTP_SPARE	   256	       /* buffers kept for streams that become active: 30 MiB */
+#define CORE_HTTP_SWEEP_MS 250
+#define CORE_HTTP_TURN \
+	32 /* requests of a stream answered here, or buffers of a body, before others have their turn */
 #define CORE_HTTP_BUCKETS    1024 /* of users; power of two */
 #define CORE_HTTP_MEMORY_MS  1000 /* a good token is remembered */
 #define CORE_HTTP_MEMORIES   512  /* of them; power of two; one takes the place of another */
@@ -72,7 +74,8 @@ struct core_http_stream {
 	struct conn *conn; /* of data */
 	struct core_http_work *w;
 	uint64_t id, edge_stream, since_ms;
-	uint64_t due_ms; /* 0: none; what for tells the phase */
+	uint64_t due_ms;	/* 0: none; what for tells the phase */
+	struct loop_timer turn; /* set: core_http_step() is owed */
 	uint64_t requests, bytes_in, bytes_out;
 	struct addr client;
 	char client_text[ADDR_TEXT_MAX];
@@ -102,6 +105,8 @@ void core_http_end(struct core_http_stream *s, bool orderly, const char *reason)
 bool core_http_fill(struct core_http_stream *s);
 /* Go on with whatever can be gone on with. The stream may be gone afterwards. */
 void core_http_step(struct core_http_stream *s);
+/* The same from the loop, after the others. */
+void core_http_step_later(struct core_http_stream *s);
 /* To the client. False: the stream is gone. */
 bool core_http_write(struct core_http_stream *s, struct span data);
 void core_http_due(struct core_http_stream *s, unsigned ms); /* 0: no time */

@@ -94,6 +94,7 @@ static bool write_request(struct core_http_stream *s)
 static bool pump(struct core_http_stream *s)
 {
 	struct core_http_work *w = s->w;
+	unsigned left = CORE_HTTP_TURN;
 	ssize_t n;
 
 	while (s->phase == HTTP_TUNNEL || !w->body.done) {
@@ -111,6 +112,10 @@ static bool pump(struct core_http_stream *s)
 		if (!in.n) {
 			if (!s->more)
 				break;
+			if (!--left) {
+				core_http_step_later(s);
+				return false;
+			}
 			if (!core_http_fill(s))
 				return false;
 			continue;

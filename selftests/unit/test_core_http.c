@@ -695,6 +695,36 @@ static void test_core_http_pipelined(void **state)
 	client_close(&c);
 }
 
+static bool answered_beside(struct world *x)
+{
+	(void)x;
+	return a.requests > 0;
+}
+
+/* A stream with a buffer full of what is answered here does not keep the others waiting until all of it is. */
+static void test_core_http_turns(void **state)
+{
+	struct client other;
+	unsigned i, before;
+
+	(void)state;
+	client_open(&c);
+	for (i = 0; i < 1000; i++)
+		say("GET /none HTTP/1.1\r\nHost: a\r\n\r\n");
+	client_open(&other);
+	assert_int_equal(conn_write(link_data_conn(other.d),
+				    span_str(request(&a, "GET", "/beside", "", ""))),
+			 0);
+	assert_true(run_until(&w, answered_beside, 5000));
+	before = (unsigned)core_http_stats(http)->outcomes[CORE_HTTP_NO_SERVICE];
+	assert_true(before < 900);
+	say(request(&a, "GET", "/the-last", "", ""));
+	wait_for("GET /the-last HTTP/1.1");
+	assert_int_equal(core_http_stats(http)->outcomes[CORE_HTTP_NO_SERVICE], 1000);
+	client_close(&other);
+	client_close(&c);
+}
+
 static bool counted(struct world *x)
 {
 	(void)x;
@@ -965,10 +995,11 @@ int main(void)
 		CASE(test_core_http_old),	CASE(test_core_http_refused),
 		CASE(test_core_http_tokens),	CASE(test_core_http_config),
 		CASE(test_core_http_malformed), CASE(test_core_http_pipelined),
-		CASE(test_core_http_bodies),	CASE(test_core_http_continue),
-		CASE(test_core_http_websocket), CASE(test_core_http_failover),
-		CASE(test_core_http_gone),	CASE(test_core_http_limits),
-		CASE(test_core_http_slow),	CASE(test_core_http_show),
+		CASE(test_core_http_turns),	CASE(test_core_http_bodies),
+		CASE(test_core_http_continue),	CASE(test_core_http_websocket),
+		CASE(test_core_http_failover),	CASE(test_core_http_gone),
+		CASE(test_core_http_limits),	CASE(test_core_http_slow),
+		CASE(test_core_http_show),
 	};
 
 	return cmocka_run_group_tests(tests, certs_make, NULL);
