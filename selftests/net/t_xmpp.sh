@@ -68,6 +68,7 @@ await until(10, "200,000 bytes both ways", lambda: big in b.bodies() and big in 
 step("large messages")
 
 n = len(a.bodies())
+check(a["xep_0198"].sm_id, "her stream is managed")
 a.cut()
 await until(5, "cut", lambda: a.saw("disconnected"))
 await until(5, "the core has let go", lambda: not row("alice"))

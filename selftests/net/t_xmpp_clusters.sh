@@ -57,6 +57,7 @@ def nodes():
 async def at(user):
     """Log in, and the node that the user is on."""
     c = await Client(user, plugins=["xep_0198"]).login(presence=False)
+    await until(5, "its stream managed", lambda: c["xep_0198"].sm_id)
     where = await until(5, "its row", lambda: [r["server"] for r in ctl("core", "streams") if r["aors"] == f"{user}@{DOMAIN}" and r["admitted"]])
     return c, where[-1]
 
