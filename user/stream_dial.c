@@ -56,6 +56,8 @@ int streams_dialled(struct streams *t, struct link_peer *p, struct conn *c, uint
 			     .state = STREAM_ADMITTED,
 			     .client = c,
 			     .core_index = core,
+			     .tls_version = "",
+			     .tls_cipher = "",
 			     .peer = *conn_peer(c),
 			     .since_ms = loop_now_ms(t->p.loop)};
 	s->pipe_in = s->pipe_out = (struct conn_pipe){.in = -1, .out = -1};

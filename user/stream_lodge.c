@@ -215,11 +215,12 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 
 	if (!ret && (t->n >= STREAM_MAX || core < 0 || streams_find(t, k->id)))
 		ret = core < 0 ? -ENOENT : -EEXIST;
-	if (!ret &&
-	    (k->service >= STREAM_SERVICES || !t->p.use[k->service].service || !keep_good(k)))
+	if (!ret && (k->service >= STREAM_SERVICES || !keep_good(k)))
 		ret = -EBADMSG;
 	if (!ret && !t->p.use[k->service].service) /* switched off since */
 		ret = -ENOENT;
+	if (!ret && k->client.tls.has[KTLS_TX] && !t->p.use[k->service].tls)
+		ret = -EBADMSG; /* a service without TLS of ours */
 	/* A client and a core that said nothing in the meantime: whatever was in the dead worker's hands is lost, so both must hear of it. */
 	if (!ret && (!conn_keep_idle(&k->client) || !conn_keep_idle(&k->core)))
 		ret = -ECANCELED;
@@ -251,8 +252,10 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 	s->core = link_data_conn(s->data);
 	s->bytes_in = conn_received(s->client) - k->base_in;
 	s->bytes_out = conn_received(s->core) - k->base_out;
-	s->tls_version = tls_known(s->use->tls, k->tls_version);
-	s->tls_cipher = tls_known(s->use->tls, k->tls_cipher);
+	if (s->use->tls) { /* servers' streams have none */
+		s->tls_version = tls_known(s->use->tls, k->tls_version);
+		s->tls_cipher = tls_known(s->use->tls, k->tls_cipher);
+	}
 	s->lodged = true;
 	s->slot = slot;
 	for (int i = ROLE_TO_CORE; i <= ROLE_TO_CLIENT; i++)

@@ -1,5 +1,6 @@
 #!/bin/bash
-# t_xmpp_federation.sh -- chat between servers on the edge, against a core with no XMPP in it (fakecore): in by "to" or SNI, out by SRV
+# t_xmpp_federation.sh -- chat between servers on the edge, against a core with no XMPP in it (fakecore): in by "to" or SNI, out by SRV;
+# and through an upgrade
 #
 #	203.0.113.50 servers --5269-- edge (dmz) ==link== fakecore (inside)
 #	203.0.113.53 DNS
@@ -7,7 +8,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
 need nft ethtool python3 openssl dnsmasq
-need_prog sallyport-edge selftests/net/fakecore
+need_prog sallyport-edge sallyctl selftests/net/fakecore
 net_up
 pki_up
 start dns inet dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces --user=root --pid-file= \
@@ -126,16 +127,28 @@ while got < 200001:
     got += len(event(r"^data %s (x*z?)$" % sid).group(1))
 row = [r for r in admin("streams") if r["service"] == "xmpp-server"][0]
 check(row["state"] == "admitted" and row["rung"] == "plain", f"shown as {row}")
-if "TLSv1.3 AES-128-GCM" in admin("status")["kernel_tls"]["rung_a"]:
-    print("== in: with the link in the kernel, the stream outlives the edge's worker")
-    check(row["link_rung"] == "kernel TLS", f"shown as {row}")
-    os.kill(int(subprocess.run(["pgrep", "-P", E["EDGE_KEEPER"]], capture_output=True, text=True).stdout.split()[-1]), signal.SIGKILL)
+
+
+def still_there():
+    """Through the next worker: the core dials anew, the stream is where it was."""
     event("^down ")
     event("^up ", 20)
     s.sendall(b"still here")
     check(event(r"^data %s (.*)$" % sid).group(1) == "still here", "in")
     tell(f"send {sid} and here")
     check(s.recv(100) == b"and here", "out")
+    check([r["stream"] for r in admin("streams")] == [sid], "the same stream")
+
+
+if "TLSv1.3 TLS_AES_128_GCM_SHA256" in admin("status")["kernel_tls"]["rung_a"]:
+    print("== in: with the link in the kernel, the stream outlives the edge's worker")
+    check(row["link_rung"] == "kernel TLS", f"shown as {row}")
+    os.kill(int(subprocess.run(["pgrep", "-P", E["EDGE_KEEPER"]], capture_output=True, text=True).stdout.split()[-1]), signal.SIGKILL)
+    still_there()
+print("== in: the stream goes on through an upgrade of the edge")
+r = subprocess.run([f"{E['B']}/sallyctl", "-s", f"{RUN}/edge.sock", "upgrade"], capture_output=True, text=True)
+check(r.returncode == 0, r.stderr)
+still_there()
 s.shutdown(socket.SHUT_WR)
 event(r"^end %s$" % sid)
 
@@ -189,6 +202,7 @@ for i, domain, service, l, port in ((0x11, "other.example", "xmpp-server", l1, 5
     s, peer = l.accept()
     check(peer[0] == EDGE, "from the edge")
     sid = event(r"^open (\w+) client=203\.0\.113\.50:%d local=203\.0\.113\.10:\d+ service=xmpp-dial .* domain=%s dial=%x$" % (port, domain, i)).group(1)
+    check([(r["service"], r["rung"]) for r in admin("streams") if r["stream"] == sid] == [("xmpp-server", "plain")], "shown")
     check(event(r"^dial-result %x error=(\S*) stream=(\w+)$" % i, anywhere=True).groups() == ("", sid), "answered")
     tell(f"send {sid} <?xml version='1.0'?>")
     s.settimeout(5)
