@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "http/conn.h"
 #include "http/descriptor.h"
 #include "http/write.h"
 
@@ -209,6 +210,7 @@ static enum gate_verdict malformed(const struct gate_http *g, struct gate_out *o
 				.text = http_refusal_text(why, text, sizeof(text))};
 
 	out->detail = http_why_text(why->why);
+	out->may_hold = g->websocket;
 	return close_with(g, out, large ? GATE_TOO_LARGE : GATE_MALFORMED, &r);
 }
 
@@ -264,6 +266,7 @@ static enum gate_verdict request_next(struct gate_http *g, const struct gate_htt
 	}
 	http_body_request(h, &c->limits, &g->next);
 	g->next_old = h->minor == 0;
+	g->next_websocket = http_websocket_request(h) == HTTP_WS_OK;
 	out->forward = whole;
 	out->domain = span_str(g->domain);
 	out->may_admit = true;
@@ -336,6 +339,7 @@ void gate_http_sent(struct gate_http *g)
 		g->requests++;
 		g->forwarded = true;
 		g->old |= g->next_old;
+		g->websocket |= g->next_websocket;
 	}
 	g->body = g->next;
 	g->in_body = !g->body.done;

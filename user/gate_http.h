@@ -9,7 +9,8 @@
  * public keys: http_token.h), or by logging on: with Authorization, or to one of the services that everybody may ask. What is neither gets
  * 401 here. From then on the core answers, in order, so the gate only forwards or ends: every request that is well-formed and for a domain of
  * that core, token or not, for the core authorises each by itself; up to requests_max of them. After Admit nobody asks the gate, and there is
- * no way back: the edge does not know any more where a message ends. A core that takes its Admit back answers 401 and ends the stream, which
+ * no way back: the edge does not know any more where a message ends. Behind the handshake of a WebSocket what is no HTTP may be its frames,
+ * where 101 came ahead of the Admit: such a refusal may be held. A core that takes its Admit back answers 401 and ends the stream, which
  * goes on to the client behind that answer; Revoke and CloseStream do so within a second.
  *
  * Refusals: 400, 414, 431, 501, 505 as the parser says, and 408 (too slow), 421 (another core's domain), 429 (budget), 503 with
@@ -42,12 +43,13 @@ struct gate_http {	       /* one stream's; zeroed */
 	bool in_body;
 	bool forwarded; /* the core has something to answer */
 	bool old; /* HTTP/1.0 among that: its answers may last until the connection's end, so nothing may follow them */
+	bool websocket; /* ... and a handshake for a WebSocket among that */
 	unsigned requests, unserved;
 	size_t tried; /* length of the input at the last try that wanted more; 0: none of this head */
 	uint64_t work; /* bytes parsed in vain so far */
 	/* What becomes so with gate_http_sent(). */
 	struct http_body next;
-	bool next_old, next_head; /* HTTP/1.0; HEAD */
+	bool next_old, next_head, next_websocket; /* HTTP/1.0; HEAD; a handshake */
 	char domain[256];
 };
 

@@ -527,6 +527,37 @@ static void test_gate_http_begun(void **state)
 	assert_true(s.begun);
 }
 
+/* Frames that come between 101 and the Admit: refused only if that does not come. */
+static void test_gate_http_websocket(void **state)
+{
+	const struct {
+		struct span first;
+		bool may_hold;
+	} rows[] = {
+		{SPAN(GET(RELAY) AUTH "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+				      "Sec-WebSocket-Version: 13\r\n"
+				      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" E),
+		 true},
+		{SPAN(GET(RELAY) AUTH E), false},
+	};
+	const struct span frame = SPAN("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+	const struct gate_http_config c = config();
+	struct gate_out out;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < N(rows); i++) {
+		struct gate_http g = {};
+
+		assert_int_equal(gate_http_next(&g, &c, rows[i].first, &out), GATE_FORWARD);
+		assert_false(out.may_hold);
+		gate_http_sent(&g);
+		assert_int_equal(gate_http_next(&g, &c, frame, &out), GATE_CLOSE);
+		assert_int_equal(out.reason, GATE_MALFORMED);
+		assert_int_equal(out.may_hold, rows[i].may_hold);
+	}
+}
+
 /* ---- what the stream around it refuses ---- */
 
 static void test_gate_http_instead(void **state)
@@ -567,7 +598,8 @@ int main(void)
 		cmocka_unit_test(test_gate_http_log_on), cmocka_unit_test(test_gate_http_tokens),
 		cmocka_unit_test(test_gate_http_bodies), cmocka_unit_test(test_gate_http_refused),
 		cmocka_unit_test(test_gate_http_long),	 cmocka_unit_test(test_gate_http_dribble),
-		cmocka_unit_test(test_gate_http_begun),	 cmocka_unit_test(test_gate_http_instead)};
+		cmocka_unit_test(test_gate_http_begun),	 cmocka_unit_test(test_gate_http_websocket),
+		cmocka_unit_test(test_gate_http_instead)};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
