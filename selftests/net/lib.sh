@@ -34,7 +34,7 @@ fail() {
 
 	say "FAIL: $*"
 	if [ -d "${RUN:-/nonexistent}/log" ] && [ -z "${SPN_QUIET:-}" ]; then
-		for l in "$RUN"/log/{edge,core,kamailio}.log; do
+		for l in "$RUN"/log/{edge,core,kamailio,prosody}.log; do
 			[ ! -s "$l" ] || { say "--- ${l##*/}"; grep -v 'INFO: \(tls\|ctl\)' "$l" | tail -n "${SPN_TAIL:-12}" | cut -c1-300; }
 		done
 	fi

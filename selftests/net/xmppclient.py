@@ -19,16 +19,17 @@ import textwrap
 import time
 import traceback
 
+E = os.environ
+logging.basicConfig(level=E.get("CHAT_LOG", "CRITICAL"))  # before slixmpp, which has something to say about itself
+
 import slixmpp
 
-E = os.environ
 DOMAIN = E["DOMAIN"]
 EDGE, IM = E["EDGE_OUT"], E["IM"]
 PATIENCE = int(E.get("PATIENCE", "1"))
 libc = ctypes.CDLL(None, use_errno=True)
 ns_lock = None
 began = time.monotonic()
-logging.basicConfig(level=E.get("CHAT_LOG", "CRITICAL"))
 
 
 class Failed(Exception):
