@@ -193,7 +193,7 @@ stop() { # stop NAME [SIGNAL]: ends it and what it started; KILL after 3 s
 	p=$(cat "$RUN/pids/$1")
 	kill -"${2:-TERM}" "$p" 2>/dev/null || true
 	for _ in $(seq 60); do
-		kill -0 "$p" 2>/dev/null || break
+		grep -q '^State:.[^Z]' "/proc/$p/status" 2>/dev/null || break # a zombie has ended, whoever fails to reap it
 		sleep 0.05
 	done
 	kill -KILL -- "-$p" 2>/dev/null || true
