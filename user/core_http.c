@@ -174,7 +174,8 @@ void core_http_step(struct core_http_stream *s)
 		if (s->phase != HTTP_IDLE)
 			return;
 		if (conn_queued(s->conn)) { /* the answer before has not left */
-			core_http_due(s, s->h->write_ms);
+			if (!s->due_ms)	    /* what comes meanwhile gives no more time */
+				core_http_due(s, s->h->write_ms);
 			return;
 		}
 		if (s->more && !core_http_fill(s))
@@ -212,10 +213,12 @@ static void on_drained(void *arg)
 {
 	struct core_http_stream *s = arg;
 
-	if (s->phase >= HTTP_SEND)
+	if (s->phase >= HTTP_SEND) {
 		core_http_resume(s);
-	else if (s->phase == HTTP_IDLE)
+	} else if (s->phase == HTTP_IDLE) {
+		s->due_ms = 0;
 		core_http_step(s);
+	}
 }
 
 static void on_down(void *arg, int err, const char *why)

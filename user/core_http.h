@@ -24,8 +24,8 @@
  * One thread, one loop.
  *
  * Limits, each with a counter: CORE_HTTP_STREAMS streams, CORE_HTTP_USER_ACTIVE requests of a user at once (503), requests per
- * second of a user (429 with Retry-After), CORE_HTTP_HEAD_MS for a head, CORE_HTTP_BODY_MS without a byte of a body,
- * CORE_HTTP_WRITE_MS without the client taking anything, CORE_HTTP_IDLE_MS between requests; heads as http_limits_default. */
+ * second of a user (429 with Retry-After), CORE_HTTP_HEAD_MS for a head, CORE_HTTP_BODY_MS for CORE_HTTP_BODY_MIN
+ * bytes of a body, CORE_HTTP_WRITE_MS without the client taking anything, CORE_HTTP_IDLE_MS between requests; heads as http_limits_default. */
 #ifndef SALLYPORT_CORE_HTTP_H
 #define SALLYPORT_CORE_HTTP_H
 
@@ -44,6 +44,7 @@
 #define CORE_HTTP_USER_RATE   2000 /* requests a second of a user; twice as many at once */
 #define CORE_HTTP_HEAD_MS     10000
 #define CORE_HTTP_BODY_MS     30000
+#define CORE_HTTP_BODY_MIN    1024
 #define CORE_HTTP_WRITE_MS    60000
 #define CORE_HTTP_IDLE_MS     120000
 

@@ -50,7 +50,7 @@ static bool name_is(struct span name, const char *want, bool prefix)
 	return true;
 }
 
-/* Claims about the client that only a proxy may make. */
+/* Claims about the client that only a proxy may make, and what would have a server read another method than the rules did. */
 static bool is_claim(struct span name)
 {
 	static const char *const prefixes[] = {"x-forwarded-", "x-original-", "x-rewrite-",
@@ -58,7 +58,10 @@ static bool is_claim(struct span name)
 					       "x-client-"};
 	static const char *const names[] = {
 		"remote-user",	    "true-client-ip", "x-cluster-client-ip",
-		"cf-connecting-ip", "x-user",	      "x-auth"};
+		"cf-connecting-ip", "x-user",	      "x-auth",
+		"client-ip",	    "x-forwarded",    "x-host",
+		"x-http-method",    "x-method",	      "x-http-method-override",
+		"x-method-override"};
 	uint8_t first = name.n ? span_lower(name.p[0]) : 0;
 	size_t i;
 
@@ -207,7 +210,8 @@ static void put_set_cookie(struct core_http_buf *b, struct span value,
 	struct span rest = value, pair = next_part(&rest, ';'), name = pair, attr, key, v;
 
 	name = trim(next_part(&name, '='));
-	if (span_ieq(name, SPAN("X-Auth")))
+	/* One without a name comes back as its value alone, which may read as one of ours. */
+	if (!name.n || span_ieq(name, SPAN("X-Auth")))
 		return;
 	core_http_put(b, SPAN("Set-Cookie: "));
 	core_http_put(b, trim(pair));

@@ -7,11 +7,11 @@
  * Requests: target without the descriptor's segment, Host of the target. Taken away: what ends at this hop (RFC 9110 7.6.1);
  * our session's cookie X-Auth (other cookies stay, they are the service's own); what a client could claim about itself and a
  * server inside might believe: Forwarded, X-Forwarded-*, X-Real-IP, X-Client-IP, X-Original-*, X-Rewrite-*, X-Remote-*,
- * X-SSL-*, Remote-User and the like. Set: X-Forwarded-For with the client's address as the edge saw it, and Via (7.6.3).
+ * X-SSL-*, Remote-User and the like; X-HTTP-Method-Override and its kin, with which a server would do what the rules did not judge. Set: X-Forwarded-For with the client's address as the edge saw it, and Via (7.6.3).
  * Authorization passes: it is the service's.
  *
  * Answers: no Via (9110 lets a gateway leave it away; it would only tell what stands inside). Taken away besides what ends here: Alt-Svc (leads past us), Strict-Transport-Security, Clear-Site-Data and
- * Service-Worker-Allowed (would reach beyond the one service, since all share the edge's name), and cookies called X-Auth.
+ * Service-Worker-Allowed (would reach beyond the one service, since all share the edge's name), and cookies called X-Auth or nothing.
  * Rewritten so that a plain client finds its way:
  *   Location     of a target that may be asked (or the same one): "/SEGMENT/path" of the edge; "/path": behind the segment that was asked;
  *                relative ones and those that lead elsewhere stay

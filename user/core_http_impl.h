@@ -51,6 +51,7 @@ struct core_http_work {
 		keep; /* old: HTTP/1.0; keep: the client lets the connection live on */
 	bool websocket, repeatable, sent, paused, close, dechunk;
 	size_t segment_n, set_cookie_n;
+	size_t moved;			   /* bytes of the body since its time began */
 	char segment[HTTP_DESCRIPTOR_MAX]; /* as it was asked */
 	char who[HTTP_TOKEN_USER_MAX], domain[HTTP_TOKEN_DOMAIN_MAX];
 	char set_cookie[CORE_HTTP_COOKIE_MAX];

@@ -90,6 +90,19 @@ static bool write_request(struct core_http_stream *s)
 	return true;
 }
 
+/* The server took @n bytes more, or all there were. While the answer is stuck the time is that of a client that does not read, which
+ * bytes from it do not lengthen; and a body has to come in more than dribbles. */
+static void progressed(struct core_http_stream *s, size_t n)
+{
+	struct core_http_work *w = s->w;
+
+	w->moved += n;
+	if (w->paused || (n && !w->body.done && w->moved < CORE_HTTP_BODY_MIN))
+		return;
+	w->moved = 0;
+	s->due_ms = 0;
+}
+
 /* What the client sent, on to the server. False: the stream is gone. */
 static bool pump(struct core_http_stream *s)
 {
@@ -128,7 +141,7 @@ static bool pump(struct core_http_stream *s)
 		if (n == 0 || upstream_write(w->up, span_cut(in, 0, (size_t)n)))
 			return true; /* it failed: an op follows */
 		w->used += (size_t)n;
-		s->due_ms = 0;
+		progressed(s, (size_t)n);
 	}
 	body_sent(w);
 	return true;
@@ -141,10 +154,10 @@ static void client_time(struct core_http_stream *s)
 
 	if (s->phase == HTTP_TUNNEL || conn_queued(s->conn))
 		return;
-	if (!w->body.done && !upstream_queued(w->up) && !s->due_ms)
-		core_http_due(s, s->h->body_ms);
-	else if (w->body.done)
+	if (w->body.done || upstream_queued(w->up))
 		s->due_ms = 0;
+	else if (!s->due_ms)
+		core_http_due(s, s->h->body_ms);
 }
 
 void core_http_pump(struct core_http_stream *s)
@@ -167,7 +180,7 @@ static void on_writable(void *arg)
 {
 	struct core_http_stream *s = arg;
 
-	s->due_ms = 0;
+	progressed(s, 0);
 	core_http_pump(s);
 }
 

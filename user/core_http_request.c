@@ -507,7 +507,7 @@ void core_http_clear(struct core_http_work *w)
 	w->old = w->keep = w->head_there = false;
 	w->websocket = w->repeatable = w->sent = w->paused = w->close = w->dechunk = false;
 	w->who[0] = w->domain[0] = 0;
-	w->set_cookie_n = w->segment_n = 0;
+	w->set_cookie_n = w->segment_n = w->moved = 0;
 	w->d.what = HTTP_PATH_NONE;
 	w->d.domain[0] = w->d.host[0] = 0;
 	w->d.port = 0;

@@ -140,6 +140,9 @@ static bool answer(struct origin_conn *x, const struct http_head *h)
 		say(x, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
 		       "Upgrade\r\n"
 		       "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+		x->left = begins(path, "/ws/") ? strtoull((const char *)path.p + 4, NULL, 10) : 0;
+		x->chunked = false;
+		return send_pattern(x);
 	} else if (begins(path, "/drop")) {
 		over(x, true);
 		return false;
@@ -252,7 +255,7 @@ static void on_readable(void *arg)
 		}
 		x->n += (size_t)n;
 		if (x->websocket) {
-			if (conn_write(x->c, span_of(x->in, x->n)))
+			if (!x->left && conn_write(x->c, span_of(x->in, x->n)))
 				abort();
 			x->n = 0;
 			continue;

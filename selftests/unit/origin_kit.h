@@ -3,7 +3,7 @@
  *
  * In: a loop, maybe a certificate. Out: answers by path:
  *   /bytes/N, /chunked/N, /close/N   N bytes of the pattern, framed so; written only as fast as they are taken
- *   /ws          101, then every byte comes back
+ *   /ws          101, then every byte comes back; /ws/N: N bytes of the pattern instead
  *   /drop        the connection ends without an answer, /cut after half of one, /silent never answers, /bad answers no HTTP
  *   /last        "Connection: close"; /quiet answers in order, and closes without having said so
  *   /continue    100 before the body is read; /early answers 413 without reading it

@@ -394,6 +394,8 @@ static void test_core_http_relay(void **state)
 	say(request(&a, "GET", "/x/y?q=1",
 		    "Accept: */*\r\nX-Forwarded-For: 6.6.6.6\r\nX_Forwarded-Port: 1\r\nForwarded: "
 		    "for=6.6.6.6\r\n"
+		    "X-HTTP-Method-Override: DELETE\r\nx_http_method: DELETE\r\nClient-IP: "
+		    "6.6.6.6\r\n"
 		    "X-Remote-User: root\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nTE: "
 		    "trailers\r\n"
 		    "Authorization: Basic YWxpY2U6cHc=\r\n",
@@ -409,6 +411,7 @@ static void test_core_http_relay(void **state)
 	assert_null(strstr(a.head, "X-Auth"));
 	assert_null(strstr(a.head, "X_Forwarded"));
 	assert_null(strstr(a.head, "Remote"));
+	assert_null(strstr(a.head, "DELETE"));
 	assert_null(strstr(a.head, "X-Hop"));
 	assert_null(strstr(a.head, "TE:"));
 	assert_null(strstr(a.head, "edge.example.com"));
@@ -962,6 +965,62 @@ static void test_core_http_slow(void **state)
 	assert_int_equal(a.open, upstream_stats(up)->idle);
 }
 
+static bool streams_there(struct world *x)
+{
+	(void)x;
+	return core_http_stats(http)->streams > 0;
+}
+
+/* A byte now and then, until the core has enough of it. */
+static void dribble(void)
+{
+	unsigned i;
+
+	assert_true(run_until(&w, streams_there, 5000));
+	for (i = 0; i < 500 && core_http_stats(http)->streams; i++) {
+		if (c.d)
+			(void)conn_write(link_data_conn(c.d), SPAN("x"));
+		assert_false(run_until(&w, never, 10));
+	}
+	assert_int_equal(core_http_stats(http)->streams, 0);
+}
+
+/* Bytes that a client sends give it no time for reading, and a body in dribbles none for itself. */
+static void test_core_http_dribbles(void **state)
+{
+	const struct core_http_stats *st = core_http_stats(http);
+	unsigned i;
+
+	(void)state;
+	http->write_ms = http->body_ms = 60;
+	client_open(&c);
+	c.hold = true;
+	say(request(&a, "GET", "/ws/100000000", WS, ""));
+	dribble();
+	assert_int_equal(st->slow_readers, 1);
+	assert_int_equal(upstream_stats(up)->tunnels, 0);
+	client_close(&c);
+	client_open(&c);
+	say(request(&a, "POST", "/x", "Content-Length: 1000000\r\n", "x"));
+	dribble();
+	assert_int_equal(st->slow_bodies, 1);
+	assert_int_equal(upstream_stats(up)->conns, 0);
+	client_close(&c);
+	/* one that does go on has all the time it needs */
+	client_open(&c);
+	say(request(&a, "POST", "/x", "Content-Length: 300000\r\n", ""));
+	for (i = 0; i < 100; i++) {
+		static char part[3000];
+
+		memset(part, 'y', sizeof(part));
+		assert_int_equal(conn_write(link_data_conn(c.d), span_of(part, sizeof(part))), 0);
+		assert_false(run_until(&w, never, 5));
+	}
+	wait_for("n=300000 sum=");
+	assert_int_equal(st->slow_bodies, 1);
+	client_close(&c);
+}
+
 static void test_core_http_show(void **state)
 {
 	json_t *j, *rows = json_array();
@@ -995,10 +1054,10 @@ int main(void)
 		CASE(test_core_http_old),	CASE(test_core_http_refused),
 		CASE(test_core_http_tokens),	CASE(test_core_http_config),
 		CASE(test_core_http_malformed), CASE(test_core_http_pipelined),
-		CASE(test_core_http_turns),	CASE(test_core_http_bodies),
-		CASE(test_core_http_continue),	CASE(test_core_http_websocket),
-		CASE(test_core_http_failover),	CASE(test_core_http_gone),
-		CASE(test_core_http_limits),	CASE(test_core_http_slow),
+		CASE(test_core_http_bodies),	CASE(test_core_http_continue),
+		CASE(test_core_http_websocket), CASE(test_core_http_failover),
+		CASE(test_core_http_gone),	CASE(test_core_http_limits),
+		CASE(test_core_http_slow),	CASE(test_core_http_dribbles),
 		CASE(test_core_http_show),
 	};
 
