@@ -40,7 +40,7 @@
 #define CORE_HTTP_STREAMS     10000
 #define CORE_HTTP_IN	      (64u << 10) /* bytes of a stream read ahead */
 #define CORE_HTTP_USERS	      4096	  /* with requests now or in the last seconds */
-#define CORE_HTTP_USER_ACTIVE 256
+#define CORE_HTTP_USER_ACTIVE 112  /* of UPSTREAM_PER_TARGET: nobody has a server for themselves */
 #define CORE_HTTP_USER_RATE   2000 /* requests a second of a user; twice as many at once */
 #define CORE_HTTP_HEAD_MS     10000
 #define CORE_HTTP_BODY_MS     30000

@@ -10,6 +10,9 @@
 
 #define USER_FORGET_MS 2000
 
+_Static_assert(CORE_HTTP_USER_ACTIVE < UPSTREAM_PER_TARGET,
+	       "one user may not hold all of a server's connections");
+
 static unsigned bucket_of(const uint8_t *p, size_t n)
 {
 	uint32_t h = 2166136261u;

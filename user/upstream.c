@@ -322,6 +322,19 @@ void up_req_free(struct upstream_req *r)
 		free(r);
 }
 
+/* Others wait for the target already: whoever comes now comes behind them, or who asks the most would have it all. */
+static bool req_behind(struct upstream_req *r)
+{
+	struct up_target *t = r->list[r->at];
+
+	if (!t->queue.first)
+		return false;
+	req_wait(r, t, !t->asking);
+	if (!t->asking)
+		up_target_serve(t);
+	return true;
+}
+
 int upstream_open(struct upstream *u, const struct upstream_want *w, const struct upstream_ops *ops,
 		  void *arg, struct upstream_req **out)
 {
@@ -357,7 +370,7 @@ int upstream_open(struct upstream *u, const struct upstream_want *w, const struc
 		up_req_free(r);
 		return err;
 	}
-	return up_req_go(r);
+	return req_behind(r) ? 0 : up_req_go(r);
 }
 
 const struct upstream_target *upstream_req_target(const struct upstream_req *r)

@@ -38,7 +38,7 @@
 #define UPSTREAM_ADDRS	    8	  /* of a name */
 #define UPSTREAM_CONNS	    4096  /* in all, with tunnels */
 #define UPSTREAM_PER_TARGET 128	  /* to one target, without tunnels */
-#define UPSTREAM_WAITERS    1024  /* requests that wait for a connection of a full target */
+#define UPSTREAM_WAITERS    1024  /* requests that wait for a connection of a full target, each in its turn */
 #define UPSTREAM_WAIT_MS    5000  /* and how long: UPSTREAM_BUSY */
 #define UPSTREAM_DIAL_MS    3000  /* TCP and TLS of one address */
 #define UPSTREAM_OPEN_MS    12000 /* look-up, all addresses and targets together */

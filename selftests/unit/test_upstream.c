@@ -51,6 +51,8 @@ struct ask {
 	enum http_framing framing;
 	enum upstream_why why;
 	bool failed, sent, hold, ws;
+	unsigned nth;		/* to be over */
+	struct ask *then;	/* asked for as this one is over */
 	uint64_t n, sum, limit; /* pauses when n passes it */
 	char text[UPSTREAM_TEXT], body_text[9000];
 };
@@ -124,13 +126,19 @@ static void on_flush(void *arg)
 		stop();
 }
 
+static void again(struct ask *q);
+
 static void on_done(void *arg, bool sent)
 {
+	static unsigned nth;
 	struct ask *q = arg;
 
 	q->over++;
+	q->nth = ++nth;
 	q->sent = sent;
 	q->r = NULL;
+	if (q->then)
+		again(q->then);
 	stop();
 }
 
@@ -195,6 +203,13 @@ static void ask_list(struct ask *q, const struct upstream_target *t, unsigned n,
 	assert_true(ret == 0 || ret == 1);
 	if (ret == 1)
 		ask_write(q);
+}
+
+static void again(struct ask *q)
+{
+	struct upstream_target t = to(&a, "127.0.0.1", false);
+
+	ask_list(q, &t, 1, "GET", "/bytes/3", NULL);
 }
 
 static void get(struct ask *q, const char *path)
@@ -470,6 +485,29 @@ static void test_upstream_tunnel(void **state)
 }
 
 /* Two connections at most: the others wait, in order, and get theirs. */
+/* Who asks again as soon as it was answered comes behind those that wait. */
+static void test_upstream_turns(void **state)
+{
+	struct upstream_target t = to(&a, "127.0.0.1", false);
+	struct ask silent = {}, waits[3] = {}, next[4] = {}, greedy = {.then = &next[0]};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		next[i].then = &next[i + 1];
+	ask_list(&silent, &t, 1, "GET", "/silent", NULL);
+	ask_list(&greedy, &t, 1, "GET", "/bytes/1", NULL);
+	for (i = 0; i < 3; i++)
+		ask_list(&waits[i], &t, 1, "GET", "/bytes/2", NULL);
+	wait_over(&next[3]);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(waits[i].over, 1);
+		assert_int_equal(waits[i].nth, greedy.nth + 1 + i);
+	}
+	assert_int_equal(a.conns, 2);
+	upstream_close(silent.r, false);
+}
+
 static void test_upstream_limit(void **state)
 {
 	struct upstream_target t = to(&a, "127.0.0.1", false);
@@ -709,9 +747,10 @@ int main(void)
 		CASE(test_upstream_stale),	 CASE(test_upstream_no_repeat),
 		CASE(test_upstream_failover),	 CASE(test_upstream_refused),
 		CASE(test_upstream_pressure),	 CASE(test_upstream_tunnel),
-		CASE(test_upstream_limit),	 CASE(test_upstream_early),
-		CASE(test_upstream_names),	 CASE(test_upstream_unavailable),
-		CASE(test_upstream_certificate), CASE(test_upstream_get),
+		CASE(test_upstream_turns),	 CASE(test_upstream_limit),
+		CASE(test_upstream_early),	 CASE(test_upstream_names),
+		CASE(test_upstream_unavailable), CASE(test_upstream_certificate),
+		CASE(test_upstream_get),
 	};
 
 	return cmocka_run_group_tests(tests, certs, NULL);
