@@ -78,9 +78,11 @@ const char *xmpp_why_condition(enum xmpp_why why)
 enum scan {
 	SCAN_TEXT,
 	SCAN_LT,   /* behind < */
-	SCAN_TAG,  /* in a tag, or in the XML declaration */
+	SCAN_TAG,  /* in a tag */
 	SCAN_QUOT, /* in an attribute value in "" */
 	SCAN_APOS, /* in '' */
+	SCAN_PI, /* in the XML declaration, or what stands in its place: quotes count for nothing there */
+	SCAN_PI_1, /* behind ? */
 	SCAN_BANG, /* behind <! */
 	SCAN_CDATA,
 	SCAN_CDATA_1, /* behind ] */
@@ -129,8 +131,12 @@ static bool scan_next(struct xmpp_reader *r, uint8_t c)
 			return false;
 		}
 		/* Only the XML declaration, and that only as the first thing. */
-		if (c == '?' && (r->open || r->tag != r->mark))
-			xmpp_refuse(r, XMPP_WHY_PI, "wanted no processing instruction");
+		if (c == '?') {
+			if (r->open || r->tag != r->mark)
+				xmpp_refuse(r, XMPP_WHY_PI, "wanted no processing instruction");
+			r->scan = SCAN_PI;
+			return false;
+		}
 		r->scan = scan_tag(c);
 		return r->scan == SCAN_TEXT;
 	case SCAN_TAG:
@@ -141,6 +147,10 @@ static bool scan_next(struct xmpp_reader *r, uint8_t c)
 		if (c == (was == SCAN_QUOT ? '"' : '\''))
 			r->scan = SCAN_TAG;
 		return false;
+	case SCAN_PI:
+	case SCAN_PI_1:
+		r->scan = c == '?' ? SCAN_PI_1 : c == '>' && was == SCAN_PI_1 ? SCAN_TEXT : SCAN_PI;
+		return r->scan == SCAN_TEXT;
 	case SCAN_BANG:
 		r->scan = scan_bang(r, c);
 		return false;

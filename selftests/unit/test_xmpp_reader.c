@@ -148,6 +148,8 @@ static void test_reader_headers_refused(void **state)
 		 "processing-instruction restricted-xml"},
 		{&kit_client, "<?xml-stylesheet href='x'?>",
 		 "processing-instruction restricted-xml"},
+		{&kit_client, "<?xam it's?>" KIT_HEAD "<iq id='1'/>",
+		 "processing-instruction restricted-xml"},
 		{&kit_client, "<?xml version='1.1'?>", "xml-version not-well-formed"},
 		{&kit_client, "<?xml version='1.0' encoding='UTF-16'?>",
 		 "encoding unsupported-encoding"},
