@@ -78,11 +78,36 @@ static void chat_ban(void *arg, const char *edge, const struct addr *client, uns
 	core_tell_edge(arg, edge, 0, &m, "ban");
 }
 
-static bool chat_may(void *arg, const char *user, const char *domain)
+/* Whether @name, "user@domain", has one form only: a localpart of @domain in ASCII (RFC 7622 3.3.1). A server that prepares names takes a
+ * fullwidth "alice" for alice, and some take a domain off that we do not know. */
+static bool has_one_form(const char *name, const char *at, const char *domain)
 {
-	(void)arg;
-	(void)user;
-	(void)domain;
+	const char *p;
+
+	for (p = name; p < at; p++)
+		if (*p <= ' ' || *p >= 0x7f || strchr("\"&'/:<>", *p))
+			return false;
+	return at > name && strcasecmp(at + 1, domain) == 0;
+}
+
+/* The list of users and their access is that of HTTPS. Who cannot be known (@name NULL, or one that may be read in two ways) may where
+ * everybody of the domain may. */
+static bool chat_may(void *arg, const char *name, const char *domain)
+{
+	const struct core *c = arg;
+	const struct config_https *h = &c->cfg->https;
+	const char *at = name ? strchr(name, '@') : NULL;
+	unsigned i;
+
+	if (at && has_one_form(name, at, domain))
+		return core_https_may(c, span_str(domain), span_of(name, (size_t)(at - name)),
+				      POLICY_CHAT);
+	if (!core_https_may(c, span_str(domain), SPAN(""), POLICY_CHAT))
+		return false;
+	for (i = 0; i < h->users_count; i++)
+		if (!strcasecmp(h->users[i].domain, domain) &&
+		    !core_https_may(c, span_str(domain), span_str(h->users[i].user), POLICY_CHAT))
+			return false;
 	return true;
 }
 

@@ -243,6 +243,8 @@ static void on_user(struct xmpp_stream *s, const struct xmpp_login_event *e)
 	struct xmpp_node *place;
 	uint32_t *tries;
 
+	w->tries = 0; /* those from here on are this exchange's */
+	w->tried.set = 0;
 	w->user[0] = 0;
 	full_name(s, e->sasl.user, proves);
 	if (e->sasl.user[0])
@@ -269,8 +271,6 @@ static void on_user(struct xmpp_stream *s, const struct xmpp_login_event *e)
 	x->moved++;
 	xmpp_stream_drop_node(s);
 	w->prefer = place;
-	w->tries = 0;
-	w->tried.set = 0;
 	xmpp_login_other(&w->l);
 }
 
@@ -327,12 +327,11 @@ static void to_client(struct xmpp_stream *s, struct span bytes)
 		xmpp_stream_end(s, XMPP_END_CLIENT, false, "the client does not read");
 }
 
+/* What was tried counts on until the client's next word: a server that offers everything and then dies of the <auth/> would get it for ever. */
 static void on_features(struct xmpp_stream *s, const struct xmpp_login_event *e)
 {
 	s->w->node_good = true;
 	loop_timer_cancel(s->x->p.loop, &s->w->node_timer);
-	s->w->tries = 0;
-	s->w->tried.set = 0;
 	xmpp_node_ok(s->node);
 	if (!e->plus)
 		return;

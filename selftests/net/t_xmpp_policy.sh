@@ -2,7 +2,7 @@
 # t_xmpp_policy.sh -- chat servers that are not in order, clients that try too often, one that does not read, a domain that is off
 #
 #	203.0.113.50 --tls-- edge (dmz) ==link== core (inside) --+-- Prosody 10.20.0.60 (plain)
-#	                                                         +-- fakes 10.20.0.61..65: redirects, going down, silent, a flood
+#	                                                         +-- fakes 10.20.0.61..66: redirects, going down, silent, a flood, dropping
 set -eu
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_xmpp.sh"
@@ -18,7 +18,7 @@ fake() { # fake N MODE...
 	start "fake$n" lan /usr/bin/python3 "$NET/fakeim.py" "10.20.0.$n" "$@"
 	wait_for 5 "fake $n" tcp_bound lan "10.20.0.$n:5222"
 }
-domains=(twice.example away.example down.example flood.example off.example)
+domains=(twice.example away.example down.example flood.example drop.example off.example)
 im_cert xmpp "$EDGE_NAME" "$DOMAIN" "${domains[@]}"
 IM_NO_ROOMS=1 IM_MORE='c2s_require_encryption = false
 allow_unencrypted_plain_auth = true' prosody_at prosody lan "$IM" l0 "$DOMAIN" twice.example down.example
@@ -28,11 +28,13 @@ fake 62 redirect evil.example
 fake 63 shutdown
 fake 64 silent
 fake 65 flood 33554432
+fake 66 drop
 MORE_DOMAINS=$(IFS=,; echo "${domains[*]}")
 IM_TLS=none chat_sections "$IM" "    - {name: twice, domains: [twice.example], nodes: [10.20.0.61, $IM], tls: none}
     - {name: away, domains: [away.example], nodes: [10.20.0.62], tls: none}
     - {name: down, domains: [down.example], nodes: [10.20.0.63, 10.20.0.64, $IM], tls: none}
     - {name: flood, domains: [flood.example], nodes: [10.20.0.65], tls: none}
+    - {name: drop, domains: [drop.example], nodes: [10.20.0.66], tls: none}
     - {name: off, domains: [off.example], nodes: [$IM], tls: none}
   off: [off.example]
   limits: {attempts: 3, attempts_user: 4, attempts_address: 6, ban_seconds: 60, login_seconds: 10}"
@@ -82,6 +84,15 @@ check(nodes[f"{IM}:5222"]["logins"] == 1, f"{nodes}")
 check(sum(n["failures"] for n in nodes.values()) >= 1, f"{nodes}")
 step("servers that go down or say nothing are passed over")
 
+r = Raw(port=5223, sni="drop.example").open("drop.example")
+r.read("</stream:features>")
+r.got = bytearray()
+r.send(auth("x"))
+text = r.read()
+n = open(f"{E['RUN']}/log/fake66.log").read().count("auth")
+check("remote-connection-failed" in text and n == 2, f"{n} times; {text}")
+step("one that dies of what it is told is told it once more, and not for ever")
+
 text = Raw(port=5223, sni="off.example").open("off.example").read()
 check("host-unknown" in text and xmpp()["ends"]["no such domain"] == 1, text)
 step("a domain that is off")
@@ -102,6 +113,11 @@ check("<not-authorized" in r.read("</failure>") and xmpp()["denied"] == 1, f"{xm
 r.got = bytearray()
 r.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'/>")
 check("<invalid-mechanism" in r.read("</failure>") and xmpp()["login_failures"] == 0, f"{xmpp()}")
+r = Raw().secure()
+for i, name in enumerate(("\uff43arol", "carol@elsewhere.example")): # the first is carol to whoever prepares names
+    r.got = bytearray()
+    r.send(auth("pw-carol", name))
+    check("<not-authorized" in r.read("</failure>") and xmpp()["denied"] == 3 + i, f"{name}: {xmpp()}")
 step("a user without access to chat, and one who cannot be known: the server is not even asked")
 
 r = Raw().secure()
@@ -117,7 +133,7 @@ r.read("</failure>")
 r.got = bytearray()
 r.send(auth("pw-alice"))
 text = r.read("</failure>")
-check("temporary-auth-failure" in text and xmpp()["denied"] == 3, text)
+check("temporary-auth-failure" in text and xmpp()["denied"] == 5, text)
 r.got = bytearray()
 r.send(auth("pw-bob", "bob"))
 r.read("<success")
