@@ -30,8 +30,13 @@ SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/
 SRTP_LIBS := -lsrtp2 -lcrypto $(if $(HAVE_IPSEC_MB),-lIPSec_MB)
 MEDIA_CORE := $(SRTP) user/media_core user/media_core_data user/media_core_join user/media_core_keep user/media_core_link user/media_core_port user/media_core_rtcp user/media_core_show user/punch
 MEDIA_PASS := user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/core_pass user/maps user/maps_bpf user/media_pass user/media_pass_flow user/media_pass_join user/media_pass_link user/media_pass_show user/nexthop user/nexthop_nl user/slots
-XMPP_CORE := $(XMPP) $(XMPP_LOGIN) user/conn_move user/core_chat user/core_federation user/core_federation_peek user/core_pair user/core_xmpp user/core_xmpp_login user/core_xmpp_show user/memo user/xmpp_nodes
-CORE := $(BASE) $(SIP) $(ENGINE) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core user/core_admin user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
+ALLOW := http/allow http/allow_csv http/allow_path
+# What the core decides about HTTPS.
+HTTPS := $(ALLOW) user/basic user/cluster user/edge_config user/edge_config_write user/http_token user/http_token_sign user/logon user/logon_check user/logon_known user/policy user/recent user/uds_xml user/wall
+UPSTREAM := user/upstream user/upstream_conn user/upstream_get user/upstream_target
+CORE_HTTP := user/core_http user/core_http_head user/core_http_relay user/core_http_request user/core_http_show user/core_http_user
+XMPP_CORE := $(XMPP) $(XMPP_LOGIN) user/conn_move user/core_chat user/core_federation user/core_federation_peek user/core_federation_show user/core_pair user/core_xmpp user/core_xmpp_login user/core_xmpp_show user/memo user/xmpp_nodes
+CORE := $(BASE) $(SIP) $(ENGINE) $(HTTP) $(HTTPS) $(UPSTREAM) $(CORE_HTTP) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core_https user/core_https_admin user/config_https user/core user/core_admin user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) $(XMPP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 CTL := tools/sallyctl tools/pki user/addr

@@ -124,7 +124,7 @@ static struct fed_stream *stream_new(struct core_federation *f, bool out)
 	return s;
 }
 
-/* Both connections are there: what was looked at goes first. */
+/* Both connections are there, and may be: what was looked at goes first. */
 static void bytes_begin(struct fed_stream *s)
 {
 	struct conn *to = s->out ? s->pair.link : s->pair.in;
@@ -136,8 +136,6 @@ static void bytes_begin(struct fed_stream *s)
 		  addr_text(&s->peer, peer), s->ours.n ? s->ours.text : "unknown",
 		  s->theirs.n ? s->theirs.text : "unknown");
 	loop_timer_cancel(s->f->p.loop, &s->timer);
-	if (s->out)
-		fed_socks_done(s);
 	if (s->peek->n)
 		conn_write(to, span_of(s->peek->buf, s->peek->n));
 	peek_free(s);
@@ -211,16 +209,23 @@ static void link_attach(struct fed_stream *s, const char *edge, struct link_data
 void core_federation_open(struct core_federation *f, const char *edge, struct link_data *d,
 			  const Sallyport__Open *o)
 {
-	struct fed_stream *s = o->client_ip.len == 16 ? stream_new(f, false) : NULL;
+	struct addr peer = {.port = (uint16_t)o->client_port};
+	struct fed_stream *s = NULL;
 	enum xmpp_jid_why why;
 
+	if (o->client_ip.len == sizeof(peer.ip)) {
+		memcpy(peer.ip, o->client_ip.data, sizeof(peer.ip));
+		if (!fed_in_full(f, &peer))
+			s = stream_new(f, false);
+		else
+			f->full++;
+	}
 	if (!s) {
 		link_core_end(d, false);
 		return;
 	}
 	f->in++;
-	memcpy(s->peer.ip, o->client_ip.data, 16);
-	s->peer.port = (uint16_t)o->client_port;
+	s->peer = peer;
 	enter(s);
 	link_attach(s, edge, d, o);
 	if (xmpp_domain_parse(span_str(o->domain), &s->ours, &why))
@@ -266,6 +271,35 @@ static void peeked_out(struct fed_stream *s)
 	dial_next(s);
 }
 
+/* Its name in SOCKS5 told where to, its first bytes tell from whom. */
+static void shown(struct fed_stream *s)
+{
+	const char *why = "";
+	int ret = fed_peek_shown(s, &why);
+
+	if (ret == -EAGAIN) {
+		if (s->peek->n == FED_PEEK_MAX)
+			refuse(s, &s->f->bad, "policy-violation", "a header that does not end");
+		return;
+	}
+	if (ret < 0)
+		refuse(s, &s->f->bad, "bad-format", why);
+	else if (!fed_may(s, &why))
+		refuse(s, &s->f->denied, "policy-violation", why);
+	else
+		bytes_begin(s);
+}
+
+static void show_begin(struct fed_stream *s)
+{
+	s->state = FED_SHOW;
+	conn_pause(s->pair.link, true);
+	fed_socks_done(s);
+	loop_timer_set(s->f->p.loop, &s->timer, PEEK_MS);
+	conn_pause(s->pair.in, false);
+	shown(s);
+}
+
 static struct fed_stream *dial_find(struct core_federation *f, uint64_t dial)
 {
 	struct fed_stream *s = f->streams;
@@ -286,7 +320,10 @@ void core_federation_dialled(struct core_federation *f, const char *edge, struct
 	}
 	enter(s);
 	link_attach(s, edge, d, o);
-	bytes_begin(s);
+	if (s->peek->kind == FED_SOCKS)
+		show_begin(s);
+	else
+		bytes_begin(s);
 	leave(s);
 }
 
@@ -413,6 +450,8 @@ static void in_readable(void *arg)
 	enter(s);
 	while (!s->gone && s->out && s->state == FED_PEEK && peek_read(s))
 		peeked_out(s);
+	while (!s->gone && s->state == FED_SHOW && peek_read(s))
+		shown(s);
 	if (!s->gone && s->state == FED_BYTES)
 		moved(s, core_pair_to_link(&s->pair, &s->f->mover), "closed by our server");
 	leave(s);
@@ -438,15 +477,21 @@ static void drained(void *arg)
 		core_pair_drained(&s->pair);
 }
 
+#define DOWN_TEXT 160
+
+static void down_text(int err, const char *why, char text[DOWN_TEXT])
+{
+	if (!why || !*why)
+		why = err ? strerror(-err) : "closed";
+	(void)snprintf(text, DOWN_TEXT, "%s", why);
+}
+
 static void link_down(void *arg, int err, const char *why)
 {
 	struct fed_stream *s = arg;
-	char text[160];
+	char text[DOWN_TEXT];
 
-	(void)snprintf(text, sizeof(text), "%s",
-		       why && *why ? why
-		       : err	   ? strerror(-err)
-				   : "closed");
+	down_text(err, why, text);
 	enter(s);
 	end(s, err == 0, text);
 	leave(s);
@@ -455,12 +500,9 @@ static void link_down(void *arg, int err, const char *why)
 static void in_down(void *arg, int err, const char *why)
 {
 	struct fed_stream *s = arg;
-	char text[160];
+	char text[DOWN_TEXT];
 
-	(void)snprintf(text, sizeof(text), "%s",
-		       why && *why ? why
-		       : err	   ? strerror(-err)
-				   : "closed");
+	down_text(err, why, text);
 	enter(s);
 	if (s->state == FED_CONNECT) {
 		snprintf(s->f->last_failure, sizeof(s->f->last_failure), "%s: %.80s", s->ours.text,
@@ -539,37 +581,4 @@ void core_federation_free(struct core_federation *f)
 	free(f->allow);
 	free(f->deny);
 	free(f);
-}
-
-json_t *core_federation_show(const struct core_federation *f)
-{
-	return json_pack("{s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "on",
-			 f->p.cfg->federation.domains_count > 0, "streams", (int)f->n, "in",
-			 (json_int_t)f->in, "out", (json_int_t)f->out, "denied",
-			 (json_int_t)f->denied, "malformed", (json_int_t)f->bad, "foreign",
-			 (json_int_t)f->foreign, "refused_full", (json_int_t)f->full, "no_server",
-			 (json_int_t)f->no_server, "dials", (json_int_t)f->dials, "dial_failures",
-			 (json_int_t)f->dial_failures, "last_failure", f->last_failure);
-}
-
-void core_federation_rows(const struct core_federation *f, json_t *list)
-{
-	static const char *const states[] = {"first bytes", "dialling", "connecting", "open"};
-	const struct fed_stream *s;
-	char id[24], edge_id[24], peer[ADDR_TEXT_MAX];
-
-	for (s = f ? f->streams : NULL; s; s = s->next) {
-		snprintf(id, sizeof(id), "%llx", (unsigned long long)s->id);
-		snprintf(edge_id, sizeof(edge_id), "%llx", (unsigned long long)s->edge_stream);
-		json_array_append_new(
-			list,
-			json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:I, s:I, s:I}",
-				  "stream", id, "service", s->out ? "xmpp-dial" : "xmpp-server",
-				  "edge", s->edge, "edge_stream", edge_id, "client",
-				  addr_text(&s->peer, peer), "admitted", s->state == FED_BYTES,
-				  "aors", s->ours.text, "server", s->theirs.text, "state",
-				  states[s->state], "bytes_in", (json_int_t)s->pair.from_link,
-				  "bytes_out", (json_int_t)s->pair.to_link, "age_s",
-				  (json_int_t)((loop_now_ms(f->p.loop) - s->since_ms) / 1000)));
-	}
 }

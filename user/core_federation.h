@@ -2,7 +2,7 @@
  *
  * Data flow in: an edge's Open with service "xmpp-server" and the domain of ours -> its stream header is looked at as far as it is in clear:
  * may that domain? -> a server of the domain's cluster, federation port -> Admit, and bytes both ways. Out: our server connects to
- * federation.listen and says whom it wants: by SOCKS5 (RFC 1928, CONNECT to a name, no authentication), or by its stream header itself
+ * federation.listen and says whom it wants: by SOCKS5 (RFC 1928, CONNECT to a name, no authentication; its stream header is looked at once the way is there), or by its stream header itself
  * (then DNS inside names us as the other domain's server) -> may it? -> Dial to an edge -> Open "xmpp-dial" -> bytes both ways, the
  * header first, as it came.
  *
@@ -11,7 +11,7 @@
  * refused. A list here is no proof of identity: that comes with the servers' own checks.
  *
  * Owner rules: owns its streams, their connections inside, and the listener's operation; a data connection is the link's. Streams end with
- * the worker. Limits: federation streams in all; 4 KiB and 30 s until it is known where to; 40 s for a dial; only addresses of
+ * the worker. Limits: federation streams in all, three quarters of them from outside, one quarter from one address (IPv6: /64); 4 KiB and 30 s until it is known where to; 40 s for a dial; only addresses of
  * federation.sources may dial. */
 #ifndef SALLYPORT_CORE_FEDERATION_H
 #define SALLYPORT_CORE_FEDERATION_H

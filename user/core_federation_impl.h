@@ -12,6 +12,7 @@
 enum fed_state {
 	FED_PEEK,    /* its first bytes are awaited */
 	FED_DIAL,    /* out: an edge is at it */
+	FED_SHOW,    /* out by SOCKS5: the way is there, whose stream it is to be is awaited */
 	FED_CONNECT, /* in: a server of ours is being reached */
 	FED_BYTES,
 };
@@ -59,11 +60,15 @@ struct core_federation {
  * static. Of SOCKS5 it answers the greeting by itself. */
 int fed_peek_in(struct fed_stream *s, const char **why);
 int fed_peek_out(struct fed_stream *s, const char **why);
+/* Behind SOCKS5, which said a name only: the stream's own header, or TLS (then neither is known, but for that name). */
+int fed_peek_shown(struct fed_stream *s, const char **why);
 /* Whether ours may speak with theirs. */
 bool fed_may(const struct fed_stream *s, const char **why);
+/* Whoever comes in has proved nothing yet: three quarters are for all of them, one for a single address. */
+bool fed_in_full(const struct core_federation *f, const struct addr *peer);
 /* A refusal towards who began it, in its own words; nothing where it speaks TLS. @condition: of a stream error. */
 void fed_refuse(struct fed_stream *s, struct conn *to, const char *condition, const char *text);
-/* SOCKS5: the way is there. */
+/* SOCKS5: the way is there; what follows is looked at as if it were the first. */
 void fed_socks_done(struct fed_stream *s);
 
 #endif

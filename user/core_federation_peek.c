@@ -29,8 +29,8 @@ static void socks_reply(struct fed_stream *s, enum socks_reply code)
 
 void fed_socks_done(struct fed_stream *s)
 {
-	if (s->peek->kind == FED_SOCKS)
-		socks_reply(s, SOCKS_OK);
+	socks_reply(s, SOCKS_OK);
+	s->peek->kind = FED_UNKNOWN;
 }
 
 static void used(struct fed_peek *p, size_t n)
@@ -163,6 +163,16 @@ int fed_peek_out(struct fed_stream *s, const char **why)
 	return ret ? ret : socks_request(s, why);
 }
 
+int fed_peek_shown(struct fed_stream *s, const char **why)
+{
+	struct fed_peek *p = s->peek;
+
+	if (!p->n)
+		return -EAGAIN;
+	p->kind = p->buf[0] == TLS_HANDSHAKE ? FED_TLS : FED_HEADER;
+	return p->kind == FED_TLS ? 1 : header_peek(s, &s->theirs, &s->ours, why);
+}
+
 /* ---- policy ---- */
 
 static bool listed(const struct xmpp_domain *list, unsigned n, const struct xmpp_domain *d)
@@ -186,6 +196,22 @@ static bool federates(const struct core_federation *f, const struct xmpp_domain 
 	return false;
 }
 
+/* Then it does not matter which of them it is. */
+static bool all_federate(const struct core_federation *f)
+{
+	const struct config_xmpp *cfg = f->p.cfg;
+	struct xmpp_domain d;
+	enum xmpp_jid_why why;
+	unsigned i, j;
+
+	for (i = 0; i < cfg->clusters_count; i++)
+		for (j = 0; j < cfg->clusters[i].domains_count; j++)
+			if (xmpp_domain_parse(span_str(cfg->clusters[i].domains[j]), &d, &why) ||
+			    !federates(f, &d))
+				return false;
+	return true;
+}
+
 bool fed_may(const struct fed_stream *s, const char **why)
 {
 	const struct core_federation *f = s->f;
@@ -196,7 +222,11 @@ bool fed_may(const struct fed_stream *s, const char **why)
 		*why = "federation is off for this domain";
 		return false;
 	}
-	if (!s->ours.n && (!s->out || s->peek->kind != FED_SOCKS)) {
+	if (!s->ours.n && s->out && s->peek->kind == FED_TLS && !all_federate(f)) {
+		*why = "TLS hides which domain of ours it is, and not all of them federate";
+		return false;
+	}
+	if (!s->ours.n && (!s->out || s->peek->kind == FED_HEADER)) {
 		*why = "wanted a domain of ours in the header's from";
 		return false;
 	}
@@ -214,6 +244,24 @@ bool fed_may(const struct fed_stream *s, const char **why)
 		return false;
 	}
 	return true;
+}
+
+static bool same_subscriber(const struct addr *a, const struct addr *b)
+{
+	return memcmp(a->ip, b->ip, addr_is_v4(a) ? 16 : 8) == 0; /* of IPv6 the /64 */
+}
+
+bool fed_in_full(const struct core_federation *f, const struct addr *peer)
+{
+	unsigned max = f->p.cfg->limits.federation, all = 0, his = 0;
+	const struct fed_stream *s;
+
+	for (s = f->streams; s; s = s->next)
+		if (!s->out) {
+			all++;
+			his += same_subscriber(&s->peer, peer);
+		}
+	return all >= max - max / 4 || his >= (max + 3) / 4;
 }
 
 void fed_refuse(struct fed_stream *s, struct conn *to, const char *condition, const char *text)

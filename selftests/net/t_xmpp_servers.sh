@@ -111,5 +111,17 @@ def socks(source, url):
 check(socks(E["KAM"], "http://partner.example:80/") == 97 and fed()["malformed"] == 1, f"{fed()}")
 check(socks(E["BOB"], "http://partner.example:5269/") == 97 and fed()["foreign"] == 1, f"{fed()}")
 step("SOCKS5 to another port, and by somebody else, is refused")
+
+r = Raw(host=E["CORE_LAN"], port=5270, ns="lan")
+r.send(b"\5\1\0\5\1\0\3\x0fpartner.example" + (5269).to_bytes(2, "big"))
+await until(10, "the way", lambda: fed()["dials"] == 4)
+while len(r.got) < 12:
+    r.got += r.s.recv(100)
+check(r.got[2:4] == b"\5\0", f"{r.got}")
+r.send("<?xml version='1.0'?><stream:stream to='partner.example' from='elsewhere.example' version='1.0' xmlns='jabber:server' "
+       "xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>")
+text = r.read()
+check("policy-violation" in text and "features" not in text and fed()["denied"] == 3, f"{text} {fed()}")
+step("a way that SOCKS5 opened is for domains of ours that federate")
 PY
 [ "$(inner_dropped)" = 0 ] || fail "the edge tried to reach inside"

@@ -111,6 +111,7 @@ static void test_peek_socks(void **state)
 	assert_int_equal(feed(t[1].in, 100, &why), 1);
 	assert_int_equal(peek.n, 4); /* what is behind the request passes */
 	assert_memory_equal(peek.buf, "more", 4);
+	assert_true(fed_may(&s, &why)); /* from whom comes later */
 	fed_socks_done(&s);
 	assert_memory_equal(wrote, "\5\0\5\0\0\1\0\0\0\0\0\0", n_wrote);
 	xmpp_reader_fini(&peek.reader);
@@ -143,6 +144,61 @@ static void test_peek_header(void **state)
 	assert_int_equal(feed(SPAN(HEAD("from='partner.example' to='other.example'")), 999, &why),
 			 -EBADMSG);
 	xmpp_reader_fini(&peek.reader);
+}
+
+/* What stands behind SOCKS5 tells from whom, and to whom if it is somebody else than was named. */
+static void test_peek_shown(void **state)
+{
+	static const struct {
+		struct span in;
+		int ret;
+		bool may;
+		const char *theirs;
+	} t[] = {
+		{SPAN(HEAD("from='corp.example' to='partner.example'")), 1, true,
+		 "partner.example"},
+		{SPAN(HEAD("from='quiet.example' to='partner.example'")), 1, false,
+		 "partner.example"},
+		{SPAN(HEAD("to='partner.example'")), 1, false, "partner.example"},
+		{SPAN(HEAD("from='corp.example' to='spam.example'")), 1, false, "spam.example"},
+		{SPAN("\x16\3\1"), 1, false, "partner.example"}, /* may be of quiet.example */
+		{SPAN("\5\1\0"), -EBADMSG, false, "partner.example"},
+		{SPAN(""), -EAGAIN, false, "partner.example"},
+	};
+	static const char *domains[] = {"corp.example", "quiet.example"};
+	static struct config_xmpp_cluster cluster = {.domains = domains, .domains_count = 2};
+	enum xmpp_jid_why jid_why;
+	const char *why;
+	size_t i;
+
+	(void)state;
+	cfg.clusters = &cluster;
+	cfg.clusters_count = 1;
+	cfg.federation.deny_count = 1;
+	assert_int_equal(xmpp_domain_parse(SPAN("spam.example"), &deny[0], &jid_why), 0);
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		begin(true);
+		assert_int_equal(feed(SPAN("\5\1\0\5\1\0\3\017partner.example\x14\x95"), 99, &why),
+				 1);
+		fed_socks_done(&s);
+		memcpy(peek.buf, t[i].in.p, t[i].in.n);
+		peek.n = t[i].in.n;
+		assert_int_equal(fed_peek_shown(&s, &why), t[i].ret);
+		assert_string_equal(s.theirs.text, t[i].theirs);
+		if (t[i].ret == 1)
+			assert_int_equal(fed_may(&s, &why), t[i].may);
+		xmpp_reader_fini(&peek.reader);
+	}
+	cluster.domains_count = 1; /* all of ours federate */
+	begin(true);
+	peek.buf[0] = 0x16;
+	peek.n = 1;
+	assert_int_equal(xmpp_domain_parse(SPAN("partner.example"), &s.theirs, &jid_why), 0);
+	assert_int_equal(fed_peek_shown(&s, &why), 1);
+	assert_true(fed_may(&s, &why));
+	xmpp_reader_fini(&peek.reader);
+	cfg.clusters_count = 0;
+	cfg.federation.deny_count = 0;
 }
 
 static bool may(bool out, const char *ours, const char *theirs, enum fed_kind kind)
@@ -217,13 +273,43 @@ static void test_peek_refusal(void **state)
 	xmpp_reader_fini(&peek.reader);
 }
 
+static void test_in_full(void **state)
+{
+	static struct fed_stream in[8];
+	struct addr a = {.ip = {[10] = 0xff, 0xff, 192, 0, 2, 1}}, b = a, v6 = {.ip = {0x20, 1}},
+		    v6b = v6;
+	unsigned i;
+
+	(void)state;
+	cfg.limits.federation = 8;
+	b.ip[15] = 2;
+	v6b.ip[15] = 9; /* the same /64 */
+	for (i = 0; i < 8; i++) {
+		in[i] = (struct fed_stream){.peer = a, .next = i + 1 < 8 ? &in[i + 1] : NULL};
+		in[i].out = i >= 2;
+	}
+	f.streams = in;
+	assert_true(fed_in_full(&f, &a)); /* two of eight are a quarter */
+	assert_false(fed_in_full(&f, &b));
+	in[0].peer = in[1].peer = v6;
+	assert_true(fed_in_full(&f, &v6b));
+	assert_false(fed_in_full(&f, &a)); /* those of ours to him do not count */
+	for (i = 0; i < 6; i++) {
+		in[i].out = false;
+		in[i].peer.ip[1] = (uint8_t)i;
+	}
+	assert_true(fed_in_full(&f, &b)); /* six of eight: the rest is for ours */
+	cfg.limits.federation = 1;
+	f.streams = NULL;
+	assert_false(fed_in_full(&f, &a));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_peek_socks),
-		cmocka_unit_test(test_peek_header),
-		cmocka_unit_test(test_peek_may),
-		cmocka_unit_test(test_peek_refusal),
+		cmocka_unit_test(test_peek_socks),   cmocka_unit_test(test_peek_header),
+		cmocka_unit_test(test_peek_shown),   cmocka_unit_test(test_peek_may),
+		cmocka_unit_test(test_peek_refusal), cmocka_unit_test(test_in_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
