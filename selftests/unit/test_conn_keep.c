@@ -170,6 +170,28 @@ static void test_keep_leave_and_adopt(void **state)
 	run(20);
 }
 
+/* Whoever reads when nobody told it to has dealt with all when it is told that there is no more. */
+static void test_keep_read_unasked(void **state)
+{
+	static const struct conn_ops deaf = {.down = end_down};
+	struct end e;
+	int fd = end_open(&e);
+	char buf[16];
+
+	(void)state;
+	conn_keep(e.c, &e.k);
+	conn_set_ops(e.c, &deaf, &e);
+	assert_int_equal(write(fd, "abc", 3), 3);
+	run(5);
+	assert_int_equal(conn_read(e.c, buf, sizeof(buf)), 3);
+	assert_int_equal(e.k.rx_busy, 1);
+	assert_int_equal(conn_read(e.c, buf, sizeof(buf)), -EAGAIN);
+	assert_true(conn_keep_idle(&e.k));
+	conn_abort(e.c);
+	close(fd);
+	run(5);
+}
+
 /* A worker that died with bytes in its hands leaves nothing to go on with; its peer hears of it by a reset. */
 static void test_keep_busy_is_refused(void **state)
 {
@@ -429,6 +451,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keep_leave_and_adopt),
+		cmocka_unit_test(test_keep_read_unasked),
 		cmocka_unit_test(test_keep_busy_is_refused),
 		cmocka_unit_test(test_keep_pipe_is_missed),
 		cmocka_unit_test(test_keep_bad_record),
