@@ -164,7 +164,8 @@ ssize_t conn_read(struct conn *c, void *buf, size_t n)
 		return 0;
 	if (c->in_op && c->budget == 0)
 		return -EAGAIN; /* rd_ready stays: readable() comes again */
-	if (c->dry) { /* as the read would say that is spared */
+	if (c->dry) {
+		/* as the read would say that is spared */
 		if (c->keep && !c->in_op)
 			conn_busy_set(&c->keep->rx_busy, c->held);
 		return -EAGAIN;
