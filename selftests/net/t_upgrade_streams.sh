@@ -95,7 +95,7 @@ def taken_over(new, relayed):
     wait_until(10, "the link up again", link_up)
     st, s = stat("edge", "status")["streams"], stat("edge", "streams")
     check(st["taken_over"] == N and st["lost_with_worker"] == 0 and st["relayed"] == relayed and st["opened"] == 0, st)
-    check(st["rungs"] == {"kernel TLS": 0, "kernel TLS send": 0, "user TLS": N}, st["rungs"])
+    check(st["rungs"] == {"kernel TLS": 0, "kernel TLS send": 0, "user TLS": N, "plain": 0}, st["rungs"])
     check({x["stream"] for x in s} == ids and all(x["admitted"] for x in s), s)
     rows = [x for x in s if x["reason"] == OLDER and x["rung"] == "user TLS" and x["tls_version"] == "TLSv1.3" and x["tls_cipher"]]
     check(len(rows) == relayed, s)
