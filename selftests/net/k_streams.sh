@@ -95,6 +95,25 @@ round("killed", kill, "edge", "core")
 call()
 round("upgraded", upgrade, "core", "edge")
 call()
+
+
+def rekeyed():
+    t = tls_stat()
+    return int(t["TlsTxRekeyOk"]), int(t["TlsRxRekeyOk"])
+
+
+if tuple(int(x) for x in os.uname().release.split("-")[0].split(".")[:2]) >= (6, 14):
+    step("new keys before a worker dies, and after: they come from secrets that lie beside the records")
+    for times in (1, 2, 3):
+        tx, rx = rekeyed()  # a worker's probe has some of its own
+        for p in phones:
+            key_update(p.conn)
+            r = p.register(cached=True)
+            check(r.status == 200, f"a refresh under new keys: {r.start}")
+            check(p.register(cached=True).status == 200, "and one more, which reads the edge's new key")
+        check(rekeyed() == (tx + N, rx + N), f"{rekeyed()}, before {tx} {rx}")
+        if times < 3:
+            round("killed" if times == 1 else "upgraded", kill if times == 1 else upgrade, "edge")
 step("one client leaves, one vanishes: their slots go, too")
 phones[0].conn.close()
 phones[1].conn.abort()

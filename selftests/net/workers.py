@@ -2,6 +2,7 @@
 
 In: a bed whose daemons run, EDGE_KEEPER and CORE_KEEPER (their keepers' pids) in the environment. Out: what the daemons say, clients that
 are several devices of a user, workers that are killed or upgraded."""
+import ctypes
 import os
 import signal
 import ssl
@@ -56,6 +57,14 @@ def upgrade(daemon):
 def replaced(daemon, old):
     """Wait for the worker behind @old, and for its answer."""
     return wait_until(15, f"a new worker of the {daemon} that answers", lambda: worker(daemon) not in ("", old) and stat(daemon, "status"))
+
+
+def key_update(conn):
+    """A KeyUpdate that asks for one in return (RFC 8446 4.6.3) goes out ahead of what @conn writes next. Python's ssl has no call for it, so
+    OpenSSL is asked; an object of ssl begins with its count, its type, the socket's reference and the SSL."""
+    lib = ctypes.CDLL(ssl._ssl.__file__)
+    of = ctypes.c_void_p.from_address(id(conn.s._sslobj) + 3 * ctypes.sizeof(ctypes.c_void_p))
+    check(lib.SSL_key_update(of, 1) == 1, "a KeyUpdate")
 
 
 def was_reset(error):
