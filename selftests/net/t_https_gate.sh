@@ -215,7 +215,7 @@ def token(name="sign", key_of=None, domain=DOMAIN, age=60):
 
 def opened(c, request):
     c.send(request)
-    return event(r"^open (\w+) .*service=https .*alpn=http/1.1 ")[1]
+    return event(r"^open (\w+) .*service=https .*alpn=http/1.1$")[1]
 
 
 print("== keys; tokens that are good, forged, over, another domain's, of another key; a password beside a token that is over")
