@@ -26,9 +26,9 @@ struct binding {
 	struct record record;
 	uint64_t id;
 	struct user *user;
-	unsigned server;
 	struct addr at; /* the target that confirmed it; port 0: unknown */
 	bool lost;	/* it has lost it since (lines.h) */
+	bool outbound;	/* its device speaks RFC 5626 */
 	char *key;	/* "i:INSTANCE;REG-ID" or "c:CONTACT" */
 	char *contact, *user_agent;
 	unsigned server, n_streams;

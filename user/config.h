@@ -177,6 +177,60 @@ struct config_xmpp {
 	} federation;
 };
 
+struct config_cluster { /* a call-server cluster, for HTTPS */
+	const char *name;
+	const char *
+		*domains; /* several clusters may serve one domain: a user's home is one of them */
+	unsigned domains_count;
+	const char **nodes; /* host:port of UDS; default port 8443 */
+	unsigned nodes_count;
+	const char *scheme; /* https|http; default https */
+	const char **tftp;  /* addresses or names of provisioning servers (6970 http, 6972 https) */
+	unsigned tftp_count;
+	const char **voicemail; /* host:port; default port 443 */
+	unsigned voicemail_count;
+};
+
+struct config_user { /* whose access differs from the default */
+	const char *user, *domain;
+	const char **access; /* of sip, https, chat; none: [] */
+	unsigned access_count;
+};
+
+struct config_allow {	   /* what may be relayed besides what the clusters need */
+	const char *url;   /* http(s)://host[:port]/path, the path may hold {user}, {file}, {any} */
+	const char *match; /* exact|prefix; default exact */
+	const char **methods; /* default [GET, HEAD] */
+	unsigned methods_count;
+	const char *domain; /* only for its users; default: all */
+};
+
+struct config_https {
+	const char **
+		token_keys; /* Ed25519 private keys (PEM): the first signs, all verify; none: HTTPS is off */
+	unsigned token_keys_count;
+	uint32_t token_seconds; /* default 28800 */
+	uint32_t user_requests; /* a second, of one user; default 2000 */
+	struct {
+		const char *ca; /* what verifies servers inside */
+	} tls;
+	struct config_cluster *clusters;
+	unsigned clusters_count;
+	struct config_user *users;
+	unsigned users_count;
+	const char **default_access; /* default: all three */
+	unsigned default_access_count;
+	struct config_allow *allow;
+	unsigned allow_count;
+	const char *allow_csv; /* path */
+	struct {
+		uint32_t
+			failures; /* bad passwords for a user from one address in .seconds; default 5 */
+		uint32_t failures_user; /* from all addresses; default 50 */
+		uint32_t seconds;	/* default 60 */
+	} logon;
+};
+
 struct config_core {
 	const char *name;
 	const char *instance; /* bpffs folder, with media.relay; default "core" */
@@ -223,6 +277,7 @@ struct config_core {
 		uint32_t calls_user;	/* default 16 */
 	} limits;
 	struct config_xmpp xmpp;
+	struct config_https https;
 };
 
 /* @text of @n bytes; @name is used in errors. 0 or -EINVAL with @why = "name:line: ...". */

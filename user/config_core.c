@@ -105,6 +105,7 @@ static const cyaml_schema_field_t core_fields[] = {
 	CONFIG_MAP(struct config_core, media, "media", CYAML_FLAG_DEFAULT, media_fields),
 	CONFIG_MAP(struct config_core, limits, "limits", CYAML_FLAG_OPTIONAL, limits_fields),
 	CONFIG_MAP(struct config_core, xmpp, "xmpp", CYAML_FLAG_OPTIONAL, config_xmpp_fields),
+	CONFIG_MAP(struct config_core, https, "https", CYAML_FLAG_OPTIONAL, config_https_fields),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t core_schema = {
@@ -473,6 +474,8 @@ int config_core_load(const char *name, const char *text, size_t n, struct config
 		err = relay_check(&c, k);
 	if (!err)
 		err = config_xmpp_check(&c, &k->xmpp);
+	if (!err)
+		err = config_https_check(&c, &k->https);
 	config_ctx_fini(&c);
 	if (err)
 		config_core_free(k);

@@ -426,7 +426,7 @@ int conn_start_tls(struct conn *c, struct tls_ctx *tls, struct span go, unsigned
 		ret = -EPROTO;
 	if (!ret)
 		ret = conn_write(c, go);
-	if (!ret && c->queue.len) /* what is queued would go out under TLS */
+	if (!ret && queue_len(&c->queue)) /* what is queued would go out under TLS */
 		ret = -EBUSY;
 	if (ret) {
 		tls_conn_free(t);
@@ -445,13 +445,13 @@ int conn_start_tls_to(struct conn *c, struct tls_ctx *tls, const char *peer_name
 {
 	int ret;
 
-	if (c->state != CONN_UP || c->eof || c->tls || c->keep || c->queue.len)
+	if (c->state != CONN_UP || c->eof || c->tls || c->keep || queue_len(&c->queue))
 		return -EINVAL;
 	ret = tls_conn_new(tls, c->fd, peer_name, &c->tls);
 	if (ret)
 		return ret;
 	c->state = CONN_HANDSHAKE;
-	c->deadline_ms = loop_now_ms(c->loop) + (handshake_ms ? handshake_ms : HANDSHAKE_MS);
+	c->due_ms = loop_now_ms(c->loop) + (handshake_ms ? handshake_ms : HANDSHAKE_MS);
 	conn_kick(c); /* the hello is ours to send */
 	return 0;
 }

@@ -16,33 +16,14 @@ enum conn_state { CONN_CONNECTING, CONN_HANDSHAKE, CONN_UP, CONN_CLOSING, CONN_D
 struct conn {
 	struct loop *loop;
 	struct tls_conn *tls;
-	const struct conn_ops *ops;
-	void *arg;
-	struct addr peer, local;
-	struct loop_handle poll;
-	struct loop_timer timer; /* set all its life, so that moving it cannot fail */
-	struct loop_at_free at_free;
-	uint64_t deadline_ms; /* of handshake or close; 0: none */
-	uint64_t later_ms;    /* when bytes that wait for company go alone; 0: none do */
-	int fd;
-	uint8_t state;
-	bool link, paused;
-	bool pair;	   /* AF_UNIX: the other end is a process of ours (conn_relay.h) */
-	bool rd_ready;	   /* there may be something to read */
-	bool dry;	   /* plain TCP: the last read took all there was, and no edge came since */
-	bool hup;	   /* an edge has told of an end or an error, which a read will meet */
-	bool progress;	   /* the running readable() got bytes */
-	bool eof;	   /* clean end seen */
-	bool was_queued;   /* drained() is owed */
-	bool kicked;	   /* run conn_turn() from the timer */
-	bool in_op, gone;  /* destroyed from within an op: freed when it returns */
-	bool down_pending; /* ops.down() is owed */
-	bool shut;	   /* FIN sent */
-	bool climb, climb_tx; /* wanted */
-	bool refused; /* the handshake failed: an alert may be on its way, do not overtake it by RST */
-	int err;
-	const char *why;
-	const char *climb_why;	/* static */
+	union {
+		struct {
+			const struct conn_ops *ops;
+			void *arg;
+			const char *why, *climb_why; /* the second is static */
+		};
+		struct loop_at_free at_free; /* CONN_CLOSING: no module has it any more */
+	};
 	struct conn_keep *keep; /* NULL: it ends with us */
 	struct queue queue;
 	struct loop_timer timer; /* set all its life, so that moving it cannot fail */
@@ -55,15 +36,17 @@ struct conn {
 	uint32_t budget, queue_max;
 	uint8_t state; /* enum conn_state */
 	bool link : 1, paused : 1;
-	bool pair : 1;		  /* AF_UNIX: the other end is a process of ours (conn_relay.h) */
-	bool rd_ready : 1;	  /* there may be something to read */
-	bool progress : 1;	  /* the running readable() got bytes */
-	bool eof : 1;		  /* clean end seen */
-	bool was_queued : 1;	  /* drained() is owed */
-	bool kicked : 1;	  /* run conn_turn() from the timer */
-	bool in_op : 1, gone : 1; /* destroyed from within an op: freed when it returns */
-	bool down_pending : 1;	  /* ops.down() is owed */
-	bool shut : 1;		  /* FIN sent */
+	bool pair : 1;	   /* AF_UNIX: the other end is a process of ours (conn_relay.h) */
+	bool rd_ready : 1; /* there may be something to read */
+	bool dry : 1;	   /* plain TCP: the last read took all there was, and no edge came since */
+	bool hup : 1;	   /* an edge has told of an end or an error, which a read will meet */
+	bool progress : 1; /* the running readable() got bytes */
+	bool eof : 1;	   /* clean end seen */
+	bool was_queued : 1;	      /* drained() is owed */
+	bool kicked : 1;	      /* run conn_turn() from the timer */
+	bool in_op : 1, gone : 1;     /* destroyed from within an op: freed when it returns */
+	bool down_pending : 1;	      /* ops.down() is owed */
+	bool shut : 1;		      /* FIN sent */
 	bool climb : 1, climb_tx : 1; /* wanted */
 	bool refused : 1; /* the handshake failed: an alert may be on its way, do not overtake it by RST */
 	bool held : 1; /* the module has bytes of a readable() before */

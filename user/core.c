@@ -355,6 +355,8 @@ static void core_on_open(void *arg, struct link_peer *p, struct link_data *d,
 
 	if (!e)
 		link_core_end(d, false);
+	else if (!strcmp(o->service, "https"))
+		core_https_open(c, e, d, o);
 	else if (!core_chat_open(c, e->name, d, o))
 		core_open_sip(c, e, d, o); /* refuses what is not its service */
 }
@@ -484,7 +486,7 @@ static int core_make(struct core *c, char *why, size_t why_n)
 {
 	struct loop_params lp = {
 		.entries = 1024,
-		.ops_max = 2 * CORE_STREAMS_MAX + 2 * c->cfg->media.max + 1024 +
+		.ops_max = 2 * CORE_STREAMS_MAX + 2 * c->cfg->media.max + UPSTREAM_CONNS + 1024 +
 			   (c->cfg->xmpp.clusters_count ? 4 * c->cfg->xmpp.limits.streams : 0),
 		.recv_bufs = 4096,
 		.send_bufs = 4096,
@@ -528,6 +530,8 @@ static int core_make(struct core *c, char *why, size_t why_n)
 		core_keep_restore(c);
 	if (!err)
 		err = core_make_inside(c, why, why_n);
+	if (!err)
+		err = core_https_start(c, why, why_n);
 	if (!err)
 		err = core_chat_start(c, why, why_n);
 	if (!err)

@@ -133,16 +133,17 @@ static json_t *core_cmd_status(void *arg, const json_t *req)
 	struct core *c = arg;
 
 	(void)req;
-	return json_pack(
-		"{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o*}",
-		"role", "core", "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid",
-		(int)getpid(), "uptime_s",
-		(json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
-		srtp_backend_text(), "counters", core_counts(c), "media",
-		media_core_counters(c->media), "relay", media_pass_status(c->pass), "links",
-		core_links(c), "link", core_link_counts(c), "call_servers", core_call_servers(c),
-		"kept", core_keep_show(c), "kernel_tls", ktls_show(&c->ktls), "xmpp",
-		core_chat_show(c));
+	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+			 "s:o*, s:o*}",
+			 "role", "core", "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid",
+			 (int)getpid(), "uptime_s",
+			 (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
+			 srtp_backend_text(), "counters", core_counts(c), "media",
+			 media_core_counters(c->media), "relay", media_pass_status(c->pass),
+			 "links", core_links(c), "link", core_link_counts(c), "call_servers",
+			 core_call_servers(c), "kept", core_keep_show(c), "kernel_tls",
+			 ktls_show(&c->ktls), "https", core_https_show(c), "xmpp",
+			 core_chat_show(c));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)
@@ -192,6 +193,7 @@ static json_t *core_cmd_streams(void *arg, const json_t *req)
 
 	(void)req;
 	core_streams_each(l.c->streams, core_stream_row, &l);
+	core_https_streams(l.c, l.list);
 	core_chat_rows(l.c, l.list);
 	return l.list;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "user/core_federation.h"
+#include "user/core_https.h"
 #include "user/core_int.h"
 #include "user/core_xmpp.h"
 

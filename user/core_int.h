@@ -50,6 +50,7 @@ struct core {
 	struct dns *dns;
 	struct inside *inside;
 	struct link_core *link;
+	struct core_https *https; /* NULL: no https section */
 	struct core_xmpp *xmpp; /* with tls_xmpp and federation: NULL where no chat is configured */
 	struct core_federation *federation;
 	struct tls_ctx **tls_xmpp;

@@ -13,6 +13,7 @@
 #include "user/account.h"
 #include "user/config.h"
 #include "user/core.h"
+#include "user/core_https.h"
 #include "user/core_chat.h"
 #include "user/core_pass.h"
 #include "user/core_keep.h"

@@ -34,4 +34,15 @@ int dns_service(struct dns *d, const char *service, const char *name, uint16_t d
 /* The addresses of a host: A and AAAA alone, in any order, with @port, priority and weight 0. The same results and limits. */
 int dns_host(struct dns *d, const char *name, uint16_t port, dns_fn *fn, void *arg);
 
+/* The SRV records of @name ("_cisco-uds._tcp.example.com") as they are, by priority, without addresses; those that say that the service is not
+ * offered (".") are left out. -ENOENT: none. @ttl_s as above. Exactly once, maybe from inside dns_srv() (c-ares answers at once what it cannot
+ * send). 0 or -EBUSY, -EINVAL, -ENOMEM; then @fn is not called. */
+struct dns_srv {
+	char host[256];
+	uint16_t port, priority, weight;
+};
+typedef void dns_srv_fn(void *arg, int err, const struct dns_srv *records, unsigned n,
+			unsigned ttl_s);
+int dns_srv(struct dns *d, const char *name, dns_srv_fn *fn, void *arg);
+
 #endif

@@ -6,6 +6,8 @@
 #include "user/ban.h"
 #include "user/edge.h"
 #include "user/edge_dial.h"
+#include "user/gate_http.h"
+#include "user/gate_http_keys.h"
 #include "user/gate_sip.h"
 #include "user/gate_federation.h"
 #include "user/gate_xmpp.h"
@@ -30,6 +32,8 @@ struct edge {
 	char ktls_off[STREAM_SERVICES][KTLS_WHY_MAX];
 	struct gate_sip_config gate_sip;
 	struct gate_xmpp_config gate_xmpp;
+	struct gate_http_config gate_http;
+	struct gate_http_keys *token_keys;
 	struct maps *maps;
 	struct nexthop *nexthop;
 	struct ban *ban;

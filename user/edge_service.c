@@ -19,7 +19,8 @@ static const struct edge_service {
 	const char *alpn;
 } services[STREAM_SERVICES] = {
 	[STREAM_SIP] = {"sip", offsetof(struct config_edge, sip), &gate_sip_service, NULL},
-	[STREAM_HTTPS] = {"https", offsetof(struct config_edge, https), NULL, "http/1.1"},
+	[STREAM_HTTPS] = {"https", offsetof(struct config_edge, https), &gate_http_service,
+			  "http/1.1"},
 	[STREAM_XMPP] = {"xmpp", offsetof(struct config_edge, xmpp), &gate_xmpp_service,
 			 "xmpp-client"},
 	[STREAM_XMPP_SERVER] = {"xmpp-server", offsetof(struct config_edge, xmpp),
@@ -65,6 +66,23 @@ static void xmpp_id(char out[GATE_XMPP_ID_MAX])
 		 (unsigned long long)r[1]);
 }
 
+/* The one domain that all cores together may announce; empty: there are more. */
+static struct span only_domain(const struct config_edge *c)
+{
+	struct span only = {};
+	unsigned i, k;
+
+	for (i = 0; i < c->link.cores_count; i++)
+		for (k = 0; k < c->link.cores[i].domains_count; k++) {
+			struct span d = span_str(c->link.cores[i].domains[k]);
+
+			if (only.n && !span_ieq(only, d))
+				return (struct span){};
+			only = d;
+		}
+	return only;
+}
+
 /* What is the service's own. */
 static void gate_setup(struct edge *e, unsigned i)
 {
@@ -80,6 +98,20 @@ static void gate_setup(struct edge *e, unsigned i)
 		u->config = &e->gate_sip;
 		u->in_max =
 			c->limits.message_bytes + 1024u; /* CRLFs ahead of the longest message */
+		break;
+	case STREAM_HTTPS:
+		e->gate_http = (struct gate_http_config){
+			.limits = http_limits_default,
+			.requests_max = c->limits.http_requests_unadmitted,
+			.served = streams_serve,
+			.served_arg = (void *)c,
+			.token = gate_http_keys_judge,
+			.token_arg = e->token_keys,
+			.only_domain = only_domain(c),
+		};
+		u->config = &e->gate_http;
+		u->in_max = http_limits_default.head_max;
+		u->message_ms = c->limits.http_head_seconds * 1000u;
 		break;
 	case STREAM_XMPP_SERVER:
 		u->config = &e->gate_xmpp;

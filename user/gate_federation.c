@@ -108,11 +108,6 @@ enum gate_verdict gate_federation_next(struct gate_federation *g, const struct g
 							  : header_next(g, c, in, out);
 	if (v != GATE_FORWARD)
 		return v;
-	/* Asked with less, or more, than the first time: that went on its way. */
-	if (g->first_n && in.n != g->first_n)
-		g->passed = true;
-	if (!g->first_n)
-		g->first_n = in.n;
 	if (!in.n)
 		return GATE_MORE;
 	out->used = in.n;
@@ -157,6 +152,11 @@ static enum gate_verdict service_instead(void *gate, const void *config, enum ga
 	return refuse_own(gate, config, reason, TLS_ALERT_INTERNAL, out);
 }
 
+static void service_sent(void *gate)
+{
+	((struct gate_federation *)gate)->passed = true;
+}
+
 static ssize_t service_busy(const void *config, uint8_t *buf, size_t n)
 {
 	const struct gate_xmpp_config *c = config;
@@ -176,6 +176,7 @@ const struct stream_service gate_federation_service = {
 	.gate_size = sizeof(struct gate_federation),
 	.init = service_init,
 	.fini = service_fini,
+	.sent = service_sent,
 	.next = service_next,
 	.instead = service_instead,
 	.busy = service_busy,

@@ -15,8 +15,7 @@ struct gate_federation { /* one connection's; private */
 	struct xmpp_reader reader;
 	bool known;  /* .domain is; all passes from here on */
 	bool direct; /* it begins with TLS */
-	bool passed; /* what was let through first was taken, so nothing of ours may follow */
-	size_t first_n;
+	bool passed; /* something went to the core, so nothing of ours may follow */
 	struct xmpp_domain domain;
 	char detail[GATE_XMPP_DETAIL];
 };

@@ -191,9 +191,7 @@ static enum gate_verdict plain_element(struct gate_xmpp *g, const struct gate_xm
 
 static enum gate_verdict forward(struct gate_xmpp *g, struct span in, struct gate_out *out)
 {
-	g->again = true;
-	g->again_n = in.n;
-	g->again_used = out->used;
+	g->waiting = out->used;
 	out->forward = span_cut(in, 0, out->used);
 	out->domain = xmpp_domain_span(&g->domain);
 	out->may_admit = g->sasl;
@@ -322,7 +320,7 @@ static enum gate_verdict bytes_next(struct gate_xmpp *g, const struct gate_xmpp_
 	} while (v == GATE_MORE);
 	if (v == GATE_CLOSE)
 		out->used = 0;
-	if (v != GATE_FORWARD)
+	if (v != GATE_FORWARD) /* else with gate_xmpp_sent() */
 		g->base += out->used;
 	return v;
 }
@@ -333,14 +331,10 @@ enum gate_verdict gate_xmpp_next(struct gate_xmpp *g, const struct gate_xmpp_con
 	gate_out_init(out);
 	if (g->over != GATE_OK)
 		return refuse(g, c, g->over, out);
-	/* Nothing is read between a verdict and what becomes of it: as long as before, so it is the same. */
-	if (g->again && in.n == g->again_n) {
-		out->used = g->again_used;
+	if (g->waiting) { /* for a core */
+		out->used = g->waiting;
 		return forward(g, in, out);
 	}
-	if (g->again)
-		g->base += g->again_used;
-	g->again = false;
 	if (g->closed) { /* nothing follows a closed stream (RFC 6120 4.4) */
 		out->used = in.n;
 		g->base += in.n;
@@ -383,6 +377,12 @@ void gate_xmpp_tls(struct gate_xmpp *g, const struct gate_xmpp_config *c, struct
 	if (g->domain.n && !xmpp_domain_equal(&g->domain, &d))
 		g->over = GATE_OTHER_HOST;
 	g->domain = d;
+}
+
+void gate_xmpp_sent(struct gate_xmpp *g)
+{
+	g->base += g->waiting;
+	g->waiting = 0;
 }
 
 void gate_xmpp_answered(struct gate_xmpp *g)
@@ -435,6 +435,11 @@ static ssize_t service_busy(const void *config, uint8_t *buf, size_t n)
 					buf, n);
 }
 
+static void service_sent(void *gate)
+{
+	gate_xmpp_sent(gate);
+}
+
 static void service_answered(void *gate)
 {
 	gate_xmpp_answered(gate);
@@ -449,6 +454,7 @@ const struct stream_service gate_xmpp_service = {
 	.next = service_next,
 	.instead = service_instead,
 	.tls = service_tls,
+	.sent = service_sent,
 	.answered = service_answered,
 	.busy = service_busy,
 };

@@ -45,10 +45,9 @@ struct gate_xmpp { /* one stream's; private */
 	bool sasl;     /* something of SASL went to the core: an Admit may follow */
 	bool closed;   /* the client ended its stream */
 	bool broken;   /* the reader refused something */
-	bool again;    /* what was to be forwarded last may not be consumed yet */
 	uint8_t elements, headers;
-	size_t again_n, again_used; /* length of the input then, and of what was to be forwarded */
-	uint64_t base;		    /* offset in the stream of the input's first byte */
+	size_t waiting; /* bytes that are to be forwarded, and did not go yet */
+	uint64_t base;	/* offset in the stream of the input's first byte */
 	enum gate_reason over;
 	struct xmpp_domain domain; /* n 0: not known yet */
 	char id[GATE_XMPP_ID_MAX];
@@ -61,11 +60,13 @@ void gate_xmpp_fini(struct gate_xmpp *g);
 /* The handshake is over; @sni may be empty. A name that is served binds the stream to it; another one (the edge's own) tells
  * nothing. */
 void gate_xmpp_tls(struct gate_xmpp *g, const struct gate_xmpp_config *c, struct span sni);
+/* What was to be forwarded has gone, and the input moves on. */
+void gate_xmpp_sent(struct gate_xmpp *g);
 /* The core wrote something to the client: a header first, if one went to it. */
 void gate_xmpp_answered(struct gate_xmpp *g);
 
-/* Look at @in and fill @out. To be called again with what is behind out->used until GATE_MORE or GATE_CLOSE; or, after GATE_FORWARD
- * or a refusal, with the same bytes. GATE_CLOSE with GATE_OK: the client took its leave. */
+/* Look at @in and fill @out. To be called again with what is behind out->used until GATE_MORE or GATE_CLOSE; with the same bytes after
+ * GATE_FORWARD until gate_xmpp_sent(), and after a refusal. GATE_CLOSE with GATE_OK: the client took its leave. */
 enum gate_verdict gate_xmpp_next(struct gate_xmpp *g, const struct gate_xmpp_config *c,
 				 struct span in, struct gate_out *out);
 /* Refused by the stream around the gate: no core, a cap, a table that is full. Fills .reply, .reason and .detail. */

@@ -37,7 +37,7 @@
 
 #include "user/keeper.h"
 
-#define LODGE_VERSION	3 /* of the file and of all records in it; another one is not read */
+#define LODGE_VERSION	4 /* of the file and of all records in it; another one is not read */
 #define LODGE_SLOTS_MAX 65536u
 #define LODGE_ROLES	4 /* 0: the connection; 1 and up: pipes and the like */
 #define LODGE_PAYLOAD	368

@@ -52,31 +52,59 @@ static void files_raise(const struct keeper_plan *p, uint32_t slots)
 	setrlimit(RLIMIT_NOFILE, &have);
 }
 
-/* The file of an earlier keeper; -1: none that this binary knows. */
-static int file_take(struct keeper_plan *p, const struct lodge_head *want)
+/* The part of the head that is ours. */
+static struct lodge_head head_of(uint32_t slots)
 {
-	int fd = keeper_take_memory(p, "lodge.state", lodge_file_size(want->slots), SEALS);
+	return (struct lodge_head){.magic = LODGE_MAGIC,
+				   .version = LODGE_VERSION,
+				   .payload = LODGE_PAYLOAD,
+				   .slots = slots};
+}
+
+static int head_write(int fd, uint32_t slots)
+{
+	const struct lodge_head h = head_of(slots);
+	ssize_t n = offsetof(struct lodge_head, deaths);
+
+	return pwrite(fd, &h, (size_t)n, 0) == n ? 0 : -errno;
+}
+
+void lodge_head_again(const struct keeper_plan *p)
+{
+	unsigned i;
+
+	for (i = 0; i < p->n_fds; i++)
+		if (!strcmp(p->fds[i].name, "lodge.state") &&
+		    head_write(p->fds[i].fd, p->lodge_slots))
+			log_event(LOG_L_ERROR, "lodge", "error=\"%s\"", strerror(errno));
+}
+
+/* The file of an earlier keeper; -1: none that this binary knows. */
+static int file_take(struct keeper_plan *p, uint32_t slots)
+{
+	const struct lodge_head want = head_of(slots);
+	int fd = keeper_take_memory(p, "lodge.state", lodge_file_size(slots), SEALS);
 	struct lodge_head h;
 	char why[96];
 
 	if (fd < 0)
 		return -1;
 	if (pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) &&
-	    !memcmp(h.magic, want->magic, sizeof(h.magic)) && h.version == want->version &&
-	    h.payload == want->payload && h.slots == want->slots)
+	    !memcmp(h.magic, want.magic, sizeof(h.magic)) && h.version == want.version &&
+	    h.payload == want.payload && h.slots == want.slots)
 		return fd;
-	snprintf(why, sizeof(why), "not of version %u, %u slots of %u bytes", want->version,
-		 want->slots, want->payload);
+	snprintf(why, sizeof(why), "not of version %u, %u slots of %u bytes", want.version,
+		 want.slots, want.payload);
 	keeper_refuse(p, "lodge.state", fd, why);
 	return -1;
 }
 
-static int file_make(const struct lodge_head *h)
+static int file_make(uint32_t slots)
 {
 	int fd = memfd_create("sallyport-lodge", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
 
-	if (fd >= 0 && !ftruncate(fd, (off_t)lodge_file_size(h->slots)) &&
-	    pwrite(fd, h, sizeof(*h), 0) == (ssize_t)sizeof(*h) && !fcntl(fd, F_ADD_SEALS, SEALS))
+	if (fd >= 0 && !ftruncate(fd, (off_t)lodge_file_size(slots)) && !head_write(fd, slots) &&
+	    !fcntl(fd, F_ADD_SEALS, SEALS))
 		return fd;
 	err = -errno;
 	if (fd >= 0)
@@ -86,20 +114,16 @@ static int file_make(const struct lodge_head *h)
 
 int lodge_plan(struct keeper_plan *p, uint32_t slots, char *why, size_t why_n)
 {
-	struct lodge_head h = {.magic = LODGE_MAGIC,
-			       .version = LODGE_VERSION,
-			       .payload = LODGE_PAYLOAD,
-			       .slots = slots};
 	int fd, err;
 
 	if (!slots || slots > LODGE_SLOTS_MAX) {
 		snprintf(why, why_n, "lodge: wanted 1 to %u slots, got %u", LODGE_SLOTS_MAX, slots);
 		return -EINVAL;
 	}
-	fd = file_take(p, &h);
+	fd = file_take(p, slots);
 	p->lodge_taken = fd >= 0;
 	if (fd < 0)
-		fd = file_make(&h);
+		fd = file_make(slots);
 	err = fd < 0 ? fd : keeper_add(p, "lodge.state", fd);
 	if (err) {
 		snprintf(why, why_n, "lodge.state: %s", strerror(-err));

@@ -89,8 +89,8 @@ static int core_open(struct stream *s, const struct gate_out *out)
 	o.local_port = local->port;
 	o.sni = s->sni ? s->sni : (char *)"";
 	o.alpn = (char *)(tls ? tls_alpn(tls) : out->alpn);
-	o.tls_version = s->tls_version;
-	o.tls_cipher = s->tls_cipher;
+	o.tls_version = (char *)s->tls_version;
+	o.tls_cipher = (char *)s->tls_cipher;
 	snprintf(name, sizeof(name), "%.*s", (int)domain.n, (const char *)domain.p);
 	o.domain = name;
 	ret = link_edge_open(p, &o, &stream_core_ops, s, &s->data);
@@ -137,7 +137,7 @@ static void last_word(struct stream *s, const struct gate_out *out, enum gate_re
 	if (stream_half(s, reply)) /* the core's answers go first */
 		return;
 	answer(s, reply);
-	stream_end(s, true, gate_reason_name(reason));
+	stream_end(s, true, reason == GATE_OK ? "left" : gate_reason_name(reason));
 }
 
 /* What the gate wants to have forwarded cannot be. */
@@ -268,9 +268,7 @@ static void gate_run(struct stream *s)
 				return;
 			if (out->reason != GATE_OK)
 				stream_refused(s, out->reason, out->detail);
-			answer(s, span_of(out->reply, out->reply_n));
-			stream_end(s, true,
-				   out->reason == GATE_OK ? "left" : gate_reason_name(out->reason));
+			last_word(s, out, out->reason);
 			return;
 		case GATE_STARTTLS:
 			gate_starttls(s, out);
@@ -319,12 +317,12 @@ static size_t gate_room(const struct stream *s)
 static void gate_bounds(struct stream *s)
 {
 	if (s->in_n == s->use->in_max) {
-		gate_end(s, GATE_TOO_LARGE);
+		stream_gate_end(s, GATE_TOO_LARGE);
 	} else if (s->use->service->cap_waits && s->registered && !gate_room(s)) {
 		message_timer(s, false); /* the client has no say in how long this takes */
 		conn_pause(s->client, true);
 	} else if (s->cap_bytes && (s->bytes_in > s->cap_bytes || !gate_room(s))) {
-		gate_end(s, GATE_CAP_BYTES);
+		stream_gate_end(s, GATE_CAP_BYTES);
 	}
 }
 
@@ -356,12 +354,8 @@ void stream_gate_readable(struct stream *s)
 		s->in_n += (size_t)n;
 		s->bytes_in += (uint64_t)n;
 		gate_run(s);
-		if (s->state == STREAM_ENDED || s->state == STREAM_ADMITTED)
-			return;
-		if (s->state == STREAM_GATE && s->in_n == s->use->in_max)
-			stream_gate_end(s, GATE_TOO_LARGE);
-		else if (s->cap_bytes && s->bytes_in > s->cap_bytes)
-			stream_gate_end(s, GATE_CAP_BYTES);
+		if (s->state == STREAM_GATE)
+			gate_bounds(s);
 	}
 }
 

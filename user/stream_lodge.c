@@ -172,7 +172,9 @@ static bool keep_good(const struct stream_keep *k)
 		if (k->sni[i] <= ' ' || k->sni[i] >= 0x7f)
 			return false;
 	/* A client is on kernel TLS, or an older worker relays its plain bytes; or they are not ours to read. */
-	return conn_keep_good(&k->client) && conn_keep_good(&k->core) &&
+	return memchr(k->tls_version, 0, sizeof(k->tls_version)) &&
+	       memchr(k->tls_cipher, 0, sizeof(k->tls_cipher)) && conn_keep_good(&k->client) &&
+	       conn_keep_good(&k->core) &&
 	       (k->client.tls.has[KTLS_TX] || k->client.pair || k->service == STREAM_XMPP_SERVER);
 }
 

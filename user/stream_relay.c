@@ -125,7 +125,12 @@ void stream_relay_out(struct stream *s)
 
 	if (s->gate && s->use->service->answered && s->bytes_out > before)
 		s->use->service->answered(s->gate);
-	if (n <= 0)
+	if (n > 0 && s->state == STREAM_HALF) {
+		loop_timer_set(s->all->p.loop, &s->step, STREAM_HALF_MS); /* it was set before */
+		if (link_edge_half_done(s->data))
+			n = 0;
+	}
+	if (n < 0 || (n == 0 && !drain(s)))
 		stream_over(s, n, "core");
 }
 

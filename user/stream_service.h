@@ -39,8 +39,11 @@ struct stream_service {
 	void (*answered)(void *gate);
 	/* What a connection without TLS is told that gets no stream, since a table is full: bytes, or negative. NULL: nothing. */
 	ssize_t (*busy)(const void *config, uint8_t *buf, size_t n);
+	/* What the last GATE_FORWARD wanted has gone to the core, and the input moves on. Until then .next is asked again with the same
+	 * bytes, and must say the same. NULL: there is no state that depends on it. */
+	void (*sent)(void *gate);
 	/* Look at @in and fill @out. Called again with the rest behind out->used until GATE_MORE, GATE_CLOSE or an Admit; after GATE_MORE
-	 * when more bytes are there; and with the same bytes, once a stream has waited for a core or an Admit. */
+	 * when more bytes are there; and with the same bytes, once a stream has waited for an Admit. */
 	enum gate_verdict (*next)(void *gate, const void *config, struct span in,
 				  struct gate_out *out);
 	/* @out was GATE_FORWARD and cannot be, or (GATE_TOO_LARGE, GATE_CAP_*, GATE_SLOW) the stream is to end: fill in a reply, and say

@@ -34,14 +34,15 @@
 
 #define UPSTREAM_TARGETS \
 	512 /* known at once; those without connections are forgotten after 10 minutes, or for room */
-#define UPSTREAM_LIST	    8	  /* of a failover list; further ones are not looked at */
-#define UPSTREAM_ADDRS	    8	  /* of a name */
-#define UPSTREAM_CONNS	    4096  /* in all, with tunnels */
-#define UPSTREAM_PER_TARGET 128	  /* to one target, without tunnels */
-#define UPSTREAM_WAITERS    1024  /* requests that wait for a connection of a full target, each in its turn */
-#define UPSTREAM_WAIT_MS    5000  /* and how long: UPSTREAM_BUSY */
-#define UPSTREAM_DIAL_MS    3000  /* TCP and TLS of one address */
-#define UPSTREAM_OPEN_MS    12000 /* look-up, all addresses and targets together */
+#define UPSTREAM_LIST	    8	 /* of a failover list; further ones are not looked at */
+#define UPSTREAM_ADDRS	    8	 /* of a name */
+#define UPSTREAM_CONNS	    4096 /* in all, with tunnels */
+#define UPSTREAM_PER_TARGET 128	 /* to one target, without tunnels */
+#define UPSTREAM_WAITERS \
+	1024 /* requests that wait for a connection of a full target, each in its turn */
+#define UPSTREAM_WAIT_MS 5000  /* and how long: UPSTREAM_BUSY */
+#define UPSTREAM_DIAL_MS 3000  /* TCP and TLS of one address */
+#define UPSTREAM_OPEN_MS 12000 /* look-up, all addresses and targets together */
 #define UPSTREAM_IDLE_MS \
 	15000 /* an unused connection is closed; servers close theirs after 20 s or more */
 #define UPSTREAM_ANSWER_MS \

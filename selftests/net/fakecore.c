@@ -2,9 +2,9 @@
  *
  * fakecore NAME EDGE-NAME EDGE-ADDRESS CERT KEY CA DOMAIN [UDP-BIND...]
  * In: commands on stdin, a line each: admit|revoke|close STREAM, alloc FLOW CLIENT [RTCP-OF], reopen FLOW CLIENT, free FLOW,
- * ban PREFIX LEN SECONDS, send STREAM TEXT (\r and \n as \\r \\n), end STREAM (clean), keys HEX... (of session tokens, id and public
- * key), quit. Ids in hex. Out: a line an event. Bytes of streams are shown with \r \n escaped. A stream of "https" whose client has ended is
- * told ("end") and goes on until the command.
+ * ban PREFIX LEN SECONDS, dial ID DOMAIN SERVICE, send STREAM TEXT (\r and \n as \\r \\n), end STREAM (clean), keys HEX...
+ * (of session tokens, id and public key), quit. Ids in hex. Out: a line an event. Bytes of streams are shown with \r \n escaped. A
+ * stream of "https" whose client has ended is told ("end") and goes on until the command.
  * Punches every 250 ms until Punched, then every second. */
 #include <errno.h>
 #include <fcntl.h>
@@ -134,12 +134,12 @@ static void on_open(void *arg, struct link_peer *p, struct link_data *d, const S
 		link_core_end(d, false);
 		return;
 	}
-	streams[i] = (struct stream){o->stream, d};
-	printf("open %llx client=%s local=%s service=%s sni=%s tls=%s cipher=%s alpn=%s domain=%s "
-	       "dial=%llx\n",
+	streams[i] = (struct stream){o->stream, d, strcmp(o->service, "https") == 0};
+	printf("open %llx client=%s local=%s service=%s sni=%s tls=%s cipher=%s domain=%s "
+	       "dial=%llx alpn=%s\n",
 	       (unsigned long long)o->stream, addr_text(&client, a), addr_text(&local, b),
-	       o->service, o->sni, o->tls_version, o->tls_cipher, o->alpn, o->domain,
-	       (unsigned long long)o->dial);
+	       o->service, o->sni, o->tls_version, o->tls_cipher, o->domain,
+	       (unsigned long long)o->dial, o->alpn);
 	link_data_set_ops(d, &data_ops, &streams[i]);
 }
 
@@ -357,6 +357,35 @@ static void dial_order(char *args)
 	}
 	m.m_case = SALLYPORT__LINK__M_DIAL;
 	m.dial = &d;
+	link_send(edge, &m);
+}
+
+/* Each key in hex, behind its id. */
+static void keys_order(const char *s)
+{
+	Sallyport__Link m = SALLYPORT__LINK__INIT;
+	Sallyport__TokenKeys keys = SALLYPORT__TOKEN_KEYS__INIT;
+	Sallyport__TokenKey one[LINK_TOKEN_KEYS_MAX], *list[LINK_TOKEN_KEYS_MAX];
+	uint8_t bytes[LINK_TOKEN_KEYS_MAX][LINK_TOKEN_KID + LINK_TOKEN_KEY];
+	unsigned i;
+	int at;
+
+	m.m_case = SALLYPORT__LINK__M_TOKEN_KEYS;
+	m.token_keys = &keys;
+	keys.key = list;
+	for (; keys.n_key < LINK_TOKEN_KEYS_MAX; keys.n_key++) {
+		uint8_t *b = bytes[keys.n_key];
+
+		for (i = 0; i < sizeof(bytes[0]) && sscanf(s, " %2hhx%n", &b[i], &at) == 1; i++)
+			s += at;
+		if (i < sizeof(bytes[0]))
+			break;
+		sallyport__token_key__init(&one[keys.n_key]);
+		one[keys.n_key].kid = (ProtobufCBinaryData){LINK_TOKEN_KID, b};
+		one[keys.n_key].public_key =
+			(ProtobufCBinaryData){LINK_TOKEN_KEY, b + LINK_TOKEN_KID};
+		list[keys.n_key] = &one[keys.n_key];
+	}
 	link_send(edge, &m);
 }
 

@@ -353,8 +353,9 @@ capture_end() { stop "cap-$1" INT; }
 # ---- the daemons ------------------------------------------------------------------------------------------------------
 
 # Settings that a test may change before the daemons start (environment): EDGE_LIMITS and CORE_LIMITS (YAML lines, two
-# spaces in), RUNG, SILENCE (s), CORE_MEDIA (terminate, passthrough), CORE_RUNG, LINK_ADDR (what the core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE,
-# MORE_DOMAINS (of the edge), MORE_SERVERS (YAML of the core), EDGE_MORE, CORE_MORE (YAML, whole sections).
+# spaces in), CORE_PROG (instead of sallyport-core), RUNG, SILENCE (s), CORE_MEDIA (terminate, passthrough), CORE_RUNG, LINK_ADDR (what the
+# core dials), LINK_CA, EDGE_CERT, CORE_CERT (base names in $RUN/pki), KAM_TRANSPORT, KAM_MODE, SUPERVISE (any: the daemons run under
+# supervisor.py), MORE_DOMAINS (of the edge), MORE_SERVERS (YAML of the core), EDGE_MORE, CORE_MORE (YAML, whole sections).
 edge_config() {
 	local listen6='' pair6=''
 
@@ -443,7 +444,7 @@ edge_up() {
 }
 core_up() {
 	core_config
-	start core in ${SUPERVISE:+python3 "$NET/supervisor.py" "$NET/../../tools/systemd/sallyport-core.service" "$RUN/core.sup"} "$B/sallyport-core" -c "$RUN/core.yaml"
+	start core in ${SUPERVISE:+python3 "$NET/supervisor.py" "$NET/../../tools/systemd/sallyport-core.service" "$RUN/core.sup"} "$B/${CORE_PROG:-sallyport-core}" -c "$RUN/core.yaml"
 	wait_for 10 "the core's inside listener" udp_bound in "$CORE_LAN:5060"
 }
 link_is_up() { ctl core status | py 'd["links"][0]["state"] == "up" and d["links"][0]["pool_idle"] > 0'; }

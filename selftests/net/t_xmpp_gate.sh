@@ -49,9 +49,6 @@ ns inet python3 - <<'PY'
 import json, os, re, socket, ssl, sys, time
 E = os.environ
 RUN, DOMAIN, EDGE = E["RUN"], E["DOMAIN"], E["EDGE_OUT"]
-ctx = ssl.create_default_context(cafile=f"{RUN}/pki/web-ca.pem")
-ctx.check_hostname = False
-ctx.suppress_ragged_eofs = False
 NS = "xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
 STARTTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 AUTH = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>"
@@ -124,8 +121,9 @@ class Client:
         self.s.settimeout(8 * int(E.get("PATIENCE", 1)))
 
     def tls(self, sni=DOMAIN, alpn=("xmpp-client",)):
-        c = ctx if alpn is None else ssl.create_default_context(cafile=f"{RUN}/pki/web-ca.pem")
+        c = ssl.create_default_context(cafile=f"{RUN}/pki/web-ca.pem")
         c.check_hostname = False
+        c.suppress_ragged_eofs = False
         if alpn:
             c.set_alpn_protocols(alpn)
         self.s = c.wrap_socket(self.s, server_hostname=sni)
@@ -160,7 +158,7 @@ class Client:
         return self
 
 
-def opened(local, alpn="xmpp-client"):
+def opened(local):
     return event(r"^open (\w+) client=203\.0\.113\.50:\d+ local=203\.0\.113\.10:%d service=xmpp sni=%s " % (local, DOMAIN)).group(1)
 
 

@@ -113,9 +113,10 @@ static enum gate_verdict verdicts(struct run *r, struct span bytes)
 			gate_xmpp_refuse(&r->g, &r->c, GATE_NO_CORE, &r->out);
 			v = GATE_CLOSE;
 		}
-		if (v == GATE_FORWARD)
+		if (v == GATE_FORWARD) {
 			forwarded(r);
-		else if (v == GATE_REPLY)
+			gate_xmpp_sent(&r->g);
+		} else if (v == GATE_REPLY)
 			line(r, "reply", span_of(r->out.reply, r->out.reply_n));
 		else if (v == GATE_STARTTLS)
 			line(r, "tls", span_of(r->out.reply, r->out.reply_n));

@@ -1060,11 +1060,11 @@ int main(void)
 		CASE(test_core_http_old),	CASE(test_core_http_refused),
 		CASE(test_core_http_tokens),	CASE(test_core_http_config),
 		CASE(test_core_http_malformed), CASE(test_core_http_pipelined),
-		CASE(test_core_http_bodies),	CASE(test_core_http_continue),
-		CASE(test_core_http_websocket), CASE(test_core_http_failover),
-		CASE(test_core_http_gone),	CASE(test_core_http_limits),
-		CASE(test_core_http_slow),	CASE(test_core_http_dribbles),
-		CASE(test_core_http_show),
+		CASE(test_core_http_turns),	CASE(test_core_http_bodies),
+		CASE(test_core_http_continue),	CASE(test_core_http_websocket),
+		CASE(test_core_http_failover),	CASE(test_core_http_gone),
+		CASE(test_core_http_limits),	CASE(test_core_http_slow),
+		CASE(test_core_http_dribbles),	CASE(test_core_http_show),
 	};
 
 	return cmocka_run_group_tests(tests, certs_make, NULL);

@@ -362,6 +362,7 @@ static void test_gate_xmpp_hold(void **state)
 	gate_xmpp_init(&g, &c);
 	gate_xmpp_tls(&g, &c, (struct span){});
 	assert_int_equal(gate_xmpp_next(&g, &c, SPAN(HEAD), &out), GATE_FORWARD);
+	gate_xmpp_sent(&g);
 	assert_false(out.may_admit);
 	assert_int_equal(gate_xmpp_next(&g, &c, SPAN(IQ), &out), GATE_CLOSE);
 	assert_false(out.may_hold);
@@ -369,7 +370,9 @@ static void test_gate_xmpp_hold(void **state)
 	gate_xmpp_init(&g, &c);
 	gate_xmpp_tls(&g, &c, (struct span){});
 	assert_int_equal(gate_xmpp_next(&g, &c, SPAN(HEAD AUTH IQ), &out), GATE_FORWARD);
+	gate_xmpp_sent(&g);
 	assert_int_equal(gate_xmpp_next(&g, &c, SPAN(AUTH IQ), &out), GATE_FORWARD);
+	gate_xmpp_sent(&g);
 	assert_true(out.may_admit);
 	assert_int_equal(gate_xmpp_next(&g, &c, SPAN(IQ), &out), GATE_CLOSE);
 	assert_true(out.may_hold && !out.used);
