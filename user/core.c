@@ -317,7 +317,7 @@ static void core_on_link_message(void *arg, struct link_peer *p, const Sallyport
 {
 	struct core *c = arg;
 
-	if (core_chat_message(c, m))
+	if (core_chat_message(c, link_peer_name(p), m))
 		return;
 	if (!media_pass_message(c->pass, p, m))
 		media_core_message(c->media, p, m);

@@ -117,7 +117,7 @@ static uint64_t chat_id(void *arg)
 	return core_streams_new_id(((struct core *)arg)->streams);
 }
 
-static int chat_dial(void *arg, uint64_t *tried, uint64_t dial, const char *domain)
+static const char *chat_dial(void *arg, uint64_t *tried, uint64_t dial, const char *domain)
 {
 	Sallyport__Link m = SALLYPORT__LINK__INIT;
 	Sallyport__Dial d = SALLYPORT__DIAL__INIT;
@@ -134,9 +134,9 @@ static int chat_dial(void *arg, uint64_t *tried, uint64_t dial, const char *doma
 			continue;
 		*tried |= 1ull << i;
 		if (c->edges[i].peer && link_send(c->edges[i].peer, &m) == 0)
-			return 0;
+			return c->edges[i].name;
 	}
-	return -ENOTCONN;
+	return NULL;
 }
 
 static const struct core_xmpp_ops chat_ops = {
@@ -159,11 +159,11 @@ bool core_chat_open(struct core *c, const char *edge, struct link_data *d, const
 	return true;
 }
 
-bool core_chat_message(struct core *c, const Sallyport__Link *m)
+bool core_chat_message(struct core *c, const char *edge, const Sallyport__Link *m)
 {
 	if (!c->federation || m->m_case != SALLYPORT__LINK__M_DIAL_RESULT)
 		return false;
-	core_federation_result(c->federation, m->dial_result);
+	core_federation_result(c->federation, edge, m->dial_result);
 	return true;
 }
 

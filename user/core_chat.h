@@ -23,7 +23,7 @@ void core_chat_stop(struct core *c); /* after dns_free() */
 /* An Open or a message of chat: true, and it is taken. */
 bool core_chat_open(struct core *c, const char *edge, struct link_data *d,
 		    const Sallyport__Open *o);
-bool core_chat_message(struct core *c, const Sallyport__Link *m);
+bool core_chat_message(struct core *c, const char *edge, const Sallyport__Link *m);
 /* For sallyctl: NULL where no chat is configured. */
 json_t *core_chat_show(const struct core *c);
 void core_chat_rows(const struct core *c, json_t *list);

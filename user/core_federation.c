@@ -238,13 +238,16 @@ void core_federation_open(struct core_federation *f, const char *edge, struct li
 static void dial_next(struct fed_stream *s)
 {
 	struct core_federation *f = s->f;
+	const char *edge;
 
 	s->dial = ++f->next_dial;
-	if (f->p.ops->dial(f->p.arg, &s->edges_tried, s->dial, s->theirs.text)) {
+	edge = f->p.ops->dial(f->p.arg, &s->edges_tried, s->dial, s->theirs.text);
+	if (!edge) {
 		refuse(s, &f->dial_failures, "remote-connection-failed", "no edge dials");
 		return;
 	}
 	f->dials++;
+	snprintf(s->edge, sizeof(s->edge), "%s", edge);
 	s->state = FED_DIAL;
 	loop_timer_set(f->p.loop, &s->timer, DIAL_MS);
 }
@@ -300,11 +303,11 @@ static void show_begin(struct fed_stream *s)
 	shown(s);
 }
 
-static struct fed_stream *dial_find(struct core_federation *f, uint64_t dial)
+static struct fed_stream *dial_find(struct core_federation *f, const char *edge, uint64_t dial)
 {
 	struct fed_stream *s = f->streams;
 
-	while (s && (s->state != FED_DIAL || s->dial != dial))
+	while (s && (s->state != FED_DIAL || s->dial != dial || strcmp(s->edge, edge)))
 		s = s->next;
 	return s;
 }
@@ -312,9 +315,9 @@ static struct fed_stream *dial_find(struct core_federation *f, uint64_t dial)
 void core_federation_dialled(struct core_federation *f, const char *edge, struct link_data *d,
 			     const Sallyport__Open *o)
 {
-	struct fed_stream *s = dial_find(f, o->dial);
+	struct fed_stream *s = dial_find(f, edge, o->dial);
 
-	if (!s) { /* too late */
+	if (!s) { /* too late, or another edge was asked */
 		link_core_end(d, false);
 		return;
 	}
@@ -327,9 +330,10 @@ void core_federation_dialled(struct core_federation *f, const char *edge, struct
 	leave(s);
 }
 
-void core_federation_result(struct core_federation *f, const Sallyport__DialResult *r)
+void core_federation_result(struct core_federation *f, const char *edge,
+			    const Sallyport__DialResult *r)
 {
-	struct fed_stream *s = dial_find(f, r->dial);
+	struct fed_stream *s = dial_find(f, edge, r->dial);
 	char reason[64];
 
 	if (!s || !*r->error)

@@ -25,8 +25,8 @@
 
 struct core_federation_ops {
 	void (*admit)(void *arg, const char *edge, uint64_t stream);
-	/* Ask an edge that is not in @tried (bits in the order of the configuration; it adds the one it takes). 0, or -ENOTCONN. */
-	int (*dial)(void *arg, uint64_t *tried, uint64_t dial, const char *domain);
+	/* Ask an edge that is not in @tried (bits in the order of the configuration; it adds the one it takes). Its name, or NULL. */
+	const char *(*dial)(void *arg, uint64_t *tried, uint64_t dial, const char *domain);
 	uint64_t (*id)(void *arg);
 };
 
@@ -47,7 +47,9 @@ void core_federation_open(struct core_federation *f, const char *edge, struct li
 			  const Sallyport__Open *o);
 void core_federation_dialled(struct core_federation *f, const char *edge, struct link_data *d,
 			     const Sallyport__Open *o);
-void core_federation_result(struct core_federation *f, const Sallyport__DialResult *r);
+/* Only the edge that was asked has a say. */
+void core_federation_result(struct core_federation *f, const char *edge,
+			    const Sallyport__DialResult *r);
 /* {"streams", "in", "out", ...}; and rows for `streams`. */
 json_t *core_federation_show(const struct core_federation *f);
 void core_federation_rows(const struct core_federation *f, json_t *list);

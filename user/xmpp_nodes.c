@@ -41,6 +41,33 @@ struct xmpp_nodes {
 
 /* ---- look-ups ---- */
 
+static bool node_listed(const struct xmpp_cluster *k, const struct xmpp_node *n)
+{
+	unsigned i, j;
+
+	for (i = 0; i < k->n_places; i++) {
+		const struct place *p = &k->places[i];
+
+		if (p->node == n)
+			return true;
+		for (j = 0; j < p->n; j++)
+			if (&k->nodes[p->nodes[j]] == n)
+				return true;
+	}
+	return false;
+}
+
+/* One that no name leads to any more, and no stream: its place is another's. */
+static struct xmpp_node *node_spare(struct xmpp_cluster *k)
+{
+	unsigned i;
+
+	for (i = 0; i < k->n_nodes; i++)
+		if (!k->nodes[i].streams && !node_listed(k, &k->nodes[i]))
+			return &k->nodes[i];
+	return NULL;
+}
+
 static struct xmpp_node *node_of_addr(struct xmpp_cluster *k, const struct addr *a)
 {
 	struct xmpp_node *n;
@@ -50,9 +77,10 @@ static struct xmpp_node *node_of_addr(struct xmpp_cluster *k, const struct addr 
 	for (i = 0; i < k->n_nodes; i++)
 		if (addr_eq(&k->nodes[i].addrs[0], a))
 			return &k->nodes[i];
-	if (k->n_nodes == XMPP_NODES_MAX)
+	n = k->n_nodes < XMPP_NODES_MAX ? &k->nodes[k->n_nodes++] : node_spare(k);
+	if (!n)
 		return NULL;
-	n = &k->nodes[k->n_nodes++];
+	*n = (struct xmpp_node){};
 	n->addrs[0] = *a;
 	n->n_addrs = 1;
 	n->port = a->port;

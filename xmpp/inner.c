@@ -193,13 +193,23 @@ static int cut(struct span *s, uint8_t c, struct span *out)
 	return 0;
 }
 
+/* An authorization identity that is too long to look at: then nobody knows who it is. */
+static void as_unknown(struct span as, struct xmpp_sasl *out)
+{
+	if (as.n && !out->as[0])
+		out->user[0] = 0;
+}
+
 static int plain_user(struct span s, struct xmpp_sasl *out)
 {
 	struct span as, user;
 
 	if (cut(&s, 0, &as) || cut(&s, 0, &user) || !user.n || !s.n)
 		return -EBADMSG;
-	return name_take(as, out->as) || name_take(user, out->user) ? -EBADMSG : 0;
+	if (name_take(as, out->as) || name_take(user, out->user))
+		return -EBADMSG;
+	as_unknown(as, out);
+	return 0;
 }
 
 /* GS2 header, and for SCRAM the name behind it. */
@@ -218,7 +228,10 @@ static int gs2_user(struct span s, bool scram, struct xmpp_sasl *out)
 	}
 	if (cut(&s, ',', &user) || user.n < 3 || user.p[0] != 'n' || user.p[1] != '=')
 		return -EBADMSG;
-	return saslname_take(span_cut(user, 2, user.n), out->user);
+	if (saslname_take(span_cut(user, 2, user.n), out->user))
+		return -EBADMSG;
+	as_unknown(as, out);
+	return 0;
 }
 
 static int first_message(struct span s, struct xmpp_sasl *out)

@@ -220,6 +220,35 @@ static void test_nodes_srv(void **state)
 }
 
 /* No name, no node: but it is asked again, and nobody waits for ever. */
+/* More addresses than there is room for, one after the other: those that nobody names and nobody uses make room. */
+static void test_nodes_move(void **state)
+{
+	struct xmpp_nodes *x = start();
+	struct xmpp_cluster *k = xmpp_nodes_cluster(x, SPAN("srv.example"));
+	struct xmpp_node *used = NULL, *n = NULL;
+	struct dns_target t;
+	struct xmpp_tried tried;
+	char addr[32];
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 3 * XMPP_NODES_MAX; i++) {
+		snprintf(addr, sizeof(addr), "10.1.%u.1", i);
+		t = target(addr, 5223, 0, 0);
+		answer(1, 0, 1, &t);
+		tried.set = 0;
+		assert_int_equal(xmpp_nodes_pick(k, "srv.example", NULL, &tried, &n), 0);
+		assert_true(addr_eq(&n->addrs[0], &t.addr));
+		assert_true(n != used);
+		if (i == 0) {
+			used = n;
+			used->streams++;
+		}
+	}
+	assert_string_equal(used->host, "10.1.0.1");
+	stop(x);
+}
+
 static void test_nodes_nothing_found(void **state)
 {
 	struct xmpp_nodes *x = start();
@@ -268,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_nodes_turns_and_health),
 		cmocka_unit_test(test_nodes_home),
 		cmocka_unit_test(test_nodes_srv),
+		cmocka_unit_test(test_nodes_move),
 		cmocka_unit_test(test_nodes_nothing_found),
 		cmocka_unit_test(test_memo),
 	};
