@@ -139,7 +139,10 @@ static void log_refused(const struct core_http_stream *s, const char *what, cons
 	char who[HTTP_TOKEN_USER_MAX * 4], path[512], target[300] = "";
 	bool relay = w->d.what == HTTP_PATH_RELAY;
 	struct span rest = relay ? w->d.rest : w->head.target.path;
+	const uint8_t *query = rest.n ? memchr(rest.p, '?', rest.n) : NULL; /* may hold secrets */
 
+	if (query)
+		rest.n = (size_t)(query - rest.p);
 	if (relay)
 		(void)snprintf(target, sizeof(target), "%s://%s:%u", w->d.https ? "https" : "http",
 			       w->d.host, w->d.port);

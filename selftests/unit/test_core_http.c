@@ -543,13 +543,19 @@ static void test_core_http_refused(void **state)
 		assert_true(logged("http-refused", "target=http://127.0.0.1:", cases[i].path));
 	}
 	forget();
+	logs[0] = 0;
+	say(request(&b, "GET", "/there?key=s3cret", "", ""));
+	wait_for("\r\n\r\nNot allowed");
+	assert_true(logged("http-refused", "path=\"/there\"", "rule="));
+	assert_null(strstr(logs, "s3cret"));
+	forget();
 	say(request(&b, "DELETE", "/home/alice/x", "", ""));
 	wait_for("403 Forbidden");
 	forget();
 	say(request(&a, "GET", "/bytes/1", "", ""));
 	wait_for("200 OK");
 	assert_int_equal(b.requests, 0);
-	assert_int_equal(core_http_stats(http)->outcomes[CORE_HTTP_DENIED], 5);
+	assert_int_equal(core_http_stats(http)->outcomes[CORE_HTTP_DENIED], 6);
 	client_close(&c);
 }
 
