@@ -3,7 +3,8 @@
  * In: the remote address of a leg, whenever media_core_set() gives it. Out: leg->join, the leg of ours that this address is: what the
  * leg would send there is handed to that leg by media_core_data.c, as if it had come in by its socket, with no datagram
  * in between. Each direction is joined by itself, so hold, transfer and a new description need no rule of their own: they
- * name another remote, and the leg sends it datagrams again.
+ * name another remote, and the leg sends it datagrams again. Where the other leg goes away, nobody is at that address any more: nothing
+ * is sent until another one is named.
  * Owner: legs are their media's. A leg is in the list of the leg that it hands to, and a medium that goes away leaves all lists.
  * A medium that names itself as its remote is refused and counted: nothing is sent there. */
 #include "user/media_core_int.h"
@@ -65,12 +66,16 @@ void mc_join_add(struct medium *d)
 void mc_join_del(struct medium *d)
 {
 	struct medium **pp = local_bucket(d->m, d->leg[0].local.port);
+	struct mc_leg *by;
 	unsigned i;
 
 	for (i = 0; i < 2; i++) {
 		leave(&d->leg[i]);
-		while (d->leg[i].joined_by)
-			leave(d->leg[i].joined_by);
+		while ((by = d->leg[i].joined_by)) {
+			leave(by);
+			if (!d->m->leaving) /* its records are for the next worker as they are */
+				by->remote = (struct addr){};
+		}
 	}
 	for (; *pp; pp = &(*pp)->next_local) {
 		if (*pp == d) {
