@@ -9,40 +9,14 @@
 
 #include "http/allow.h"
 #include "http/scan.h"
-
-/* Bytes of the UTF-8 character at the start of @s (RFC 3629), or 0. */
-static size_t character(struct span s)
-{
-	uint8_t c = s.p[0], low = 0x80, high = 0xbf;
-	size_t n, i;
-
-	if (c < 0x80)
-		return c >= 0x20 && c != 0x7f;
-	n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-	if (c < 0xc2 || c > 0xf4 || s.n < n)
-		return 0;
-	if (c == 0xc2 || c == 0xe0) /* C1 control characters; overlong */
-		low = 0xa0;
-	else if (c == 0xf0)
-		low = 0x90;
-	else if (c == 0xed)
-		high = 0x9f;
-	else if (c == 0xf4)
-		high = 0x8f;
-	if (s.p[1] < low || s.p[1] > high)
-		return 0;
-	for (i = 2; i < n; i++)
-		if (s.p[i] < 0x80 || s.p[i] > 0xbf)
-			return 0;
-	return n;
-}
+#include "user/utf8.h"
 
 static const char *text_fault(struct span s)
 {
 	size_t n;
 
 	while (s.n) {
-		n = character(s);
+		n = utf8_char(s);
 		if (!n)
 			return s.p[0] < 0x80 ? "a control character" : "bytes that are no UTF-8";
 		http_skip(&s, n);

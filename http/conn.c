@@ -4,6 +4,7 @@
 #include "http/conn.h"
 
 #include "http/scan.h"
+#include "user/base64.h"
 
 bool http_persistent(const struct http_head *h)
 {
@@ -37,21 +38,6 @@ enum http_expect http_expect(const struct http_head *req)
 	return req->chunked || req->length ? HTTP_EXPECT_CONTINUE : HTTP_EXPECT_NONE;
 }
 
-/* Base64 of just @bytes bytes, padded; the bits behind the last one are zero. */
-static bool base64_of(struct span s, size_t bytes)
-{
-	size_t chars = (bytes * 8 + 5) / 6, pad = (4 - chars % 4) % 4, i;
-
-	if (s.n != chars + pad || http_run(s, HTTP_C_BASE64) != chars)
-		return false;
-	for (i = chars; i < s.n; i++)
-		if (s.p[i] != '=')
-			return false;
-	/* 2 characters' worth over leaves 4 bits, 3 leaves 2: A, Q, g, w and every fourth letter. */
-	return pad == 2 ? memchr("AQgw", s.p[chars - 1], 4) != NULL
-			: pad == 0 || memchr("AEIMQUYcgkosw048", s.p[chars - 1], 16) != NULL;
-}
-
 static bool asks_websocket(const struct http_head *h)
 {
 	return http_field_has(h, HTTP_H_UPGRADE, SPAN("websocket"));
@@ -72,7 +58,10 @@ static bool field_base64(const struct http_head *h, enum http_hdr id, size_t byt
 {
 	const struct http_field *f = http_field_find(h, id, 0, NULL);
 
-	return f && base64_of(f->value, bytes);
+	uint8_t raw[20];
+
+	return f && bytes <= sizeof(raw) &&
+	       base64_read(f->value, BASE64, raw, bytes) == (ssize_t)bytes;
 }
 
 enum http_websocket http_websocket_request(const struct http_head *req)

@@ -6,6 +6,7 @@
 
 #include "http/scan.h"
 #include "user/addr.h"
+#include "user/base64.h"
 
 const char *http_service_path_text(enum http_service_path p)
 {
@@ -35,20 +36,6 @@ const char *http_descriptor_why_text(enum http_descriptor_why why)
 	return why < HTTP_DESCRIPTOR_WHYS ? texts[why] : "";
 }
 
-/* 0..63, or -1; either alphabet. */
-static int sextet(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '+' || c == '-')
-		return 62;
-	return c == '/' || c == '_' ? 63 : -1;
-}
-
 /* The next character of @s, an escape as what it stands for; only those that base64 may need to escape. -1: none such. */
 static int next_char(struct span *s)
 {
@@ -75,7 +62,7 @@ static ssize_t decode(struct span s, uint8_t *out, size_t cap, enum http_descrip
 
 	*why = HTTP_DESCRIPTOR_BASE64;
 	while (s.n) {
-		int c = next_char(&s), v = c < 0 ? -1 : sextet((uint8_t)c);
+		int c = next_char(&s), v = c < 0 ? -1 : base64_digit((uint8_t)c, BASE64_ANY);
 
 		if (c == '=') {
 			pads++;

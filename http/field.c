@@ -12,9 +12,8 @@ enum {
 	P = HTTP_C_PATH | HTTP_C_QUERY,
 	Q = HTTP_C_QUERY,
 	H = HTTP_C_HOST,
-	B = HTTP_C_BASE64,
 	X = HTTP_C_TEXT | HTTP_C_QDTEXT,
-	LETTER = T | P | H | B | X | HTTP_C_ALPHA,
+	LETTER = T | P | H | X | HTTP_C_ALPHA,
 };
 
 const uint16_t http_classes[256] = {
@@ -30,12 +29,12 @@ const uint16_t http_classes[256] = {
 	['('] = P | X,
 	[')'] = P | X,
 	['*'] = T | P | X,
-	['+'] = T | P | B | X,
+	['+'] = T | P | X,
 	[','] = P | X,
 	['-'] = T | P | H | X,
 	['.'] = T | P | H | X,
-	['/'] = P | B | X,
-	['0' ... '9'] = T | P | H | B | X | HTTP_C_DIGIT | HTTP_C_HEX,
+	['/'] = P | X,
+	['0' ... '9'] = T | P | H | X | HTTP_C_DIGIT | HTTP_C_HEX,
 	[':'] = P | X,
 	[';'] = P | X,
 	['<'] = X,

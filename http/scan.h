@@ -14,9 +14,8 @@ enum http_class {
 	HTTP_C_DIGIT = 1 << 4,
 	HTTP_C_HEX = 1 << 5,
 	HTTP_C_ALPHA = 1 << 6,
-	HTTP_C_BASE64 = 1 << 7,
-	HTTP_C_TEXT = 1 << 8,	/* field-content: VCHAR, obs-text, SP, HTAB */
-	HTTP_C_QDTEXT = 1 << 9, /* inside quotes: the same without '"' and '\' */
+	HTTP_C_TEXT = 1 << 7,	/* field-content: VCHAR, obs-text, SP, HTAB */
+	HTTP_C_QDTEXT = 1 << 8, /* inside quotes: the same without '"' and '\' */
 };
 extern const uint16_t http_classes[256];
 

@@ -23,6 +23,8 @@ struct http_out { /* a bounded writer */
 void http_out_init(struct http_out *o, void *buf, size_t cap);
 /* "METHOD TARGET HTTP/1.1"; the target in any form that the method allows. */
 void http_out_request(struct http_out *o, struct span method, struct span target);
+/* The reason phrase of RFC 9110 15 for the statuses that we answer with; else "". */
+const char *http_reason(unsigned status);
 /* "HTTP/1.1 STATUS REASON"; the reason may be empty. */
 void http_out_response(struct http_out *o, unsigned status, struct span reason);
 /* "Name: value". The value may be empty; white space around it, control characters and what frames a message (Content-Length,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sip/token.h"
+#include "user/base64.h"
 
 static const struct sdes_suite { /* in our order of preference, by enum engine_suite */
 	const char *name;
@@ -50,7 +51,7 @@ bool sdes_read(const struct sdp_crypto *cr, enum engine_suite suite, uint8_t key
 		0}; /* keys are compared whole: nothing of another line may stay behind a short one */
 
 	if (!span_eq(cr->suite, span_str(su->name)) || cr->has_mki || !sdes_params_ok(cr->params) ||
-	    token_base64(cr->key_b64, raw, SDES_KEY_MAX) != (ssize_t)su->key_len)
+	    base64_read(cr->key_b64, BASE64_LOOSE, raw, SDES_KEY_MAX) != (ssize_t)su->key_len)
 		return false;
 	memcpy(key, raw, SDES_KEY_MAX);
 	explicit_bzero(raw, sizeof(raw));

@@ -30,7 +30,4 @@ const char *token_make(const struct engine *e, const struct token *t, char out[T
 /* 0, -EBADMSG (not a token of ours by form or MAC), -ENOENT (another core's). */
 int token_read(const struct engine *e, struct span text, struct token *out);
 
-/* base64 (RFC 4648 section 4), padding optional; used for SDES keys. Returns bytes or -EBADMSG. */
-ssize_t token_base64(struct span text, uint8_t *out, size_t n);
-
 #endif

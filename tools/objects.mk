@@ -44,7 +44,7 @@ PARSE := $(HTTP) $(SIP) $(XMPP) tools/parse_http tools/parse_main tools/parse_xm
 PARSE_LIBS := $(XMPP_LIBS)
 
 # ---- unit tests: name, its objects, its libraries ------------------------------------------------------------------------
-UNIT := test_addr test_admin test_ban test_body test_bpf_ports test_config test_conn test_conn_keep test_conn_relay test_dns test_drain test_engine_call \
+UNIT := test_addr test_admin test_ban test_base64 test_body test_bpf_ports test_config test_conn test_conn_keep test_conn_relay test_dns test_drain test_engine_call \
 	test_engine_dialog test_engine_hostile test_engine_identity test_engine_keep test_engine_offer \
 	test_engine_random test_engine_register test_engine_ringing test_engine_ringing_kept test_gate test_inside test_keep test_keeper \
 	test_ktls test_link test_link_recycle test_load_msg test_lodge test_log test_loop test_maps test_maps_memory test_media_core \

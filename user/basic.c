@@ -4,47 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-static int digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Length or -EBADMSG. */
-static ssize_t decode(struct span s, char *out, size_t cap)
-{
-	uint32_t acc = 0;
-	unsigned bits = 0, pad = 0;
-	size_t i, n = 0;
-
-	if (!s.n || s.n % 4)
-		return -EBADMSG;
-	while (pad < 2 && s.p[s.n - 1] == '=') {
-		s.n--;
-		pad++;
-	}
-	for (i = 0; i < s.n; i++) {
-		int d = digit(s.p[i]);
-
-		if (d < 0)
-			return -EBADMSG;
-		acc = acc << 6 | (uint32_t)d;
-		bits += 6;
-		if (bits < 8)
-			continue;
-		bits -= 8;
-		if (n == cap)
-			return -EBADMSG;
-		out[n++] = (char)(acc >> bits);
-		acc &= (1u << bits) - 1;
-	}
-	return acc ? -EBADMSG : (ssize_t)n;
-}
+#include "user/base64.h"
 
 static bool user_good(const char *s)
 {
@@ -73,7 +33,7 @@ int basic_parse(struct span value, struct basic *out, const char **detail)
 	text = span_cut(value, 6, value.n);
 	while (text.n && text.p[0] == ' ') /* RFC 9110 11.4: 1*SP */
 		text = span_cut(text, 1, text.n);
-	n = decode(text, raw, sizeof(raw));
+	n = base64_read(text, BASE64, raw, sizeof(raw));
 	colon = span_of(raw, n > 0 ? (size_t)n : 0);
 	colon.p = n > 0 ? memchr(raw, ':', (size_t)n) : NULL;
 	*detail = "wanted base64 of USER:PASSWORD";

@@ -16,38 +16,6 @@
 
 /* ---- our own answers ---- */
 
-static const char *reason_of(unsigned status)
-{
-	static const struct {
-		unsigned status;
-		const char *text;
-	} reasons[] = {
-		{200, "OK"},
-		{400, "Bad Request"},
-		{401, "Unauthorized"},
-		{403, "Forbidden"},
-		{404, "Not Found"},
-		{405, "Method Not Allowed"},
-		{408, "Request Timeout"},
-		{414, "URI Too Long"},
-		{417, "Expectation Failed"},
-		{426, "Upgrade Required"},
-		{429, "Too Many Requests"},
-		{431, "Request Header Fields Too Large"},
-		{501, "Not Implemented"},
-		{502, "Bad Gateway"},
-		{503, "Service Unavailable"},
-		{504, "Gateway Timeout"},
-		{505, "HTTP Version Not Supported"},
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-		if (reasons[i].status == status)
-			return reasons[i].text;
-	return "";
-}
-
 void core_http_over(struct core_http_stream *s, enum core_http_outcome o)
 {
 	struct core_http_work *w = s->w;
@@ -92,7 +60,7 @@ static bool reply_typed(struct core_http_stream *s, unsigned status, enum core_h
 	n = snprintf((char *)w->out_bytes, sizeof(w->out_bytes),
 		     "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
 		     "Cache-Control: no-store\r\n%s%s%s%s%s\r\n",
-		     status, reason_of(status), type, body.n, fields,
+		     status, http_reason(status), type, body.n, fields,
 		     w->set_cookie_n ? "Set-Cookie: " : "", w->set_cookie_n ? w->set_cookie : "",
 		     w->set_cookie_n ? "\r\n" : "",
 		     !keep    ? "Connection: close\r\n"
@@ -295,7 +263,8 @@ static bool logon_refused(struct core_http_stream *s, const struct logon_answer 
 		(void)snprintf(fields, sizeof(fields), "%s", challenge);
 	else if (a->retry_after_s)
 		(void)snprintf(fields, sizeof(fields), "Retry-After: %u\r\n", a->retry_after_s);
-	(void)snprintf(text, sizeof(text), "%s: %s.", reason_of(a->status), logon_why_text(a->why));
+	(void)snprintf(text, sizeof(text), "%s: %s.", http_reason(a->status),
+		       logon_why_text(a->why));
 	if (a->status == 401 && s->admitted) {
 		s->admitted = false;
 		s->h->stats.revoked++;

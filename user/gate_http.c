@@ -16,7 +16,6 @@
 
 struct reply {
 	unsigned status;
-	const char *phrase;
 	const char *name, *value; /* one field more; NULL: none */
 	const char *text;	  /* of the body */
 	bool head;		  /* to HEAD: without the body */
@@ -35,7 +34,7 @@ static void reply_write(const struct reply *r, struct gate_out *out)
 	if (n >= sizeof(text))
 		n = sizeof(text) - 1;
 	http_out_init(&o, out->reply, sizeof(out->reply) - sizeof(text));
-	http_out_response(&o, r->status, span_str(r->phrase));
+	http_out_response(&o, r->status, span_str(http_reason(r->status)));
 	if (r->name)
 		http_out_field(&o, span_str(r->name), span_str(r->value));
 	http_out_field(&o, SPAN("Content-Type"), SPAN("text/plain"));
@@ -51,35 +50,6 @@ static void reply_write(const struct reply *r, struct gate_out *out)
 	}
 }
 
-static const char *phrase_of(unsigned status)
-{
-	static const struct {
-		unsigned status;
-		const char *phrase;
-	} t[] = {
-		{400, "Bad Request"},
-		{401, "Unauthorized"},
-		{403, "Forbidden"},
-		{404, "Not Found"},
-		{405, "Method Not Allowed"},
-		{408, "Request Timeout"},
-		{413, "Content Too Large"},
-		{414, "URI Too Long"},
-		{421, "Misdirected Request"},
-		{429, "Too Many Requests"},
-		{431, "Request Header Fields Too Large"},
-		{501, "Not Implemented"},
-		{503, "Service Unavailable"},
-		{505, "HTTP Version Not Supported"},
-	};
-	unsigned i;
-
-	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
-		if (t[i].status == status)
-			return t[i].phrase;
-	return "";
-}
-
 /* The last answer on this connection. One that cannot be the client's, as it would stand inside another, is left out. */
 static enum gate_verdict close_with(const struct gate_http *g, struct gate_out *out,
 				    enum gate_reason reason, const struct reply *r)
@@ -88,7 +58,6 @@ static enum gate_verdict close_with(const struct gate_http *g, struct gate_out *
 
 	out->reason = reason;
 	last.close = true;
-	last.phrase = phrase_of(r->status);
 	last.head = g->next_head;
 	if (!g->old && !g->in_body)
 		reply_write(&last, out);
@@ -105,7 +74,6 @@ static enum gate_verdict refuse(struct gate_http *g, struct gate_out *out, enum 
 	if (a.close)
 		return close_with(g, out, reason, &a);
 	out->reason = reason;
-	a.phrase = phrase_of(r->status);
 	a.head = g->next_head;
 	reply_write(&a, out);
 	g->requests++;

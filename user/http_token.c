@@ -1,5 +1,7 @@
 /* user/http_token.c -- see http_token.h. In: a token's text, public keys, a time. Out: a verdict and what the token says. */
 #include "user/http_token.h"
+#include "user/base64.h"
+#include "user/utf8.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -106,50 +108,10 @@ const struct http_token_key *http_token_keys_at(const struct http_token_keys *k,
 	return i < k->n ? &k->keys[i] : NULL;
 }
 
-/* ---- base64url ------------------------------------------------------------------------------------------------------------- */
-
-static int digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/* No padding, and the bits that the last digit has too many are zero: bytes have one spelling. Length or -EBADMSG. */
-static ssize_t decode(struct span s, uint8_t *out, size_t cap)
-{
-	uint32_t acc = 0;
-	unsigned bits = 0;
-	size_t i, n = 0;
-
-	if (s.n % 4 == 1)
-		return -EBADMSG;
-	for (i = 0; i < s.n; i++) {
-		int d = digit(s.p[i]);
-
-		if (d < 0)
-			return -EBADMSG;
-		acc = acc << 6 | (uint32_t)d;
-		bits += 6;
-		if (bits < 8)
-			continue;
-		bits -= 8;
-		if (n == cap)
-			return -EBADMSG;
-		out[n++] = (uint8_t)(acc >> bits);
-		acc &= (1u << bits) - 1;
-	}
-	return acc ? -EBADMSG : (ssize_t)n;
-}
-
-/* Exactly @n bytes. */
+/* Base64url of exactly @n bytes. */
 static bool decode_all(struct span s, uint8_t *out, size_t n)
 {
-	return decode(s, out, n) == (ssize_t)n;
+	return base64_read(s, BASE64URL, out, n) == (ssize_t)n;
 }
 
 /* ---- the two JSON texts -------- */
@@ -200,7 +162,7 @@ static bool take_time(struct span *s, uint64_t *out)
 static bool read_header(struct span text, uint8_t kid[HTTP_TOKEN_KID])
 {
 	uint8_t raw[sizeof(TOKEN_HEADER_1) + TOKEN_KID_TEXT + sizeof(TOKEN_HEADER_2)];
-	ssize_t n = decode(text, raw, sizeof(raw));
+	ssize_t n = base64_read(text, BASE64URL, raw, sizeof(raw));
 	struct span s = span_of(raw, n > 0 ? (size_t)n : 0), k;
 
 	if (!take(&s, SPAN(TOKEN_HEADER_1)))
@@ -213,7 +175,7 @@ static bool read_header(struct span text, uint8_t kid[HTTP_TOKEN_KID])
 static bool read_payload(struct span text, struct http_token *out)
 {
 	uint8_t raw[HTTP_TOKEN_TEXT_MAX];
-	ssize_t n = decode(text, raw, sizeof(raw));
+	ssize_t n = base64_read(text, BASE64URL, raw, sizeof(raw));
 	struct span s = span_of(raw, n > 0 ? (size_t)n : 0);
 
 	if (!take(&s, SPAN("{\"sub\":\"")) || !take_string(&s, out->user, sizeof(out->user)) ||
@@ -278,34 +240,6 @@ enum http_token_verdict http_token_check(const struct http_token_keys *k, struct
 	return t.issued_s > now_s + HTTP_TOKEN_SKEW_S ? TOKEN_NOT_YET : TOKEN_OK;
 }
 
-/* Bytes of the UTF-8 character at the start of @s that is no control character, or 0 (RFC 3629: no surrogates, no longer form
- * than needed). */
-static size_t character(struct span s)
-{
-	uint8_t c = s.p[0], low = 0x80, high = 0xbf;
-	size_t n, i;
-
-	if (c < 0x80)
-		return c >= 0x20 && c != 0x7f;
-	n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-	if (c < 0xc2 || c > 0xf4 || s.n < n)
-		return 0;
-	if (c == 0xc2 || c == 0xe0) /* C1; overlong */
-		low = 0xa0;
-	else if (c == 0xf0)
-		low = 0x90;
-	else if (c == 0xed)
-		high = 0x9f;
-	else if (c == 0xf4)
-		high = 0x8f;
-	if (s.p[1] < low || s.p[1] > high)
-		return 0;
-	for (i = 2; i < n; i++)
-		if (s.p[i] < 0x80 || s.p[i] > 0xbf)
-			return 0;
-	return n;
-}
-
 bool http_token_user_good(struct span user)
 {
 	size_t n;
@@ -313,7 +247,7 @@ bool http_token_user_good(struct span user)
 	if (!user.n || user.n >= HTTP_TOKEN_USER_MAX)
 		return false;
 	while (user.n) {
-		n = character(user);
+		n = utf8_char(user);
 		if (!n)
 			return false;
 		user = span_cut(user, n, user.n);

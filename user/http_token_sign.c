@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "user/wall.h"
+#include "user/base64.h"
 
 struct http_token_signer {
 	EVP_PKEY *pkey;
@@ -84,20 +85,11 @@ static void text_put(struct text *t, char c)
 
 static void text_base64(struct text *t, const void *bytes, size_t n)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	const uint8_t *p = bytes;
-	uint32_t acc = 0;
-	unsigned bits = 0;
-	size_t i;
+	size_t chars = BASE64URL_CHARS(n);
 
-	for (i = 0; i < n; i++) {
-		acc = (acc << 8 | p[i]) & 0xffffu;
-		for (bits += 8; bits >= 6; bits -= 6)
-			text_put(t, digits[acc >> (bits - 6) & 63]);
-	}
-	if (bits)
-		text_put(t, digits[acc << (6 - bits) & 63]);
+	if (t->n + chars <= t->cap)
+		base64url_write(bytes, n, t->p + t->n);
+	t->n += chars;
 }
 
 static void text_str(struct text *t, const char *s)

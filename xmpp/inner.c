@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "xmpp/reader_int.h"
+#include "user/base64.h"
 
 #define INITIAL_MAX 8192 /* bytes of an initial response; tokens are long */
 
@@ -111,40 +112,6 @@ ssize_t xmpp_inner_name(struct span context, struct span element, struct span ns
 }
 
 /* ---- SASL ---- */
-
-static int digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* In place, RFC 4648 section 4, padded. Length or -EBADMSG. */
-static ssize_t base64(char *s, size_t n)
-{
-	size_t i, pad = 0, out = 0;
-
-	if (n % 4)
-		return -EBADMSG;
-	while (pad < 2 && pad < n && s[n - 1 - pad] == '=')
-		pad++;
-	for (i = 0; i < n; i += 4) {
-		int a = digit(s[i]), b = digit(s[i + 1]);
-		int c = i + 4 == n && pad == 2 ? 0 : digit(s[i + 2]);
-		int d = i + 4 == n && pad ? 0 : digit(s[i + 3]);
-
-		if (a < 0 || b < 0 || c < 0 || d < 0)
-			return -EBADMSG;
-		s[out++] = (char)(a << 2 | b >> 4);
-		s[out++] = (char)(b << 4 | c >> 2);
-		s[out++] = (char)(c << 6 | d);
-	}
-	return (ssize_t)(out - pad);
-}
 
 /* A name for the log and for tables: no control character; "" where it is longer than we look at. */
 static int name_take(struct span s, char *to)
@@ -265,7 +232,7 @@ int xmpp_sasl_user(struct span context, struct span element, bool sasl2, struct 
 	n = xmpp_inner_text(context, element, sasl2 ? SPAN(XMPP_NS_SASL2) : (struct span){},
 			    sasl2 ? SPAN("initial-response") : (struct span){}, text, sizeof(text));
 	if (n > 0 && !(n == 1 && text[0] == '=')) { /* "=": empty (RFC 6120 6.4.2) */
-		n = base64(text, (size_t)n);
+		n = base64_read(span_of(text, (size_t)n), BASE64, text, sizeof(text));
 		if (n > 0)
 			err = first_message(span_of(text, (size_t)n), &found);
 	}

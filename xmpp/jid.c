@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "user/addr.h"
-#include "xmpp/utf8.h"
+#include "user/utf8.h"
 
 static const char *const why_texts[XMPP_JID_WHYS] = {
 	[XMPP_JID_OK] = "ok",
@@ -69,7 +69,7 @@ static bool code_allowed(uint32_t c, bool local)
 
 static enum xmpp_jid_why part_check(struct span s, bool local)
 {
-	struct xmpp_utf8 u = {};
+	struct utf8 u = {};
 	size_t i;
 
 	if (s.n == 0)
@@ -77,7 +77,7 @@ static enum xmpp_jid_why part_check(struct span s, bool local)
 	if (s.n > XMPP_PART_MAX)
 		return local ? XMPP_JID_LOCAL_LONG : XMPP_JID_RESOURCE_LONG;
 	for (i = 0; i < s.n; i++) {
-		if (!xmpp_utf8_byte(&u, s.p[i]))
+		if (!utf8_byte(&u, s.p[i]))
 			return XMPP_JID_UTF8;
 		if (!u.left && !code_allowed(u.code, local))
 			return local ? XMPP_JID_LOCAL_CHAR : XMPP_JID_RESOURCE_CHAR;
@@ -188,11 +188,11 @@ static enum xmpp_jid_why idn_parse(struct span s, struct xmpp_domain *out)
 	char name[XMPP_PART_MAX + 1];
 	uint8_t *ascii = NULL;
 	enum xmpp_jid_why why = XMPP_JID_OK;
-	struct xmpp_utf8 u = {};
+	struct utf8 u = {};
 	size_t i;
 
 	for (i = 0; i < s.n && why == XMPP_JID_OK; i++) {
-		if (!xmpp_utf8_byte(&u, s.p[i]))
+		if (!utf8_byte(&u, s.p[i]))
 			return XMPP_JID_UTF8;
 		if (!u.left)
 			why = idn_code(u.code);

@@ -203,7 +203,7 @@ static bool byte_take(struct xmpp_reader *r, uint8_t c, bool *end)
 			    "wanted '<' or white space, came byte 0x%02x", c);
 		return false;
 	}
-	if (!xmpp_utf8_byte(&r->utf8, c))
+	if (!utf8_byte(&r->utf8, c))
 		xmpp_refuse(r, XMPP_WHY_UTF8, "wanted UTF-8, came byte 0x%02x", c);
 	/* With a NUL expat could take the document for UTF-16. */
 	else if (c == 0)

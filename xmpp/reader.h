@@ -34,7 +34,7 @@
 #include "user/span.h"
 #include "xmpp/element.h"
 #include "xmpp/jid.h"
-#include "xmpp/utf8.h"
+#include "user/utf8.h"
 #include "xmpp/write.h"
 
 #define XMPP_PIECE 512 /* most bytes that wait for the end of their tag before expat gets them */
@@ -154,7 +154,7 @@ struct xmpp_reader { /* one direction of a stream; private but for reading .at, 
 	uint64_t tag;	 /* offset of the last tag's '<' */
 	uint64_t inner, inner_length;
 	uint64_t fed; /* bytes that this expat parser got */
-	struct xmpp_utf8 utf8;
+	struct utf8 utf8;
 	enum xmpp_why why;
 	enum xmpp_element element;
 	uint8_t scan;	 /* where the scanner is: enum scan of reader.c */

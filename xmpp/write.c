@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-#include "xmpp/utf8.h"
+#include "user/utf8.h"
 
 void xmpp_out_init(struct xmpp_out *o, void *buf, size_t cap)
 {
@@ -54,12 +54,12 @@ static const char *reference(uint8_t c)
 
 void xmpp_out_escaped(struct xmpp_out *o, struct span s)
 {
-	struct xmpp_utf8 u = {};
+	struct utf8 u = {};
 	const char *ref;
 	size_t i;
 
 	for (i = 0; i < s.n && !o->overflow; i++) {
-		if (!xmpp_utf8_byte(&u, s.p[i]))
+		if (!utf8_byte(&u, s.p[i]))
 			break;
 		ref = reference(s.p[i]);
 		if (ref)

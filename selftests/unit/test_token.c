@@ -1,4 +1,4 @@
-/* selftests/unit/test_token.c -- tokens: round trip, every changed character refused, other cores and keys refused; SDES base64.
+/* selftests/unit/test_token.c -- tokens: round trip, every changed character refused, other cores and keys refused.
  * In: ids, text. Out: verdicts. */
 #include "selftests/unit/engine_kit.h"
 
@@ -82,40 +82,12 @@ static void test_token_other_core(void **state)
 	kit_free(k);
 }
 
-static void test_token_base64(void **state)
-{
-	static const struct {
-		const char *text;
-		ssize_t n;
-	} rows[] = {
-		{"", 0},
-		{"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd", 30},
-		{"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==", 28},
-		{"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw", 28},
-		{"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw=", -EBADMSG},
-		{"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGx==", -EBADMSG}, /* bits left over */
-		{"AAEC-wQF", -EBADMSG},
-		{"AAEC+/QF", 6},
-		{"A", -EBADMSG},
-		{"AA=A", -EBADMSG},
-		{"AA==AA==", -EBADMSG},
-	};
-	uint8_t out[46];
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		assert_int_equal(token_base64(span_str(rows[i].text), out, sizeof(out)), rows[i].n);
-	assert_int_equal(token_base64(SPAN("AAECAwQF"), out, 5), -EBADMSG);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_token_round_trip),
 		cmocka_unit_test(test_token_forged),
 		cmocka_unit_test(test_token_other_core),
-		cmocka_unit_test(test_token_base64),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
