@@ -89,6 +89,13 @@ class Client(slixmpp.ClientXMPP):
         for p in plugins:
             self.register_plugin(p)
 
+    def abort(self):
+        """Cut the connection off, where the other side has not ended it."""
+        try:
+            super().abort()
+        except AttributeError: # asyncio has let go of the TLS object already
+            pass
+
     def saw(self, event):
         return [x for e, x in self.events if e == event]
 

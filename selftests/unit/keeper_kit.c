@@ -71,7 +71,7 @@ void stop(struct kept *k)
 	close(k->report);
 }
 
-/* Waits on /proc until @pid is gone (a zombie counts: its parent is init or the keeper). */
+/* Looks at /proc once, then for @ms until @pid is gone (a zombie counts: its parent is init or the keeper). */
 bool gone(pid_t pid, int ms)
 {
 	uint64_t end = now_ms() + (uint64_t)ms;
@@ -79,7 +79,7 @@ bool gone(pid_t pid, int ms)
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	while (now_ms() < end) {
+	do {
 		f = fopen(path, "r");
 		if (!f)
 			return true;
@@ -89,7 +89,7 @@ bool gone(pid_t pid, int ms)
 		if (p && p[2] == 'Z')
 			return true;
 		poll(NULL, 0, 2);
-	}
+	} while (now_ms() < end);
 	return false;
 }
 

@@ -188,7 +188,7 @@ static void test_keeper_descriptors_arrive(void **state)
 	assert_true(S_ISSOCK(st.st_mode));
 	assert_int_equal(st.st_mode & 0777, 0660);
 	stop(&k);
-	assert_true(gone(k.worker, 1000));
+	assert_true(gone(k.worker, 10000));
 }
 
 static void test_keeper_worker_is_nobody(void **state)
@@ -279,7 +279,7 @@ static void test_keeper_reloads_whole_or_not(void **state)
 	assert_true(next_report(&k, 5000));
 	assert_int_not_equal(k.worker, first);
 	assert_non_null(strstr(k.line, " two 3 "));
-	assert_true(gone(first, 1000));
+	assert_true(gone(first, 10000));
 	stop(&k);
 }
 
@@ -344,7 +344,7 @@ static void test_keeper_kills_stubborn(void **state)
 	t = now_ms();
 	stop(&k);
 	assert_true(now_ms() - t >= 4900 && now_ms() - t < 7000);
-	assert_true(gone(k.worker, 1000));
+	assert_true(gone(k.worker, 10000));
 }
 
 static void test_keeper_tells_failed_start(void **state)
@@ -371,7 +371,7 @@ static void test_keeper_death_ends_worker(void **state)
 	assert_true(next_report(&k, 5000));
 	kill(k.keeper, SIGKILL);
 	wait_exit(k.keeper);
-	assert_true(gone(k.worker, 2000));
+	assert_true(gone(k.worker, 10000));
 	close(k.report);
 }
 
