@@ -36,6 +36,10 @@ def workers(d="edge"):
     return subprocess.run(["pgrep", "-P", E[f"{d.upper()}_KEEPER"]], capture_output=True, text=True).stdout.split()
 
 
+def link_ups():
+    return log_text("core").count("event=link-up")
+
+
 def link_up():
     s = stat("core", "status")
     return s and s["links"][0]["state"] == "up" and s["links"][0]["pool_idle"] > 0
@@ -83,16 +87,25 @@ def calls():
     call_in(carol)
 
 
+ups = {"edge": 0, "core": 0}
+
+
 def upgrade(d="edge"):
+    ups[d] = link_ups()
     r = subprocess.run([f"{E['B']}/sallyctl", "-s", f"{E['RUN']}/{d}.sock", "upgrade"], capture_output=True, text=True)
     check(r.returncode == 0, r.stderr + r.stdout)
     return re.search(r"as process (\d+)", r.stdout).group(1)
 
 
+def killed(d, pid):
+    ups[d] = link_ups()
+    os.kill(int(pid), signal.SIGKILL)
+
+
 def taken_over(new, relayed):
     """The worker @new has all streams, so many of them by way of older ones."""
     wait_until(10, "the new worker answers", lambda: new in workers() and stat("edge", "status"))
-    wait_until(10, "the link up again", link_up)
+    wait_until(10, "the link up again", lambda: link_ups() > ups["edge"] and link_up())
     st, s = stat("edge", "status")["streams"], stat("edge", "streams")
     check(st["taken_over"] == N and st["lost_with_worker"] == 0 and st["relayed"] == relayed and st["opened"] == 0, st)
     check(st["rungs"] == {"kernel TLS": 0, "kernel TLS send": 0, "user TLS": N, "plain": 0}, st["rungs"])
@@ -106,7 +119,7 @@ def taken_over(new, relayed):
 def core_taken_over(new):
     relayed = N if LINK_USER else 0
     wait_until(10, "the core's new worker answers", lambda: new in workers("core") and stat("core", "status"))
-    wait_until(10, "the link up again", link_up)
+    wait_until(10, "the link up again", lambda: link_ups() > ups["core"] and link_up())
     s = stat("core", "streams")
     check(len(s) == N and all(x["taken_over"] and x["kept"] and x["admitted"] and x["aors"] for x in s), s)
     check(sum(x["reason"] == OLDER for x in s) == relayed, s)
@@ -159,14 +172,14 @@ refresh(phones, cached=False)
 calls()
 
 step("the core's worker is killed: all streams go on")
-os.kill(int(core_third), signal.SIGKILL)
+killed("core", core_third)
 wait_until(10, "a new worker", lambda: len(workers("core")) == len(core_relay) + 1 and workers("core")[-1] != core_third)
 core_taken_over(workers("core")[-1])
 refresh(phones, cached=False)
 calls()
 
 step("the edge's worker is killed: all streams go on")
-os.kill(int(third), signal.SIGKILL)
+killed("edge", third)
 wait_until(10, "a new worker", lambda: len(workers()) == 3 and workers()[-1] != third)
 taken_over(workers()[-1], N)
 refresh(phones)

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import uuid
 
-from sipclient import E, Ua, admin, check, wait_until
+from sipclient import E, Ua, admin, check, log_text, wait_until
 
 
 def stat(daemon, what):
@@ -25,9 +25,16 @@ def worker(daemon):
     return p[-1] if p else ""
 
 
+ups = 0  # "link-up" lines of the core before the last worker was killed or upgraded: its status may not know of that yet
+
+
+def link_ups():
+    return log_text("core").count("event=link-up")
+
+
 def link_up():
     s = stat("core", "status")
-    return s and s["links"][0]["state"] == "up" and s["links"][0]["pool_idle"] > 0
+    return link_ups() > ups and s and s["links"][0]["state"] == "up" and s["links"][0]["pool_idle"] > 0
 
 
 def device(user, i):
@@ -46,10 +53,14 @@ def on_kernel(n):
 
 
 def kill(daemon):
+    global ups
+    ups = link_ups()
     os.kill(int(worker(daemon)), signal.SIGKILL)
 
 
 def upgrade(daemon):
+    global ups
+    ups = link_ups()
     r = subprocess.run([f"{E['B']}/sallyctl", "-s", f"{E['RUN']}/{daemon}.sock", "upgrade"], capture_output=True, text=True)
     check(r.returncode == 0, r.stderr + r.stdout)
 
