@@ -389,6 +389,8 @@ static const char *request(const struct origin *o, const char *method, const cha
 
 static void test_core_http_relay(void **state)
 {
+	unsigned tries;
+
 	(void)state;
 	client_open(&c);
 	say(request(&a, "GET", "/x/y?q=1",
@@ -428,9 +430,18 @@ static void test_core_http_relay(void **state)
 	wait_for("n=3 sum=");
 	assert_int_equal(a.conns, 1);
 	assert_int_equal(admits, 1);
-	assert_int_equal(core_http_stats(http)->tokens_checked, 1);
-	assert_int_equal(core_http_stats(http)->tokens_remembered, 3);
 	assert_int_equal(core_http_stats(http)->outcomes[CORE_HTTP_RELAYED], 4);
+	assert_int_equal(core_http_stats(http)->tokens_checked +
+				 core_http_stats(http)->tokens_remembered,
+			 4);
+	assert_in_range(core_http_stats(http)->tokens_checked, 1, 4);
+	/* A busy machine may let it forget each time. */
+	for (tries = 0; tries < 1000 && !core_http_stats(http)->tokens_remembered; tries++) {
+		forget();
+		say(request(&a, "HEAD", "/", "", ""));
+		wait_for("\r\n\r\n");
+	}
+	assert_int_not_equal(core_http_stats(http)->tokens_remembered, 0);
 	assert_int_equal(core_http_stats(http)->active, 0);
 	client_close(&c);
 }
