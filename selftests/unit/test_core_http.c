@@ -1023,17 +1023,19 @@ static void test_core_http_dribbles(void **state)
 	assert_int_equal(st->slow_bodies, 1);
 	assert_int_equal(upstream_stats(up)->conns, 0);
 	client_close(&c);
-	/* one that does go on has all the time it needs */
+	/* one that does go on has all the time it needs: 800 ms and more, no pause as long as 600 */
+	http->body_ms = 600;
 	client_open(&c);
-	say(request(&a, "POST", "/x", "Content-Length: 300000\r\n", ""));
-	for (i = 0; i < 100; i++) {
+	say(request(&a, "POST", "/x", "Content-Length: 480000\r\n", ""));
+	for (i = 0; i < 160; i++) {
 		static char part[3000];
 
+		assert_false(c.over);
 		memset(part, 'y', sizeof(part));
 		assert_int_equal(conn_write(link_data_conn(c.d), span_of(part, sizeof(part))), 0);
 		assert_false(run_until(&w, never, 5));
 	}
-	wait_for("n=300000 sum=");
+	wait_for("n=480000 sum=");
 	assert_int_equal(st->slow_bodies, 1);
 	client_close(&c);
 }
