@@ -105,7 +105,7 @@ test_maps_memory_OBJS := user/addr user/maps user/maps_memory user/prefix
 test_admin_OBJS := user/addr user/admin user/log user/loop user/loop_dgram user/loop_timer
 test_admin_LIBS := -luring -ljansson
 
-HELPERS := bench-core bench-flows bench-ktls bench-media bench-user bench-xmpp load selftests/bpf/load selftests/bpf/relay selftests/bpf/user selftests/net/core-echo selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
+HELPERS := bench-core bench-flows bench-ktls bench-media bench-uring bench-user bench-xmpp load selftests/bpf/load selftests/bpf/relay selftests/bpf/user selftests/net/core-echo selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
 selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps user/maps_bpf
 selftests_bpf_load_LIBS := -lbpf
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/relay selftests/bpf/rig selftests/bpf/rig_bpf selftests/bpf/stories selftests/bpf/tables user/addr user/maps user/maps_bpf
@@ -160,6 +160,8 @@ bench-flows_OBJS := tools/bench_flows user/addr $(CONN) user/keep user/keeper_op
 bench-flows_LIBS := -lssl -luring -lprotobuf-c -ljansson $(SRTP_LIBS)
 bench-ktls_OBJS := tools/bench_ktls tools/bench_ktls_peer tools/bench_ktls_show tools/bench_stat user/addr $(CONN) user/conn_move user/loop user/loop_dgram user/loop_timer $(TLS)
 bench-ktls_LIBS := -lssl -lcrypto -luring -ljansson
+bench-uring_OBJS := tools/bench_stat tools/bench_uring tools/bench_uring_lanes tools/bench_uring_loop user/addr user/loop user/loop_dgram user/loop_timer
+bench-uring_LIBS := -luring -ljansson
 bench-xmpp_OBJS := tools/bench_xmpp_peer user/addr $(CONN) user/loop user/loop_dgram user/loop_timer $(TLS)
 bench-xmpp_LIBS := -lssl -lcrypto -luring
 bench-media_OBJS := tools/bench_lab tools/bench_media tools/bench_relay tools/bench_rtpengine tools/bench_stat user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps user/maps_bpf $(SRTP)
