@@ -58,6 +58,16 @@ $(B)/user/link.pb-c.c $(B)/user/link.pb-c.h &: user/link.proto
 	$(Q)mkdir -p $(B)/user
 	$(Q)protoc-c --c_out=$(B) $<
 
+# The status page: its files as tables in one object (user/page.h).
+PAGE_FILES := $(wildcard user/page/*)
+$(B)/user/page_files.o: $(B)/user/page_files.c
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+$(B)/user/page_files.c: $(PAGE_FILES) tools/embed user/page.h
+	$(call say,EMBED)
+	$(Q)mkdir -p $(@D)
+	$(Q)tools/embed $(PAGE_FILES) >$@
+
 # ---- BPF: built once, for both kinds of build ------------------------------------------------------------------------
 MULTIARCH := $(shell $(CC) -print-multiarch)
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)

@@ -19,6 +19,7 @@ BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lsecc
 
 BPF := bench tc_relay xdp_probe xdp_relay
 
+PAGE := user/page user/page_files
 INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
@@ -311,6 +312,8 @@ test_policy_LIBS := -lcrypto -ljansson -lexpat -lcyaml -lyaml
 UNIT += test_upstream
 test_upstream_OBJS := selftests/unit/certs selftests/unit/origin_kit $(HTTP) user/addr $(CONN) user/dns user/loop user/loop_dgram user/loop_timer $(TLS) $(UPSTREAM)
 test_upstream_LIBS := -lssl -lcrypto -luring -lcares -ljansson
+UNIT += test_page
+test_page_OBJS := $(PAGE)
 UNIT += test_core_http
 test_core_http_OBJS := $(LINK_TEST) selftests/unit/origin_kit $(HTTP) $(filter-out user/edge_config%,$(HTTPS)) $(UPSTREAM) $(CORE_HTTP) user/config user/config_core user/config_core_xmpp user/config_https user/config_lines user/dns
 test_core_http_LIBS := -lssl -lcrypto -luring -lprotobuf-c -lcares -ljansson -lexpat -lcyaml -lyaml
