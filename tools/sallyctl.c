@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tools/ctl.h"
+#include "tools/ctl_nodes.h"
 #include "tools/pki.h"
 
 /* ---- commands --------------------------------------------------------------------------------------------------------------- */
@@ -199,6 +200,11 @@ static const struct ctl_command {
 	 "  allow check   the certificate of each https server that rules name (core): 0 if all "
 	 "are "
 	 "good, else 1\n"},
+	{"nodes", ctl_nodes_main,
+	 "  nodes         both nodes in numbers: registrations, calls, flows, streams, refusals, "
+	 "certificates, links\n"},
+	{"metrics", ctl_metrics_main,
+	 "  metrics --doc the metrics of the admin port (admin_http), as a table\n"},
 	{"upgrade", ctl_upgrade,
 	 "  upgrade       start the installed binary as the next worker, which takes over (edge, "
 	 "then core)\n"},

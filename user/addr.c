@@ -21,6 +21,13 @@ bool addr_is_any(const struct addr *a)
 	return memcmp(a->ip, zero, 16) == 0;
 }
 
+bool addr_is_loopback(const struct addr *a)
+{
+	static const uint8_t one[16] = {[15] = 1};
+
+	return addr_is_v4(a) ? a->ip[12] == 127 : memcmp(a->ip, one, 16) == 0;
+}
+
 bool addr_ip_eq(const struct addr *a, const struct addr *b)
 {
 	return memcmp(a->ip, b->ip, 16) == 0;

@@ -22,6 +22,7 @@ struct addr {
 
 bool addr_is_v4(const struct addr *a);
 bool addr_is_any(const struct addr *a);
+bool addr_is_loopback(const struct addr *a); /* 127.0.0.0/8, ::1 */
 bool addr_ip_eq(const struct addr *a, const struct addr *b);
 bool addr_eq(const struct addr *a, const struct addr *b);
 

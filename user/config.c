@@ -189,6 +189,22 @@ static int check_addr(struct config_ctx *c, const char *path, const char **text,
 	return replace(text, kind == CONFIG_ADDR ? addr_ip_text(&a, buf) : addr_text(&a, buf));
 }
 
+/* What only this host reaches. */
+static int check_loopback(struct config_ctx *c, const char *path, const char **text, uint32_t port)
+{
+	struct addr a;
+	int err = check_addr(c, path, text, CONFIG_LOOPBACK, port);
+
+	if (err)
+		return err;
+	if (addr_parse(span_str(*text), &a) == 0 && addr_is_loopback(&a))
+		return 0;
+	return config_fail(c, path,
+			   "a loopback address wanted (127.0.0.1:%u or [::1]:%u; reach it from "
+			   "elsewhere by ssh -L), got \"%.64s\"",
+			   port, port, *text);
+}
+
 /* Name or address, with an optional port that defaults to @port. */
 static int check_hostport(struct config_ctx *c, const char *path, const char **text, uint32_t port)
 {
@@ -235,6 +251,8 @@ static int check_text(struct config_ctx *c, const char *path, const char **text,
 	case CONFIG_ADDR:
 	case CONFIG_ADDRPORT:
 		return check_addr(c, path, text, kind, port);
+	case CONFIG_LOOPBACK:
+		return check_loopback(c, path, text, port);
 	case CONFIG_SRV:
 		if (addr_parse(span_str(s), &a) == 0)
 			return check_addr(c, path, text, CONFIG_ADDRPORT, port);

@@ -62,7 +62,9 @@ struct config_edge {
 	const char *instance; /* bpffs folder; default "edge" */
 	const char *user;     /* default "sallyport" */
 	const char *admin;    /* unix socket; default /run/sallyport/edge.sock */
-	const char *log;      /* error|warn|info|debug; default info */
+	const char *
+		admin_http; /* status page and metrics: loopback address:port, default port 9061; NULL: off */
+	const char *log; /* error|warn|info|debug; default info */
 	struct {
 		const char **listen; /* address:port, default port 7001 */
 		unsigned listen_count;
@@ -235,7 +237,8 @@ struct config_core {
 	const char *name;
 	const char *instance; /* bpffs folder, with media.relay; default "core" */
 	const char *user;
-	const char *admin; /* default /run/sallyport/core.sock */
+	const char *admin;	/* default /run/sallyport/core.sock */
+	const char *admin_http; /* as an edge's; default port 9062 */
 	const char *log;
 	const char *token_key; /* path of 32 random bytes or more; cores of one site share it */
 	const char *dns;       /* server address[:port] for SRV; default: the system's */

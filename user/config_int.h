@@ -37,11 +37,12 @@ enum config_kind {
 	CONFIG_HOSTPORT, /* the same with a port */
 	CONFIG_ADDR,	 /* an address of this host or a peer: no port, not 0.0.0.0 */
 	CONFIG_ADDRPORT, /* address and port */
+	CONFIG_LOOPBACK, /* address and port of this host that nobody else reaches: 127.0.0.0/8 or ::1 */
 	CONFIG_SRV,	 /* address and port, or DNS name without a port */
-	CONFIG_FILE,	 /* absolute path */
-	CONFIG_ID,	 /* letters, digits, "-", "_", "."; one component of a path */
-	CONFIG_HEADER,	 /* a header field's name: RFC 3261 token */
-	CONFIG_WORD,	 /* one of the words in .words */
+	CONFIG_FILE,   /* absolute path */
+	CONFIG_ID,     /* letters, digits, "-", "_", "."; one component of a path */
+	CONFIG_HEADER, /* a header field's name: RFC 3261 token */
+	CONFIG_WORD,   /* one of the words in .words */
 };
 
 /* One scalar field. Text without a default is required, except where .optional; numbers always have .def. */

@@ -213,6 +213,7 @@ void core_pump(struct core *c)
 		explicit_bzero(&a.set, sizeof(a.set));
 	} while (core_tell_failed(c, now));
 	c->pumping = false;
+	core_peaks(c);
 	due = engine_next_due(c->engine);
 	if (due == UINT64_MAX)
 		loop_timer_cancel(c->loop, &c->timer);
@@ -317,7 +318,7 @@ static void core_on_link_message(void *arg, struct link_peer *p, const Sallyport
 {
 	struct core *c = arg;
 
-	if (core_chat_message(c, link_peer_name(p), m))
+	if (nodes_message(c->nodes, p, m) || core_chat_message(c, link_peer_name(p), m))
 		return;
 	if (!media_pass_message(c->pass, p, m))
 		media_core_message(c->media, p, m);
@@ -536,6 +537,8 @@ static int core_make(struct core *c, char *why, size_t why_n)
 		err = core_chat_start(c, why, why_n);
 	if (!err)
 		err = core_admin_start(c, why, why_n);
+	if (!err)
+		err = core_summary_start(c, why, why_n);
 	return err ? err : handover_attach(&c->turn, why, why_n);
 }
 
@@ -543,6 +546,8 @@ static void core_free(struct core *c)
 {
 	handover_free(&c->turn);
 	admin_free(c->admin);
+	admin_http_free(c->admin_http);
+	nodes_free(c->nodes);
 	core_https_stop(c);
 	link_core_free(c->link);
 	core_streams_free(c->streams);

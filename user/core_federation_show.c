@@ -1,9 +1,47 @@
 /* user/core_federation_show.c -- chat between servers, as `status` and `streams` show it. See core_federation.h.
  *
  * In: struct core_federation. Out: JSON, the caller's. */
+#include <limits.h>
 #include <stdio.h>
 
 #include "user/core_federation_impl.h"
+#include "user/summary.h"
+
+void core_federation_sum(const struct core_federation *f, struct summary_streams *out)
+{
+	const struct fed_stream *s;
+
+	for (s = f ? f->streams : NULL; s; s = s->next) {
+		out->admitted += s->state == FED_BYTES;
+		out->plain += s->state == FED_BYTES;
+	}
+}
+
+unsigned core_federation_n(const struct core_federation *f)
+{
+	return f ? f->n : 0;
+}
+
+uint64_t core_federation_refused(const struct core_federation *f, unsigned i, const char **name)
+{
+	switch (f ? i : UINT_MAX) {
+	case 0:
+		*name = "federation-denied";
+		return f->denied;
+	case 1:
+		*name = "federation-malformed";
+		return f->bad;
+	case 2:
+		*name = "federation-foreign";
+		return f->foreign;
+	case 3:
+		*name = "federation-full";
+		return f->full;
+	default:
+		*name = NULL;
+		return 0;
+	}
+}
 
 json_t *core_federation_show(const struct core_federation *f)
 {

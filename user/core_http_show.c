@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "user/core_http_impl.h"
+#include "user/summary.h"
 
-static json_t *outcomes(const struct core_http *h)
+const char *core_http_outcome_name(enum core_http_outcome o)
 {
 	static const char *const names[CORE_HTTP_OUTCOMES] = {
 		[CORE_HTTP_RELAYED] = "relayed",
@@ -21,12 +22,32 @@ static json_t *outcomes(const struct core_http *h)
 		[CORE_HTTP_CUT] = "cut",
 		[CORE_HTTP_CLIENT_GONE] = "client_gone",
 	};
+
+	return names[o];
+}
+
+static json_t *outcomes(const struct core_http *h)
+{
 	json_t *j = json_object();
 	unsigned i;
 
 	for (i = 0; i < CORE_HTTP_OUTCOMES; i++)
-		json_object_set_new(j, names[i], json_integer((json_int_t)h->stats.outcomes[i]));
+		json_object_set_new(j, core_http_outcome_name(i),
+				    json_integer((json_int_t)h->stats.outcomes[i]));
 	return j;
+}
+
+void core_http_sum(const struct core_http *h, struct summary_streams *out)
+{
+	const struct core_http_stream *s;
+	const char *why;
+
+	for (s = h->streams; s; s = s->next) {
+		if (!s->admitted)
+			continue;
+		out->admitted++;
+		out->rungs[conn_rung(s->conn, &why)]++;
+	}
 }
 
 static json_t *upstream_counts(const struct upstream *u)

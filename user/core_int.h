@@ -5,6 +5,7 @@
 
 #include "sip/engine.h"
 #include "user/admin.h"
+#include "user/admin_http.h"
 #include "user/config.h"
 #include "user/core_https.h"
 #include "user/core_keep.h"
@@ -18,6 +19,8 @@
 #include "user/media_core.h"
 #include "user/media_pass.h"
 #include "user/nexthop.h"
+#include "user/nodes.h"
+#include "user/summary.h"
 #include "user/tls.h"
 
 struct core_federation;
@@ -55,6 +58,13 @@ struct core {
 	struct core_federation *federation;
 	struct tls_ctx **tls_xmpp;
 	struct admin *admin;
+	struct nodes *nodes;
+	struct admin_http *admin_http;
+	struct summary_walk walk; /* with the next two: what it found */
+	struct summary_streams sum_streams;
+	struct summary_flows sum_flows;
+	struct core_peaks *peaks; /* in the keeper's memory, or peaks_own where it has no room */
+	struct core_peaks peaks_own;
 	struct handover turn;
 	struct keep *keep;
 	bool keep_fresh; /* no worker was there before us, or nothing of it is left */
@@ -111,5 +121,10 @@ void core_media_act(struct core *c, const struct engine_action *a, uint64_t now)
 int core_media_start(struct core *c, char *why, size_t why_n);
 void core_media_stop(struct core *c);
 int core_admin_start(struct core *c, char *why, size_t why_n);
+json_t *core_status(struct core *c); /* `sallyctl status` */
+/* core_summary.c; core_peaks(): after whatever may have made the counts rise. core_metrics(): /metrics of the admin port. */
+int core_summary_start(struct core *c, char *why, size_t why_n);
+void core_peaks(struct core *c);
+char *core_metrics(void *arg, bool openmetrics, size_t *n);
 
 #endif

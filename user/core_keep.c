@@ -38,6 +38,7 @@ void core_keep_kinds(const struct config_core *cfg, struct keep_kind out[CORE_RE
 		(struct keep_kind){"medium", cfg->media.max, mc_keep_medium_max, 0};
 	out[CORE_RECORD_SESSION] = /* two a medium, and those that follow others */
 		(struct keep_kind){"session", 2 * cfg->media.max + 64, mc_keep_session_max, 0};
+	out[CORE_RECORD_PEAKS] = (struct keep_kind){"peaks", 1, sizeof(struct core_peaks), 0};
 }
 
 /* ---- keeper ---- */
@@ -142,6 +143,18 @@ static void core_settled(void *arg)
 	keep_settled(arg);
 }
 
+/* Written in place: each is one store. */
+static void peaks_open(struct core *c)
+{
+	struct core_peaks none = {};
+
+	c->peaks = keep_live(c->keep, CORE_RECORD_PEAKS, 1);
+	if (!c->peaks && !keep_put(c->keep, CORE_RECORD_PEAKS, 1, span_of(&none, sizeof(none))))
+		c->peaks = keep_live(c->keep, CORE_RECORD_PEAKS, 1);
+	if (!c->peaks)
+		c->peaks = &c->peaks_own;
+}
+
 int core_keep_open(struct core *c, char *why, size_t why_n)
 {
 	struct keep_kind kinds[CORE_RECORDS];
@@ -157,6 +170,7 @@ int core_keep_open(struct core *c, char *why, size_t why_n)
 		log_event(LOG_L_ERROR, "state-dropped",
 			  "reason=\"%u workers died with it\" calls=ended bindings=gone",
 			  keep_deaths(c->keep));
+	peaks_open(c);
 	c->settle = (struct loop_timer){.fn = core_settled, .arg = c->keep};
 	return loop_timer_set(c->loop, &c->settle, SETTLE_MS);
 }
@@ -208,7 +222,7 @@ json_t *core_keep_show(const struct core *c)
 	unsigned i;
 
 	core_keep_kinds(c->cfg, kinds);
-	for (i = 0; i < CORE_RECORDS; i++) {
+	for (i = 0; i < CORE_RECORD_PEAKS; i++) {
 		struct keep_stats s = keep_stats(c->keep, i);
 
 		if (i < (unsigned)ENGINE_RECORDS) /* beyond what any file would hold */

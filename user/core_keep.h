@@ -19,10 +19,15 @@ enum core_record { /* the engine's first, by its own numbers */
 		   CORE_RECORD_INVITE,
 		   CORE_RECORD_MEDIUM,
 		   CORE_RECORD_SESSION,
+		   CORE_RECORD_PEAKS, /* one */
 		   CORE_RECORDS
 };
 
 struct core;
+
+struct core_peaks { /* the most at once since the keeper has started */
+	uint64_t registrations, calls;
+};
 
 void core_keep_kinds(const struct config_core *cfg, struct keep_kind out[CORE_RECORDS]);
 /* Keeper: the state file, "media.link" and "media.inside". 0 or negative errno with @why. */

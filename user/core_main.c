@@ -134,6 +134,8 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 		err = keeper_listen_tcp(p, "sip.tls", cfg->sip.tls_listen, why, why_n);
 	if (!err)
 		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
+	if (!err && cfg->admin_http)
+		err = keeper_listen_tcp(p, "listen.admin_http.0", cfg->admin_http, why, why_n);
 	if (!err)
 		err = core_keep_plan(p, cfg, why, why_n);
 	if (!err)
@@ -162,6 +164,8 @@ static const char *core_privileged_change(const struct config_core *a, const str
 		return "user";
 	if (!core_same(a->admin, b->admin))
 		return "admin";
+	if (!core_same(a->admin_http, b->admin_http))
+		return "admin_http";
 	if (!core_same(a->token_key, b->token_key))
 		return "token_key";
 	if (!core_same(a->sip.listen, b->sip.listen) ||

@@ -379,6 +379,11 @@ void core_stream_start(struct core_stream *s)
 	link_data_set_ops(s->data, &core_stream_conn_ops, s);
 }
 
+unsigned core_streams_n(const struct core_streams *t)
+{
+	return t->n;
+}
+
 unsigned core_streams_count(const struct core_streams *t, unsigned *admitted)
 {
 	const struct core_stream *s;

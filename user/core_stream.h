@@ -95,6 +95,7 @@ int core_stream_take(struct core_streams *t, struct link_core *l, uint32_t slot,
 /* All that are lodged go to the next worker; the others are told nothing. ops.closed() is not called. */
 void core_streams_leave(struct core_streams *t);
 const struct core_stream_counts *core_streams_counts(const struct core_streams *t);
+unsigned core_streams_n(const struct core_streams *t);
 unsigned core_streams_count(const struct core_streams *t, unsigned *admitted);
 void core_streams_each(struct core_streams *t, void (*fn)(void *arg, struct core_stream *s),
 		       void *arg);

@@ -68,7 +68,8 @@ static void core_message(void *arg, struct link_peer *p, const Sallyport__Link *
 	struct edge *e = arg;
 
 	if (media_edge_message(e->media, p, m, loop_now_ms(e->loop)) ||
-	    streams_message(e->streams, p, m) || edge_dials_message(e->dials, p, m))
+	    streams_message(e->streams, p, m) || edge_dials_message(e->dials, p, m) ||
+	    nodes_message(e->nodes, p, m))
 		return;
 	if (m->m_case == SALLYPORT__LINK__M_BAN)
 		on_ban(e, p, m->ban);
@@ -462,6 +463,8 @@ static int edge_start(struct edge *e, char *why, size_t why_n)
 	if (!err)
 		err = edge_admin_start(e, why, why_n);
 	if (!err)
+		err = edge_summary_start(e, why, why_n);
+	if (!err)
 		err = handover_attach(&e->turn, why, why_n);
 	if (!err)
 		err = loop_timer_set(e->loop, &e->tick, MEDIA_EDGE_TICK_MS);
@@ -474,6 +477,8 @@ static void edge_stop(struct edge *e)
 
 	handover_free(&e->turn);
 	admin_free(e->admin);
+	admin_http_free(e->admin_http);
+	nodes_free(e->nodes);
 	edge_dials_free(e->dials);
 	streams_free(e->streams);
 	link_edge_free(e->link);

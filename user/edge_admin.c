@@ -139,20 +139,31 @@ static json_t *next_hops(const struct edge *e)
 	return a;
 }
 
+json_t *edge_status(struct edge *e)
+{
+	return json_pack(
+		"{s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o*}",
+		"role", "edge", "name", e->cfg->name, "version", SALLYPORT_VERSION, "pid",
+		(int)getpid(), "uptime_s",
+		(json_int_t)((loop_now_ms(e->loop) - e->start_ms) / 1000), "media_rung",
+		media_edge_rung(e->media), "media_pairs", media_edge_rungs(e->media), "links",
+		links(e), "streams", streams_status(e->streams), "media",
+		media_edge_status(e->media), "bans", bans(e), "xdp", xdp_reasons(e), "loop",
+		loop_json(e), "link", link_counts(e), "next_hops", next_hops(e), "dials",
+		edge_dials_status(e->dials), "kernel_tls", ktls_show(&e->ktls), "node_reports",
+		nodes_counts(e->nodes), "admin_http", admin_http_show(e->admin_http));
+}
+
 static json_t *cmd_status(void *arg, const json_t *req)
 {
-	struct edge *e = arg;
-
 	(void)req;
-	return json_pack("{s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
-			 "role", "edge", "name", e->cfg->name, "version", SALLYPORT_VERSION, "pid",
-			 (int)getpid(), "uptime_s",
-			 (json_int_t)((loop_now_ms(e->loop) - e->start_ms) / 1000), "media_rung",
-			 media_edge_rung(e->media), "media_pairs", media_edge_rungs(e->media),
-			 "links", links(e), "streams", streams_status(e->streams), "media",
-			 media_edge_status(e->media), "bans", bans(e), "xdp", xdp_reasons(e),
-			 "loop", loop_json(e), "link", link_counts(e), "next_hops", next_hops(e),
-			 "dials", edge_dials_status(e->dials), "kernel_tls", ktls_show(&e->ktls));
+	return edge_status(arg);
+}
+
+static json_t *cmd_nodes(void *arg, const json_t *req)
+{
+	(void)req;
+	return nodes_show(((struct edge *)arg)->nodes, false);
 }
 
 static json_t *cmd_flows(void *arg, const json_t *req)
@@ -198,7 +209,7 @@ int edge_admin_start(struct edge *e, char *why, size_t why_n)
 {
 	static const struct admin_cmd cmds[] = {
 		{"status", cmd_status}, {"flows", cmd_flows},	  {"streams", cmd_streams},
-		{"why", cmd_why},	{"upgrade", cmd_upgrade},
+		{"why", cmd_why},	{"upgrade", cmd_upgrade}, {"nodes", cmd_nodes},
 	};
 	int fd = keeper_fd("admin"), err;
 

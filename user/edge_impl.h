@@ -3,6 +3,7 @@
 #define SALLYPORT_EDGE_IMPL_H
 
 #include "user/admin.h"
+#include "user/admin_http.h"
 #include "user/ban.h"
 #include "user/edge.h"
 #include "user/edge_dial.h"
@@ -16,8 +17,10 @@
 #include "user/media_edge.h"
 #include "user/media_user.h"
 #include "user/nexthop.h"
+#include "user/nodes.h"
 #include "user/prefix.h"
 #include "user/stream.h"
+#include "user/summary.h"
 
 #define EDGE_PUNCH_MAX 8
 
@@ -45,6 +48,11 @@ struct edge {
 	struct media_rung rungs[RUNG_PAIRS_MAX];
 	struct media_user *user; /* rung user only */
 	struct admin *admin;
+	struct nodes *nodes;
+	struct admin_http *admin_http;
+	struct summary_walk walk; /* with the next two: what it found */
+	struct summary_streams sum_streams;
+	struct summary_flows sum_flows;
 	struct handover turn;
 	struct loop_timer tick;
 	struct loop_handle punch[EDGE_PUNCH_MAX];
@@ -62,5 +70,9 @@ void edge_services_token_keys(struct edge *e, const char *core, const Sallyport_
 void edge_services_free(struct edge *e);
 
 int edge_admin_start(struct edge *e, char *why, size_t why_n);
+json_t *edge_status(struct edge *e); /* `sallyctl status` */
+/* edge_summary.c, edge_metrics(): /metrics of the admin port. */
+int edge_summary_start(struct edge *e, char *why, size_t why_n);
+char *edge_metrics(void *arg, bool openmetrics, size_t *n);
 
 #endif

@@ -133,6 +133,8 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 				 cfg->xmpp.federation.listen_count, why, why_n);
 	if (!err)
 		err = account_listen_admin(p, cfg->admin, cfg->user, why, why_n);
+	if (!err && cfg->admin_http)
+		err = keeper_listen_tcp(p, "listen.admin_http.0", cfg->admin_http, why, why_n);
 	if (!err)
 		err = keeper_state(p, keep_size(NULL, 0), why, why_n);
 	if (!err)
@@ -155,6 +157,11 @@ static bool lists_equal(const char **a, unsigned n, const char **b, unsigned m)
 		if (strcmp(a[i], b[i]))
 			return false;
 	return n == m;
+}
+
+static bool texts_equal(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
 }
 
 static bool pairs_equal(const struct config_edge *a, const struct config_edge *b)
@@ -197,6 +204,7 @@ static void privileged_changes(const struct config_edge *a, const struct config_
 		{"user", !strcmp(a->user, b->user)},
 		{"instance", !strcmp(a->instance, b->instance)},
 		{"admin", !strcmp(a->admin, b->admin)},
+		{"admin_http", texts_equal(a->admin_http, b->admin_http)},
 		{"link.listen", lists_equal(a->link.listen, a->link.listen_count, b->link.listen,
 					    b->link.listen_count)},
 		{"sip.listen", lists_equal(a->sip.listen, a->sip.listen_count, b->sip.listen,

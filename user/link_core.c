@@ -120,7 +120,8 @@ static void peer_up(struct core_edge *e, const Sallyport__Link *m)
 	p->lost = peer_lost;
 	p->accepts = LINK_BIT(CLOSE_STREAM) | LINK_BIT(ALLOCATED) | LINK_BIT(PUNCHED) |
 		     LINK_BIT(FLOW_REPORT) | LINK_BIT(DRAIN) | LINK_BIT(STREAM_END) |
-		     LINK_BIT(DIAL_RESULT);
+		     LINK_BIT(DIAL_RESULT) | LINK_BIT(NODE_REPORT);
+	p->features = m->hello_ack->features;
 	p->end = link_core_data_end;
 	e->data_retry_ms = 0;
 	e->data_wait_ms = 0;
@@ -183,6 +184,7 @@ static int hello_write(struct core_edge *e, const uint64_t *flows, size_t n)
 	h.core = (char *)e->core->p.name;
 	h.session = e->session;
 	h.pool = e->cfg.pool;
+	h.features = LINK_FEATURES;
 	h.domain = (char **)e->core->p.domains;
 	h.n_domain = e->core->p.n_domains;
 	m.m_case = SALLYPORT__LINK__M_HELLO;

@@ -95,6 +95,7 @@ static int peer_ack(struct link_edge *l, struct link_peer *p)
 	ack.xmpp_host = (char *)(l->p.xmpp_host ? l->p.xmpp_host : "");
 	ack.xmpp_port = l->p.xmpp_port;
 	ack.xmpp_tls_port = l->p.xmpp_tls_port;
+	ack.features = LINK_FEATURES;
 	m.m_case = SALLYPORT__LINK__M_HELLO_ACK;
 	m.hello_ack = &ack;
 	return link_write(p->control, &m);
@@ -132,7 +133,9 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 	p->seq = ++l->seq;
 	p->accepts = LINK_BIT(ADMIT) | LINK_BIT(REVOKE) | LINK_BIT(CLOSE_STREAM) |
 		     LINK_BIT(ALLOCATE) | LINK_BIT(FREE) | LINK_BIT(BAN) | LINK_BIT(DRAIN) |
-		     LINK_BIT(TOKEN_KEYS) | LINK_BIT(STREAM_IDLE) | LINK_BIT(DIAL);
+		     LINK_BIT(TOKEN_KEYS) | LINK_BIT(STREAM_IDLE) | LINK_BIT(DIAL) |
+		     LINK_BIT(NODE_REPORT);
+	p->features = hello->hello->features;
 	p->next = l->peers;
 	if (l->peers)
 		l->peers->prev = p;
@@ -144,6 +147,11 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 	link_climb(c, p->ktls);
 	p->ops->up(p->arg, p, hello);
 	return 0;
+}
+
+struct link_peer *link_edge_find(struct link_edge *l, const char *core)
+{
+	return link_edge_peer(l, core);
 }
 
 struct link_peer *link_edge_route(struct link_edge *l, struct span domain)

@@ -101,6 +101,8 @@ static bool message_ok(const Sallyport__Link *m)
 	case SALLYPORT__LINK__M_FLOW_REPORT:
 		return ip_or_none(&m->flow_report->latched_ip) &&
 		       port_ok(m->flow_report->latched_port);
+	case SALLYPORT__LINK__M_NODE_REPORT:
+		return m->node_report->json.len <= LINK_REPORT_MAX;
 	case SALLYPORT__LINK__M_BAN:
 		return ip_ok(&m->ban->prefix_ip) && m->ban->prefix_len <= 128;
 	case SALLYPORT__LINK__M_STREAM_END:

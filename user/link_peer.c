@@ -40,6 +40,11 @@ unsigned link_peer_idle(const struct link_peer *p)
 	return p->n_idle;
 }
 
+bool link_peer_takes(const struct link_peer *p, uint32_t feature)
+{
+	return p->features & feature;
+}
+
 uint64_t link_peer_up_ms(const struct link_peer *p)
 {
 	return p->up_ms;

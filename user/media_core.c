@@ -147,6 +147,8 @@ void mc_medium_free(struct medium *d)
 	loop_timer_cancel(m->p.loop, &d->timer);
 	loop_timer_cancel(m->p.loop, &d->add_timer);
 	for (i = 0; i < 2; i++) {
+		m->gone_in += d->leg[i].in;
+		m->gone_out += d->leg[i].out;
 		loop_cancel(m->p.loop, &d->leg[i].rx);
 		mc_flow_fini(m, &d->flow[i]);
 	}

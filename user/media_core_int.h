@@ -101,7 +101,8 @@ struct media_core {
 	uint64_t hash_key;
 	struct mc_pair *pairs;
 	uint32_t n_pairs, next_pair;
-	bool leaving; /* the worker ends: records and the edge's flows stay */
+	uint64_t gone_in, gone_out; /* packets of media that ended */
+	bool leaving;		    /* the worker ends: records and the edge's flows stay */
 	struct mc_batch open, seal;
 	struct {
 		uint64_t unknown_source, unknown_flow, moved, realloc_failed, link_send,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "user/media_core_int.h"
+#include "user/summary.h"
 
 static uint32_t idle_of(const struct medium *d)
 {
@@ -138,6 +139,22 @@ json_t *media_core_show(const struct media_core *m)
 		for (i = 0; i < d->flows; i++)
 			json_array_append_new(a, show_flow(d, i));
 	return a;
+}
+
+void media_core_sum(const struct media_core *m, struct summary_flows *out)
+{
+	const struct medium *d;
+	unsigned i;
+
+	out->packets_in += m->gone_in;
+	out->packets_out += m->gone_out;
+	for (d = m->list; d; d = d->list_next) {
+		out->terminated += d->flows;
+		for (i = 0; i < 2; i++) {
+			out->packets_in += d->leg[i].in;
+			out->packets_out += d->leg[i].out;
+		}
+	}
 }
 
 json_t *media_core_counters(const struct media_core *m)

@@ -51,6 +51,11 @@ void media_edge_punch(struct media_edge *m, const struct addr *from, struct span
 void media_edge_tick(struct media_edge *m, uint64_t now_ms);
 
 /* For the admin socket. */
+/* For the summary, a walk over all flows: flows by rung, and what they and those before them carried. */
+struct summary_flows;
+void media_edge_sum(const struct media_edge *m, struct summary_flows *out);
+uint64_t media_edge_refused(const struct media_edge *m, unsigned i,
+			    const char **name); /* i from 0; *name NULL: no more */
 unsigned media_edge_count(const struct media_edge *m);
 json_t *media_edge_status(const struct media_edge *m);
 const char *media_edge_rung(const struct media_edge *m); /* of all pairs, or "mixed" */

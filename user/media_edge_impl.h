@@ -61,6 +61,7 @@ struct media_edge {
 	unsigned n_flows, n_adopted;
 	struct flow *first, *last;
 	struct flow *buckets[FLOW_BUCKETS];
+	struct maps_flow_report gone; /* counts of flows that were freed */
 	uint64_t refused[MEDIA_REFUSALS];
 	uint64_t allocated, freed, freed_hello, freed_orphan, reports, reports_lost, moved;
 	uint64_t punches[PUNCH_RESULTS];

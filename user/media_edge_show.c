@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "user/media_edge_impl.h"
+#include "user/summary.h"
 
 #define NEVER	  0xffffffffu
 #define SHOWN_MAX 10000 /* rows of one answer; the status has the true count */
@@ -64,6 +65,36 @@ const char *media_refusal_name(enum media_refusal r)
 	};
 
 	return names[r];
+}
+
+uint64_t media_edge_refused(const struct media_edge *m, unsigned i, const char **name)
+{
+	*name = i < MEDIA_REFUSALS ? media_refusal_name(i) : NULL;
+	return *name ? m->refused[i] : 0;
+}
+
+void media_edge_sum(const struct media_edge *m, struct summary_flows *out)
+{
+	struct maps_flow_report r;
+	const struct flow *f;
+
+	*out = (struct summary_flows){.packets_in = m->gone.packets_in,
+				      .packets_out = m->gone.packets_out,
+				      .bytes_in = m->gone.bytes_in,
+				      .bytes_out = m->gone.bytes_out};
+	for (f = m->first; f; f = f->next) {
+		enum rung rung = m->p.rungs[slots_pair_of(m->slots, f->slot)].rung;
+
+		out->xdp += rung == RUNG_XDP;
+		out->tc += rung == RUNG_TC;
+		out->user += rung == RUNG_USER;
+		if (maps_flow_read(m->p.maps, f->slot, &r))
+			continue;
+		out->packets_in += r.packets_in;
+		out->packets_out += r.packets_out;
+		out->bytes_in += r.bytes_in;
+		out->bytes_out += r.bytes_out;
+	}
 }
 
 json_t *media_edge_status(const struct media_edge *m)

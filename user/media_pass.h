@@ -60,7 +60,10 @@ bool media_pass_message(struct media_pass *m, struct link_peer *p, const Sallypo
 unsigned media_pass_live(const struct media_pass *m, const char *edge, uint64_t *ids, unsigned max);
 
 uint64_t media_pass_joined(const struct media_pass *m,
-			   uint64_t medium);			 /* the other medium; 0: none */
+			   uint64_t medium); /* the other medium; 0: none */
+/* For the summary, a walk: adds the rows of media_pass_show() by rung, and what its flows and joins carried. NULL adds nothing. */
+struct summary_flows;
+void media_pass_sum(const struct media_pass *m, struct summary_flows *out);
 void media_pass_show(const struct media_pass *m, json_t *flows); /* appended to the array */
 json_t *media_pass_status(const struct media_pass *m); /* object; JSON null: there is none */
 

@@ -172,6 +172,7 @@ void mp_flow_remove(struct pass_flow *f)
 	f->fd = -1;
 	if (f->slot == MP_NO_SLOT)
 		return;
+	mp_slot_gone(m, f->slot);
 	maps_flow_free(m->p.maps, f->slot);
 	nexthop_put(m->p.nexthop, f->f.nh_out);
 	nexthop_put(m->p.nexthop, f->f.nh_in);

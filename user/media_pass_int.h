@@ -83,7 +83,8 @@ struct media_pass {
 	struct pass_flow **by_flow;
 	uint32_t mask; /* of both tables */
 	unsigned n_media, n_joins, n_adopted;
-	uint64_t *told; /* media_max ids: scratch of the tick */
+	uint64_t gone_in, gone_out; /* packets of flows and joins that ended */
+	uint64_t *told;		    /* media_max ids: scratch of the tick */
 	struct loop_timer tick;
 	struct {
 		uint64_t opened, failed, closed, silent, moved, realloc_failed, link_send,
@@ -111,6 +112,8 @@ int mp_socket(const struct addr *bind_to);
 void mp_adopt(struct media_pass *m);
 struct addr mp_flow_inside(const struct pass_flow *f); /* advertised */
 struct pass_flow *mp_inside_find(const struct media_pass *m, const struct addr *a);
+void mp_slot_gone(struct media_pass *m,
+		  uint32_t slot); /* before it is freed: its packets count on */
 uint64_t mp_last_ms(const struct media_pass *m, uint32_t slot); /* its last packet; 0: none */
 
 /* media_pass_join.c */

@@ -66,6 +66,7 @@ static void flow_end(struct media_pass *m, struct pass_join *j, unsigned i)
 	sockets_close(j, i);
 	if (j->flow[i].slot == MP_NO_SLOT)
 		return;
+	mp_slot_gone(m, j->flow[i].slot);
 	maps_flow_free(m->p.maps, j->flow[i].slot);
 	nexthop_put(m->p.nexthop, j->flow[i].f.nh_out);
 	nexthop_put(m->p.nexthop, j->flow[i].f.nh_in);

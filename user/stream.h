@@ -73,6 +73,11 @@ bool streams_take(struct streams *t, uint32_t slot, const int fds[LODGE_ROLES], 
 void streams_stop(struct streams *t);
 void streams_leave(struct streams *t);
 
+/* For the summary: all of a service, refused for a reason on all services: counters. Admitted ones by rung, a walk; total stays. */
+struct summary_streams;
+unsigned streams_now(const struct streams *t, enum stream_service_id service);
+uint64_t streams_refused(const struct streams *t, enum gate_reason reason);
+void streams_sum(const struct streams *t, struct summary_streams *out);
 /* For the admin socket. */
 json_t *streams_status(const struct streams *t);	   /* counts by state, refusals by reason */
 json_t *streams_show(const struct streams *t);		   /* array */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "user/stream_impl.h"
+#include "user/summary.h"
 
 #define SHOWN_MAX 4096 /* rows of one answer; the status has the true counts */
 
@@ -18,22 +19,49 @@ static bool is_plain(const struct stream *s)
 }
 
 /* Admitted streams by the rung of their client's side. */
-static json_t *rungs_json(const struct streams *t)
+void streams_sum(const struct streams *t, struct summary_streams *out)
 {
-	unsigned n[TLS_RUNG_C + 1] = {}, plain = 0, i;
-	json_t *j = json_object();
 	const struct stream *s;
 	const char *why;
+	unsigned i;
 
 	for (i = 0; i < STREAM_BUCKETS; i++)
-		for (s = t->buckets[i]; s; s = s->hash_next)
-			if (s->state == STREAM_ADMITTED && is_plain(s))
-				plain++;
-			else if (s->state == STREAM_ADMITTED)
-				n[conn_rung(s->client, &why)]++;
+		for (s = t->buckets[i]; s; s = s->hash_next) {
+			if (s->state != STREAM_ADMITTED)
+				continue;
+			out->admitted++;
+			if (is_plain(s))
+				out->plain++;
+			else
+				out->rungs[conn_rung(s->client, &why)]++;
+		}
+}
+
+unsigned streams_now(const struct streams *t, enum stream_service_id service)
+{
+	return t->counts[service].n;
+}
+
+uint64_t streams_refused(const struct streams *t, enum gate_reason reason)
+{
+	uint64_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < STREAM_SERVICES; i++)
+		n += t->counts[i].n_by_reason[reason];
+	return n;
+}
+
+static json_t *rungs_json(const struct streams *t)
+{
+	struct summary_streams n = {};
+	json_t *j = json_object();
+	unsigned i;
+
+	streams_sum(t, &n);
 	for (i = 0; i <= TLS_RUNG_C; i++)
-		json_object_set_new(j, rung_names[i], json_integer(n[i]));
-	json_object_set_new(j, "plain", json_integer(plain));
+		json_object_set_new(j, rung_names[i], json_integer(n.rungs[i]));
+	json_object_set_new(j, "plain", json_integer(n.plain));
 	return j;
 }
 

@@ -88,6 +88,8 @@ bool tls_peer_has_name(const struct tls_conn *t, const char *name); /* SAN DNS o
 /* The peer's SAN names, comma separated, cut to @n; "" without a certificate. */
 const char *tls_peer_names(const struct tls_conn *t, char *buf, size_t n);
 /* The names in our own certificate, for the log line of a refused link. */
+uint64_t tls_own_not_after(
+	const struct tls_ctx *c); /* seconds since 1970; 0: it has no certificate */
 const char *tls_own_names(const struct tls_ctx *c, char *buf, size_t n);
 
 #endif

@@ -84,3 +84,19 @@ const char *tls_own_names(const struct tls_ctx *c, char *buf, size_t n)
 {
 	return tls_cert_names(SSL_CTX_get0_certificate(c->ssl), buf, n);
 }
+
+/* By days and seconds: the C library's calendar would ask for the time zone's file. */
+uint64_t tls_own_not_after(const struct tls_ctx *c)
+{
+	const X509 *cert = SSL_CTX_get0_certificate(c->ssl);
+	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+	int days = 0, seconds = 0;
+	uint64_t end = 0;
+
+	if (cert && epoch &&
+	    ASN1_TIME_diff(&days, &seconds, epoch, X509_get0_notAfter(cert)) == 1 && days >= 0 &&
+	    seconds >= 0)
+		end = (uint64_t)days * 86400 + (uint64_t)seconds;
+	ASN1_TIME_free(epoch);
+	return end;
+}

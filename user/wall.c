@@ -14,6 +14,14 @@ uint64_t wall_now_s(void)
 	return ts.tv_sec > 0 ? (uint64_t)ts.tv_sec : 0;
 }
 
+uint64_t wall_now_ms(void)
+{
+	struct timespec ts = {0};
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec > 0 ? (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 : 0;
+}
+
 /* gmtime() would ask for the time zone's file, which the sandbox forbids. Days to a date of the Gregorian calendar: years
  * begin in March, so that the leap day is a year's last; 400 years have 146,097 days. */
 const char *wall_date(uint64_t s, char out[WALL_DATE_MAX])

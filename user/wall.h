@@ -1,4 +1,4 @@
-/* user/wall.h -- the time of day, for the one thing that needs it: how long a session token is good.
+/* user/wall.h -- the time of day, for the few things that need it: how long a session token or a certificate is good, when a page was made.
  *
  * A token is signed on one machine and judged on others, and outlives both processes: its times are UTC. All else in the daemons
  * goes by the loop's monotonic clock, and selftests/unit/no-wall-clock lets only wall.c ask for this one. A clock that steps can
@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-uint64_t wall_now_s(void); /* seconds since 1970, UTC */
+uint64_t wall_now_s(void);  /* seconds since 1970, UTC */
+uint64_t wall_now_ms(void); /* the same in milliseconds */
 
 /* "Wed, 21 Oct 2015 07:28:00 GMT" (RFC 9110 5.6.7: IMF-fixdate), also for 9999 and beyond its end. Returns @out. */
 #define WALL_DATE_MAX 32
