@@ -102,7 +102,7 @@ const struct core_http_stats *core_http_stats(const struct core_http *h);
 /* For sallyctl: the "https" block of status (counters by outcome, upstream counters, targets, nodes, log on), rows of `streams`. */
 struct summary_streams;
 void core_http_sum(const struct core_http *h, struct summary_streams *out); /* adds them; a walk */
-const char *core_http_outcome_name(enum core_http_outcome o); /* "denied" */
+const char *core_http_outcome_name(enum core_http_outcome o);		    /* "denied" */
 json_t *core_http_show(const struct core_http *h);
 void core_http_streams(const struct core_http *h, json_t *list);
 
