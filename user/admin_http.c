@@ -303,7 +303,7 @@ static void events_tick(void *arg)
 			event_send(&a->clients[i], span_of(event, n));
 	free(event);
 	if (a->stats.listeners)
-		loop_timer_set(a->p.loop, &a->events, EVENT_MS); /* its place is still there */
+		loop_timer_set(a->p.loop, &a->events, a->p.event_ms); /* its place is still there */
 }
 
 static void get_events(struct http_client *c, bool head_only)
@@ -506,6 +506,7 @@ int admin_http_new(const struct admin_http_params *p, struct admin_http **out)
 	if (!a)
 		return -ENOMEM;
 	a->p = *p;
+	a->p.event_ms = p->event_ms ? p->event_ms : EVENT_MS;
 	a->events = (struct loop_timer){.fn = events_tick, .arg = a};
 	for (i = 0; i < ADMIN_HTTP_CONNS; i++) {
 		a->clients[i].a = a;

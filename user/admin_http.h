@@ -28,6 +28,7 @@ struct admin_http_params {
 	/* Text, to be freed, with its length; NULL: no memory, or too long. */
 	char *(*metrics)(void *arg, bool openmetrics, size_t *n);
 	void *arg;
+	unsigned event_ms; /* 0: 1,000; tests make it shorter */
 };
 
 struct admin_http;

@@ -97,8 +97,8 @@ const struct metric metrics_table[] = {
 	OWN("sallyport_punches", COUNTER, "", "Packets by which a core shows where it is",
 	    "media.punches.*", "result=*", 0),
 	OWN("sallyport_relay_packets", COUNTER, "packets",
-	    "Packets by verdict of the relay in the kernel (forward_, pass_, drop_, ...)", "xdp.*",
-	    "reason=*", 0),
+	    "Packets by verdict of the relay in the kernel (forward_, told_, pass_, drop_)",
+	    "xdp.*", "reason=*", 0),
 	MORE_OWN("relay.packets.*", "reason=*"),
 	OWN("sallyport_dials", COUNTER, "",
 	    "Connections to other organisations' chat servers, by result", "dials.*-open",
@@ -153,7 +153,7 @@ const struct metric metrics_table[] = {
 
 	/* ---- this node */
 	OWN("sallyport_link_events", COUNTER, "",
-	    "What happened on the link: dials, refused, bad_frames, silent, pool_empty, ...",
+	    "What happened on the link: dials, refused, bad_frames, silent, pool_empty and others",
 	    "link.*", "event=*", 0),
 	OWN("sallyport_loop_rounds", COUNTER, "", "Turns of the event loop", "loop.rounds", "", 0),
 	MORE_OWN("counters.loop_rounds", ""),

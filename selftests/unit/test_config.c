@@ -233,6 +233,22 @@ static void test_config_edge_services(void **state)
 	config_edge_free(c);
 }
 
+static void test_config_admin_http(void **state)
+{
+	struct config_edge *e = edge_takes(&(struct edit){"name:", "name:", ""});
+	struct config_core *c;
+
+	(void)state;
+	assert_null(e->admin_http); /* off */
+	config_edge_free(e);
+	e = edge_takes(&(struct edit){"# admin_http: 127.0.0.1:9061", "admin_http: 127.0.0.1", ""});
+	assert_string_equal(e->admin_http, "127.0.0.1:9061");
+	config_edge_free(e);
+	c = core_takes(&(struct edit){"# admin_http: 127.0.0.1:9062", "admin_http: \"[::1]\"", ""});
+	assert_string_equal(c->admin_http, "[::1]:9062");
+	config_core_free(c);
+}
+
 static void test_config_edge_errors(void **state)
 {
 	static const struct edit t[] = {
@@ -244,6 +260,15 @@ static void test_config_edge_errors(void **state)
 		{"log: info", "log: !!str info #!", "tags"},
 		{"log: info", "log: \"in\\0fo\" #!", "NUL"},
 		{"limits:", "--- #!\nlimits:", "document"},
+		/* the admin port: for this host only */
+		{"# admin_http: 127.0.0.1:9061", "admin_http: 203.0.113.10:9061 #!",
+		 "admin_http: a loopback address wanted"},
+		{"# admin_http: 127.0.0.1:9061", "admin_http: 0.0.0.0:9061 #!",
+		 "a loopback address wanted"},
+		{"# admin_http: 127.0.0.1:9061", "admin_http: \"[::2]:9061\" #!",
+		 "a loopback address wanted"},
+		{"# admin_http: 127.0.0.1:9061", "admin_http: localhost:9061 #!",
+		 "an IP address and port wanted"},
 		/* schema */
 		{"log: info", "log: info\nlogg: info #!", "Unexpected key: logg"},
 		{"  punch_port: 2777", "  punch: 2777 #!", "Unexpected key: punch"},
@@ -645,6 +670,7 @@ int main(void)
 		cmocka_unit_test(test_config_edge_defaults),
 		cmocka_unit_test(test_config_edge_services),
 		cmocka_unit_test(test_config_edge_errors),
+		cmocka_unit_test(test_config_admin_http),
 		cmocka_unit_test(test_config_edge_one_address),
 		cmocka_unit_test(test_config_edge_bytes),
 		cmocka_unit_test(test_config_edge_prefixes),
