@@ -29,13 +29,13 @@ static void test_summary_takes_known_keys(void **state)
 	static const char *const same[] = {
 		"{" WHO "}",
 		"{" WHO ",\"version\":\"1.2\",\"uptime_s\":5,\"cpu_s\":1.5,\"memory_kib\":"
-			"9007199254740992}",
+		"9007199254740992}",
 		"{" WHO ",\"flows\":{\"xdp\":1,\"tc\":0},\"refusals\":{\"tls\":2,\"no-core\":1}}",
 		"{" WHO ",\"certificates\":[{\"what\":\"sip\",\"name\":\"a "
-			"b\",\"days_left\":-3,\"not_after\":0}],"
+		"b\",\"days_left\":-3,\"not_after\":0}],"
 		"\"links\":[{\"peer\":\"c\",\"state\":\"up\"},{\"peer\":\"d\"}]}",
 		"{" WHO ",\"drain\":{\"on\":true,\"since_s\":1},\"media\":{\"lost\":3,\"jitter_ms_"
-			"max\":0.25}}",
+		"max\":0.25}}",
 	};
 	char why[SUMMARY_WHY_MAX] = "";
 	json_t *out, *in;
