@@ -125,7 +125,7 @@ selftests_net_pcapcheck_OBJS := selftests/net/pcapcheck selftests/net/srtpkit
 selftests_net_pcapcheck_LIBS := -lsrtp2 -lm
 selftests_net_rtptool_OBJS := selftests/net/rtptool selftests/net/srtpkit
 selftests_net_rtptool_LIBS := -lsrtp2 -lm
-FUZZ := fuzz_engine fuzz_gate fuzz_gate_federation fuzz_gate_http fuzz_gate_xmpp fuzz_http fuzz_https fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_uri fuzz_xmpp fuzz_xmpp_login
+FUZZ := fuzz_engine fuzz_gate fuzz_gate_federation fuzz_gate_http fuzz_gate_xmpp fuzz_http fuzz_https fuzz_jid fuzz_link fuzz_media fuzz_record fuzz_sdp fuzz_sip fuzz_summary fuzz_uri fuzz_xmpp fuzz_xmpp_login
 fuzz_link_SRCS := user/link_frame.c $(B)/user/link.pb-c.c
 fuzz_link_LIBS := -lprotobuf-c
 fuzz_media_SRCS := $(SRTP:%=%.c) user/punch.c
@@ -142,6 +142,8 @@ fuzz_https_SRCS := $(HTTP_SRCS) $(ALLOW:=.c) user/basic.c user/http_token.c user
 fuzz_https_LIBS := -lcrypto -lexpat
 fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
+fuzz_summary_SRCS := user/addr.c $(TLS:=.c) user/metrics.c user/metrics_table.c user/summary.c user/wall.c
+fuzz_summary_LIBS := -lssl -lcrypto -ljansson -lm
 fuzz_uri_SRCS := $(SIP_SRCS)
 XMPP_SRCS := $(XMPP:=.c) user/addr.c
 fuzz_gate_federation_SRCS := user/addr.c user/gate.c user/gate_federation.c user/gate_xmpp.c user/tls_hello.c $(XMPP:=.c)

@@ -13,7 +13,7 @@
 #include "user/page.h"
 #include "user/wall.h"
 
-#define HEAD_MAX     8192
+#define HEAD_MAX     16384
 #define OUT_HEAD_MAX 1024
 #define REQUEST_MS   5000
 #define ANSWER_MS    10000
@@ -21,7 +21,10 @@
 #define STALLED	     15 /* events that could not be written, one after the other */
 
 static const struct http_limits limits = {
-	.head_max = HEAD_MAX, .start_max = 2048, .field_max = 4096, .fields_max = 64};
+	.head_max = HEAD_MAX,
+	.start_max = 2048,
+	.field_max = 8192,
+	.fields_max = 64}; /* cookies of whatever else runs on localhost come too */
 
 enum state { FREE, READING, WRITING, EVENTS };
 

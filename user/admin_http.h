@@ -6,7 +6,7 @@
  * Who may: everybody on this host, without a password; it shows numbers and names of nodes, never a user, and changes nothing. A browser on
  * this host may be made to ask by a page from anywhere (DNS rebinding): the Host of a request must be localhost, 127.0.0.1 or [::1], with any
  * port (ssh -L may have another one). Answers carry no CORS permission, so pages from elsewhere read none of them.
- * Limits: 32 connections, 16 of them with events; head 8 KiB, start line 2 KiB; 5 s for the request, 10 s for the answer to be
+ * Limits: 32 connections, 16 of them with events; head 16 KiB, start line 2 KiB; 5 s for the request, 10 s for the answer to be
  * taken. A reader of events that is slow gets fewer of them: a next one is written when the one before has left, and after 15 s without
  * that the connection ends.
  * Owner rules: owns its connections and their buffers; the listening descriptor is the keeper's, so the port is open whatever becomes of

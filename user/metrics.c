@@ -245,8 +245,18 @@ static void walk(struct writing *w, const json_t *v, const char *path)
 		walk(w, v, rest);
 }
 
+static bool role_is(const json_t *root, const char *role)
+{
+	const char *s = json_string_value(json_object_get(root, "role"));
+
+	return s && !strcmp(s, role);
+}
+
 static void document(struct writing *w, const json_t *root)
 {
+	if ((w->m->of == METRIC_EDGE && !role_is(root, "edge")) ||
+	    (w->m->of == METRIC_CORE && !role_is(root, "core")))
+		return;
 	w->rows[0] = root;
 	w->n_rows = 1;
 	w->n_stars = 0;
@@ -268,7 +278,7 @@ char *metrics_text(const json_t *nodes, const json_t *status, bool openmetrics, 
 			w.family = w.m;
 			w.headed = false;
 		}
-		if (w.m->status)
+		if (w.m->of != METRIC_NODES)
 			document(&w, status);
 		else
 			json_array_foreach(list, k, node) document(&w, node);
@@ -298,6 +308,18 @@ static void doc_labels(FILE *f, const char *p)
 	}
 }
 
+/* Of a family, whose rows may be of both roles. */
+static const char *doc_of(const struct metric *m)
+{
+	static const char *const names[] = {"every node", "this node", "an edge", "a core"};
+	const struct metric *end = metrics_table + metrics_table_n, *more;
+
+	for (more = m + 1; more < end && !more->help; more++)
+		if (more->of != m->of)
+			return "this node";
+	return names[m->of];
+}
+
 void metrics_doc(FILE *f)
 {
 	static const char *const types[] = {"gauge", "counter", "info"};
@@ -312,6 +334,6 @@ void metrics_doc(FILE *f)
 			continue;
 		fprintf(f, "| `%s%s` | %s | ", m->name, suffix(m), types[m->type]);
 		doc_labels(f, m->labels);
-		fprintf(f, " | %s | %s |\n", m->status ? "this node" : "every node", m->help);
+		fprintf(f, " | %s | %s |\n", doc_of(m), m->help);
 	}
 }

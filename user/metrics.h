@@ -17,6 +17,8 @@
 #define METRICS_MAX (8u << 20) /* bytes of an answer */
 
 enum metric_type { METRIC_GAUGE, METRIC_COUNTER, METRIC_INFO };
+/* Every node's summary; or the status of the node that is asked, if it has that role. */
+enum metric_of { METRIC_NODES, METRIC_OWN, METRIC_EDGE, METRIC_CORE };
 
 struct metric {
 	const char *name; /* of the family: without _total, _info; with its unit */
@@ -24,7 +26,7 @@ struct metric {
 	const char *
 		unit; /* "seconds", "bytes", ...: what the name ends with; "": it is a count of what the name says */
 	const char *help; /* NULL: further samples of the family above */
-	bool status;	  /* this node's status; else each node's summary */
+	enum metric_of of;
 	/* Keys from the document's root, with dots; "*": each member (its key may be a label, "*-on": but that one); "links[]": each row
 	 * of an array. At the end "=up", "!down": 1 or 0, whether a text is, or is not that. An info: "". */
 	const char *path;

@@ -15,8 +15,8 @@ _Static_assert(SUMMARY_MAX == LINK_REPORT_MAX, "a report is a summary");
 
 struct node {
 	char *name;
-	json_t *report; /* as it came, only known keys */
-	uint64_t at_ms;
+	json_t *report;		  /* as it came, only known keys */
+	uint64_t at_ms, tried_ms; /* it came; the last one came, good or not */
 };
 
 struct nodes {
@@ -54,10 +54,12 @@ void nodes_report(struct nodes *n, const char *name, struct span text, uint64_t 
 	json_t *report = NULL;
 	int err = -ENOMEM;
 
-	if (node && node->report && now_ms - node->at_ms < EARLY_MS) {
+	if (node && node->tried_ms && now_ms - node->tried_ms < EARLY_MS) {
 		n->too_early++;
 		return;
 	}
+	if (node)
+		node->tried_ms = now_ms;
 	if (node)
 		err = summary_take(text, n->p.peer_role, name, &report, why);
 	if (err) {

@@ -193,7 +193,7 @@ static int long_client(void)
 	if (strncmp(answer(text), "HTTP/1.1 414 ", 13)) /* no end in sight */
 		return 1;
 	strcpy(text, "GET / HTTP/1.1\r\nHost: localhost\r\n");
-	while (strlen(text) < 9000)
+	while (strlen(text) < 17000)
 		strcat(text, "X-Filler: 0123456789012345678901234567890123456789"
 			     "01234567890123456789012345678901234567890123456789"
 			     "01234567890123456789012345678901234567890123456789\r\n");

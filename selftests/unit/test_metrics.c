@@ -27,13 +27,15 @@ static const char status_text[] =
 	"0.0.1:5060\",\"state\":\"not heard yet\"},"
 	"{\"address\":\"10.0.0.2:5060\",\"state\":\"down\"}]}]}";
 
-static char *text_of(bool open, size_t *n)
+static char *text_of(bool open, const char *role, size_t *n)
 {
 	json_t *nodes = json_loads(nodes_text, 0, NULL), *status = json_loads(status_text, 0, NULL);
 	char *text;
 
-	assert_non_null(nodes);
 	assert_non_null(status);
+	json_object_set_new(status, "role", json_string(role));
+
+	assert_non_null(nodes);
 	text = metrics_text(nodes, status, open, n);
 	json_decref(nodes);
 	json_decref(status);
@@ -50,7 +52,7 @@ static void wants(const char *text, const char *lines)
 static void test_metrics_openmetrics(void **state)
 {
 	size_t n;
-	char *text = text_of(true, &n);
+	char *text = text_of(true, "edge", &n);
 
 	(void)state;
 	assert_int_equal(strlen(text), n);
@@ -74,19 +76,31 @@ static void test_metrics_openmetrics(void **state)
 	wants(text, "\nsallyport_dials_total{node=\"e\",result=\"dns\"} 4\n#");
 	assert_null(strstr(text, "result=\"o"));
 	wants(text, "sallyport_streams_opened_total{node=\"e\",service=\"sip\"} 9\n");
+	assert_null(strstr(text, "call_server"));    /* a core's */
+	assert_null(strstr(text, "sallyport_bans")); /* no sample, no family */
+	assert_string_equal(text + n - 6, "# EOF\n");
+	free(text);
+}
+
+/* What an edge calls so is another thing. */
+static void test_metrics_of_a_core(void **state)
+{
+	size_t n;
+	char *text = text_of(true, "core", &n);
+
+	(void)state;
 	wants(text,
 	      "sallyport_call_server_up{node=\"e\",call_server=\"k\",target=\"10.0.0.1:5060\"} 1\n"
 	      "sallyport_call_server_up{node=\"e\",call_server=\"k\",target=\"10.0.0.2:5060\"} "
 	      "0\n");
-	assert_null(strstr(text, "sallyport_bans")); /* no sample, no family */
-	assert_string_equal(text + n - 6, "# EOF\n");
+	assert_null(strstr(text, "sallyport_dials"));
 	free(text);
 }
 
 static void test_metrics_text_0_0_4(void **state)
 {
 	size_t n;
-	char *text = text_of(false, &n);
+	char *text = text_of(false, "edge", &n);
 
 	(void)state;
 	wants(text, "# TYPE sallyport_build_info gauge\n# HELP sallyport_build_info ");
@@ -161,6 +175,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_metrics_openmetrics),
+		cmocka_unit_test(test_metrics_of_a_core),
 		cmocka_unit_test(test_metrics_text_0_0_4),
 		cmocka_unit_test(test_metrics_long_label),
 		cmocka_unit_test(test_metrics_table),

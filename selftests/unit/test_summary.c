@@ -235,8 +235,9 @@ static void test_nodes_keep_the_last_report(void **state)
 	nodes_report(n, "e1", SPAN("{\"name\":\"e2\",\"role\":\"edge\"}"),
 		     now); /* says that it is e2 */
 	nodes_report(n, "e3", SPAN("{}"), now);
+	nodes_report(n, "e3", SPAN("{}"), now + 999); /* a bad one counts as well */
 	assert_int_equal(count(n, "taken"), 3);
-	assert_int_equal(count(n, "too_early"), 1);
+	assert_int_equal(count(n, "too_early"), 2);
 	assert_int_equal(count(n, "refused"), 2);
 
 	all = nodes_show(n, true);
