@@ -9,7 +9,7 @@
 #include "user/span.h"
 
 struct page_file {
-	const char *path; /* of the request: "/", "/status.css", "/status.js", "/icon.svg" */
+	const char *path; /* of the request: "/", "/status.css", ... */
 	const char *type; /* Content-Type */
 	const char *
 		etag; /* strong, with its quotes (RFC 9110 8.8.3): 32 hex digits of the content's SHA-256 */

@@ -13,6 +13,8 @@ static const struct {
 } known[] = {
 	{"/", "user/page/status.html", "text/html; charset=utf-8"},
 	{"/status.css", "user/page/status.css", "text/css; charset=utf-8"},
+	{"/draw.js", "user/page/draw.js", "text/javascript; charset=utf-8"},
+	{"/samples.js", "user/page/samples.js", "text/javascript; charset=utf-8"},
 	{"/status.js", "user/page/status.js", "text/javascript; charset=utf-8"},
 	{"/icon.svg", "user/page/icon.svg", "image/svg+xml"},
 };
