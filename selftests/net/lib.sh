@@ -212,7 +212,7 @@ pki_ca() { # pki_ca NAME
 		-keyout "$RUN/pki/$1.key" -out "$RUN/pki/$1.pem" -addext basicConstraints=critical,CA:TRUE \
 		-addext keyUsage=critical,keyCertSign,cRLSign 2>>"$RUN/log/pki.log"
 }
-pki_issue() { # pki_issue CA FILE NAME [ip]: DNS (and IP) SAN; PKI_EXPIRED=1: ended yesterday
+pki_issue() { # pki_issue CA FILE NAME [ip]: DNS (and IP) SAN; PKI_DAYS: how long (2); PKI_EXPIRED=1: ended yesterday
 	local san=DNS:$3 dir=$RUN/pki
 
 	[ -z "${4:-}" ] || san=$san,IP:$4
@@ -229,7 +229,7 @@ pki_issue() { # pki_issue CA FILE NAME [ip]: DNS (and IP) SAN; PKI_EXPIRED=1: en
 			-out "$dir/$2.pem" -startdate 20200101000000Z -enddate 20200201000000Z \
 			-extfile "$dir/$2.ext" -config "$dir/ca.cnf" 2>>"$RUN/log/pki.log"
 	else
-		openssl x509 -req -in "$dir/$2.csr" -CA "$dir/$1.pem" -CAkey "$dir/$1.key" -CAcreateserial -days 2 \
+		openssl x509 -req -in "$dir/$2.csr" -CA "$dir/$1.pem" -CAkey "$dir/$1.key" -CAcreateserial -days "${PKI_DAYS:-2}" \
 			-extfile "$dir/$2.ext" -out "$dir/$2.pem" 2>>"$RUN/log/pki.log"
 	fi
 	chmod 644 "$dir/$2.key" "$dir/$2.pem" # throw-away keys of a test
