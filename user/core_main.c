@@ -16,6 +16,7 @@
 #include "user/core_https.h"
 #include "user/core_chat.h"
 #include "user/core_pass.h"
+#include "user/drain.h"
 #include "user/core_keep.h"
 #include "user/keeper_store.h"
 #include "user/ktls.h"
@@ -142,6 +143,8 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 		err = core_pass_plan(p, cfg, why, why_n);
 	if (!err)
 		err = core_chat_plan(p, cfg, why, why_n);
+	if (!err)
+		err = drain_plan(p, why, why_n);
 	if (!err)
 		err = lodge_plan(p, CORE_LODGE_SLOTS, why, why_n);
 	return err;

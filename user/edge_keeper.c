@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "user/account.h"
+#include "user/drain.h"
 #include "user/edge.h"
 #include "user/edge_media.h"
 #include "user/keep.h"
@@ -139,6 +140,8 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 		err = keeper_state(p, keep_size(NULL, 0), why, why_n);
 	if (!err)
 		err = edge_media_open(p, cfg, why, why_n);
+	if (!err)
+		err = drain_plan(p, why, why_n);
 	return err ? err : lodge_plan(p, LODGE_SLOTS, why, why_n);
 }
 

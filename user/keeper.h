@@ -94,7 +94,9 @@ int keeper_data(struct keeper_plan *p, const char *name, const void *bytes, size
 /* The same in place of the entry @name, as keeper_reopen_file(). */
 int keeper_reopen_data(struct keeper_plan *p, const char *name, const void *bytes, size_t n,
 		       char *why, size_t why_n);
-/* "state": a memfd of @size bytes, all zero, its size sealed: user/keep.h. */
+/* A memfd of @size bytes, all zero, its size sealed; outlives the keeper where there is a store. */
+int keeper_memory(struct keeper_plan *p, const char *name, uint64_t size, char *why, size_t why_n);
+/* The same, called "state": user/keep.h. */
 int keeper_state(struct keeper_plan *p, uint64_t size, char *why, size_t why_n);
 
 /* Run until SIGTERM/SIGINT. Returns the exit status. */

@@ -371,21 +371,28 @@ int keeper_reopen_data(struct keeper_plan *p, const char *name, const void *byte
 	return fd < 0 ? fail(why, why_n, name, fd) : entry_replace(p, name, fd, why, why_n);
 }
 
-int keeper_state(struct keeper_plan *p, uint64_t size, char *why, size_t why_n)
+int keeper_memory(struct keeper_plan *p, const char *name, uint64_t size, char *why, size_t why_n)
 {
-	int fd = keeper_take_memory(p, "state", size, SEAL_SIZE), err;
+	int fd = keeper_take_memory(p, name, size, SEAL_SIZE), err;
 	bool taken = fd >= 0;
+	char text[64];
 
 	if (!taken) {
-		fd = memfd_create("sallyport-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		snprintf(text, sizeof(text), "sallyport-%s", name);
+		fd = memfd_create(text, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		if (fd < 0)
-			return fail(why, why_n, "state", -errno);
+			return fail(why, why_n, name, -errno);
 		fd = sealed(fd, SEAL_SIZE, ftruncate(fd, (off_t)size) ? -errno : 0);
 	}
-	err = fd < 0 ? fail(why, why_n, "state", fd) : add_or_close(p, "state", fd, why, why_n);
+	err = fd < 0 ? fail(why, why_n, name, fd) : add_or_close(p, name, fd, why, why_n);
 	if (!err)
 		keeper_outlives(p, taken);
 	return err;
+}
+
+int keeper_state(struct keeper_plan *p, uint64_t size, char *why, size_t why_n)
+{
+	return keeper_memory(p, "state", size, why, why_n);
 }
 
 int keeper_fd_range(const char *name, unsigned *out_n)
