@@ -208,6 +208,7 @@ struct binding *binding_find(const struct engine *e, uint64_t id)
 
 static void binding_free(struct engine *e, struct binding *b)
 {
+	struct binding **at = &b->user->first;
 	unsigned i;
 
 	record_unlink(e, &b->record);
@@ -216,6 +217,9 @@ static void binding_free(struct engine *e, struct binding *b)
 	table_del(&e->bindings, &b->node);
 	for (i = 0; i < b->n_streams; i++)
 		stream_drop_binding(e, b->streams[i], b);
+	while (*at != b)
+		at = &(*at)->user_next;
+	*at = b->user_next;
 	b->user->bindings--;
 	user_put(e, b->user);
 	free(b->key);
@@ -298,6 +302,8 @@ static struct binding *binding_new(struct engine *e, uint64_t id, const struct b
 		return NULL;
 	}
 	b->user->bindings++;
+	b->user_next = b->user->first;
+	b->user->first = b;
 	table_add(&e->bindings, &b->node, id);
 	e->stats.bindings = e->bindings.n;
 	return b;

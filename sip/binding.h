@@ -18,6 +18,7 @@ struct user { /* an address of record with something to it */
 	unsigned refs; /* bindings and calls */
 	unsigned bindings;
 	unsigned calls, dialogs; /* live ones */
+	struct binding *first;	 /* linked by .user_next */
 	char aor[];
 };
 
@@ -26,6 +27,7 @@ struct binding {
 	struct record record;
 	uint64_t id;
 	struct user *user;
+	struct binding *user_next;
 	struct addr at; /* the target that confirmed it; port 0: unknown */
 	bool lost;	/* it has lost it since (lines.h) */
 	bool outbound;	/* its device speaks RFC 5626 */

@@ -11,6 +11,7 @@
 
 #include "sip/binding.h"
 #include "sip/call.h"
+#include "sip/drain.h"
 #include "sip/lines.h"
 #include "sip/record.h"
 #include "sip/target.h"
@@ -192,7 +193,7 @@ static int engine_tables(struct engine *e)
 	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		if (table_init(t[i]))
 			return -ENOMEM;
-	return binding_init(e) || lines_init(e) ? -ENOMEM : target_init(e);
+	return binding_init(e) || lines_init(e) || drain_init(e) ? -ENOMEM : target_init(e);
 }
 
 int engine_new(const struct engine_config *c, uint64_t now_ms, struct engine **out)
@@ -245,6 +246,7 @@ static struct edge_names *edge_names_get(struct engine *e, const struct engine_s
 		memcpy(n->name, name, name_n);
 		n->host = memcpy(n->name + name_n, host, host_n);
 		n->port = in->edge_port;
+		n->drain = drain_how(e, name);
 		n->next = e->edges;
 		e->edges = n;
 	}
@@ -291,6 +293,7 @@ void engine_free(struct engine *e)
 			stream_free(e, table_entry(n, struct stream, node));
 	}
 	lines_fini(e);
+	drain_fini(e);
 	target_fini(e);
 	free(e->nonces);
 	while (engine_next_action(e, &a))

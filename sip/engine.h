@@ -20,7 +20,7 @@
  * registrations and admission; identity.c From and Route; txn.c, txn_match.c transactions; call.c, dialog.c, offer.c,
  * medium.c, sdes.c, pass.c, body.c calls; record.c, call_record.c, txn_record.c what is kept; token.c MACs; forward.c messages copied with edits; view.c what is shown; table.c,
  * timer.c; credentials.c challenges and who answers them; contact.c mode `contact`;
- * target.c addresses of call servers; lines.c phones with several lines. */
+ * target.c addresses of call servers; lines.c phones with several lines; drain.c edges that are taken out of service. */
 #ifndef SALLYPORT_ENGINE_H
 #define SALLYPORT_ENGINE_H
 
@@ -202,6 +202,17 @@ void engine_medium_failed(struct engine *e, uint64_t medium, const char *reason,
 /* Both ways silent for the configured time: the call ends with BYE to both. */
 void engine_medium_silent(struct engine *e, uint64_t medium, uint64_t now_ms);
 
+/* The edge @edge drains, or this core does (sip/drain.h): 0, or these bits. 0 or -ENOMEM. */
+enum engine_drain_bits {
+	ENGINE_DRAIN_ON = 1,  /* nothing new on its streams */
+	ENGINE_DRAIN_ASK = 2, /* phones may have somewhere else to go: they are asked to */
+	ENGINE_DRAIN_MOVE = 4 /* who connects anew to this very edge is taken in by another core */
+};
+int engine_drain(struct engine *e, const char *edge, unsigned how, uint64_t now_ms);
+/* Calls with a stream of @edge (NULL: all), and bindings that no edge reaches but such as drain. */
+void engine_drain_left(const struct engine *e, const char *edge, unsigned *out_calls,
+		       unsigned *out_phones);
+
 void engine_tick(struct engine *e, uint64_t now_ms);
 uint64_t engine_next_due(const struct engine *e); /* ms; UINT64_MAX: nothing is due */
 
@@ -214,6 +225,8 @@ struct engine_stats {
 	uint64_t refused_identity, refused_route, refused_plain_rtp, refused_token, refused_full,
 		retransmits, timeouts;
 	uint64_t half_registered; /* streams closed for it */
+	uint64_t refused_draining,
+		drain_moved; /* requests; streams closed so that their phones move */
 	uint64_t not_kept
 		[ENGINE_RECORDS]; /* larger than RECORD_MAX (sip/record.h): each counts once */
 };

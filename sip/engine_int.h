@@ -48,7 +48,7 @@ struct peer { /* the other end of a hop: where it came from or where it goes */
 
 struct edge_names { /* of an edge, held once for all its streams */
 	struct edge_names *next;
-	unsigned refs;
+	unsigned refs, drain; /* ENGINE_DRAIN_ON, ... */
 	uint16_t port;
 	const char *host; /* in .name, behind its NUL */
 	char name[];
@@ -60,6 +60,8 @@ struct stream {
 	struct edge_names *edge;
 	struct addr client;
 	bool admitted, closing;
+	bool drain_asked, drain_told;	     /* to go elsewhere; to close it: drain.h */
+	uint32_t in_call;		     /* engine.drain.turn: it carries one */
 	struct half {			     /* registered: lines.h */
 		struct stream *next, **prev; /* prev NULL: not queued */
 		uint64_t since, due;
@@ -92,6 +94,13 @@ struct lines { /* streams that are to be closed: lines.h */
 	struct timer timer;
 };
 
+struct drain_edge;
+struct drains { /* drain.h */
+	struct drain_edge *edges;
+	uint32_t turn;
+	struct timer timer;
+};
+
 struct engine {
 	struct engine_config c;
 	uint64_t now, seed;
@@ -106,6 +115,7 @@ struct engine {
 	struct nonces *nonces;
 	struct targets *targets; /* by call server */
 	struct lines lines;
+	struct drains drain;
 	unsigned calls_lingering;
 	uint8_t *out, *sdp, *body,
 		*record; /* scratch: a message, a description, a body with parts; buf_cap bytes each */

@@ -11,6 +11,7 @@
 #include "sip/binding.h"
 #include "sip/contact.h"
 #include "sip/credentials.h"
+#include "sip/drain.h"
 #include "sip/target.h"
 
 #define REG_EXPIRES_DFLT 3600
@@ -296,6 +297,10 @@ void register_request(struct engine *e, struct stream *s, const struct sip_msg *
 		e->stats.refused_route++;
 		e->stats.refused_token += ri.forged;
 		reg_refuse(e, &up, m, 403, "Forbidden", "route");
+		return;
+	}
+	if (r.kind == REG_BIND && drain_register_refused(e, s, m)) {
+		e->stats.registers_refused++;
 		return;
 	}
 	cred = credentials_read(e, (unsigned)r.server, r.aor, m, &nonce);

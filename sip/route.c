@@ -8,6 +8,7 @@
 
 #include "sip/call.h"
 #include "sip/contact.h"
+#include "sip/drain.h"
 #include "sip/target.h"
 
 #define SESSION_EXPIRES_S 1800
@@ -435,6 +436,8 @@ static void route_client_new(struct engine *e, struct stream *s, const struct pe
 		txn_stateless(e, up, m, 481, "Call/Transaction Does Not Exist", NULL);
 		return;
 	}
+	if (drain_refused(e, s, m))
+		return;
 	down = engine_peer_server(e, b->server);
 	route_start(e, up, &down, m, ri,
 		    &(struct call_from){.s = s,
@@ -537,11 +540,13 @@ static void route_inside_new(struct engine *e, const struct peer *up, const stru
 			     const struct routes *ri, uint64_t id)
 {
 	struct binding *b = binding_find(e, id);
-	struct stream *s = b ? binding_stream(b) : NULL;
+	struct stream *s = NULL;
 	struct peer down;
 
 	if (m->method == SIP_M_ACK)
 		return;
+	if (b)
+		b = drain_way(b, &s);
 	if (b && b->server != up->server) {
 		route_refuse(e, up, m, 403, "Forbidden", "server");
 		return;

@@ -5,7 +5,7 @@ SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text 
 HTTP := http/body http/conn http/descriptor http/field http/msg http/target http/why http/write
 ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/pass sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
-ENGINE += sip/contact sip/credentials sip/lines sip/target sip/txn_move sip/txn_record
+ENGINE += sip/contact sip/credentials sip/drain sip/lines sip/target sip/txn_move sip/txn_record
 
 XMPP := xmpp/element xmpp/expat xmpp/features xmpp/jid xmpp/open xmpp/reader xmpp/write
 XMPP_LIBS := -lexpat -lidn2
@@ -201,8 +201,10 @@ test_engine_ringing_kept_LIBS := -lcrypto
 test_engine_register_OBJS := $(SIP) $(ENGINE) selftests/unit/engine_kit user/addr
 test_engine_register_LIBS := -lcrypto
 UNIT += test_core_stream test_engine_contact test_engine_lines test_engine_ringing_streams test_engine_streams test_engine_target test_engine_whose
-UNIT += test_draining
+UNIT += test_draining test_engine_drain
 test_draining_OBJS := user/addr user/drain user/keeper_open user/keeper_take user/log
+test_engine_drain_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
+test_engine_drain_LIBS := -lcrypto
 test_engine_lines_OBJS := $(SIP) $(ENGINE) selftests/unit/call_kit selftests/unit/engine_kit user/addr
 test_engine_lines_LIBS := -lcrypto
 test_core_stream_OBJS := $(SIP) user/addr $(CONN) $(RELAY) user/core_stream user/core_stream_lodge $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer $(TLS)
