@@ -23,7 +23,7 @@ PAGE := user/page user/page_files
 INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
-EDGE := $(BASE) $(HTTP) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/dns user/edge_admin user/dial_target user/edge_dial user/edge_keeper user/edge_main user/edge_service user/edge_summary user/gate user/gate_federation user/gate_http user/gate_http_keys user/gate_sip user/gate_xmpp user/http_token $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_dial user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket $(XMPP) user/tls_hello user/wall
+EDGE := $(BASE) $(HTTP) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/dns user/edge_admin user/dial_target user/edge_dial user/edge_drain user/edge_keeper user/edge_main user/edge_service user/gate user/gate_federation user/gate_http user/gate_http_keys user/gate_sip user/gate_xmpp user/http_token $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_dial user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket $(XMPP) user/tls_hello user/wall
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3 $(XMPP_LIBS) -lcares
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -36,7 +36,7 @@ HTTPS := $(ALLOW) user/basic user/cluster user/edge_config user/edge_config_writ
 UPSTREAM := user/upstream user/upstream_conn user/upstream_get user/upstream_target
 CORE_HTTP := user/core_http user/core_http_head user/core_http_relay user/core_http_request user/core_http_show user/core_http_user
 XMPP_CORE := $(XMPP) $(XMPP_LOGIN) user/conn_move user/core_chat user/core_federation user/core_federation_peek user/core_federation_show user/core_pair user/core_xmpp user/core_xmpp_login user/core_xmpp_show user/memo user/xmpp_nodes
-CORE := $(BASE) $(SIP) $(ENGINE) $(HTTP) $(HTTPS) $(UPSTREAM) $(CORE_HTTP) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core_https user/core_https_admin user/config_https user/core user/core_admin user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/core_summary user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
+CORE := $(BASE) $(SIP) $(ENGINE) $(HTTP) $(HTTPS) $(UPSTREAM) $(CORE_HTTP) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core_https user/core_https_admin user/config_https user/core user/core_admin user/core_drain user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) $(XMPP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
 CTL := tools/sallyctl tools/ctl_ask tools/ctl_print tools/pki user/addr tools/ctl_nodes user/metrics user/metrics_table

@@ -299,6 +299,7 @@ static void core_on_link_up(void *arg, struct link_peer *p, const Sallyport__Lin
 	core_lodge_link_up(c, e);
 	media_core_link_up(c->media, p);
 	media_pass_link_up(c->pass, p);
+	core_drain_up(c, e);
 }
 
 static void core_on_link_down(void *arg, struct link_peer *p, const char *why)
@@ -312,13 +313,14 @@ static void core_on_link_down(void *arg, struct link_peer *p, const char *why)
 	media_pass_link_down(c->pass, p);
 	if (e && e->peer == p)
 		e->peer = NULL;
+	core_drain_down(c);
 }
 
 static void core_on_link_message(void *arg, struct link_peer *p, const Sallyport__Link *m)
 {
 	struct core *c = arg;
 
-	if (nodes_message(c->nodes, p, m) || core_chat_message(c, link_peer_name(p), m))
+	if (core_chat_message(c, link_peer_name(p), m) || core_drain_message(c, p, m))
 		return;
 	if (!media_pass_message(c->pass, p, m))
 		media_core_message(c->media, p, m);
@@ -530,6 +532,8 @@ static int core_make(struct core *c, char *why, size_t why_n)
 	if (!err)
 		core_keep_restore(c);
 	if (!err)
+		core_drain_start(c);
+	if (!err)
 		err = core_make_inside(c, why, why_n);
 	if (!err)
 		err = core_https_start(c, why, why_n);
@@ -546,8 +550,7 @@ static void core_free(struct core *c)
 {
 	handover_free(&c->turn);
 	admin_free(c->admin);
-	admin_http_free(c->admin_http);
-	nodes_free(c->nodes);
+	core_drain_stop(c);
 	core_https_stop(c);
 	link_core_free(c->link);
 	core_streams_free(c->streams);

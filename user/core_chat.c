@@ -117,25 +117,27 @@ static uint64_t chat_id(void *arg)
 	return core_streams_new_id(((struct core *)arg)->streams);
 }
 
+/* One that drains only when no other will. */
 static const char *chat_dial(void *arg, uint64_t *tried, uint64_t dial, const char *domain)
 {
 	Sallyport__Link m = SALLYPORT__LINK__INIT;
 	Sallyport__Dial d = SALLYPORT__DIAL__INIT;
 	struct core *c = arg;
-	unsigned i;
+	unsigned drain, i;
 
 	d.dial = dial;
 	d.domain = (char *)domain;
 	d.service = (char *)"xmpp-server";
 	m.m_case = SALLYPORT__LINK__M_DIAL;
 	m.dial = &d;
-	for (i = 0; i < c->n_edges && i < 64; i++) {
-		if (*tried >> i & 1)
-			continue;
-		*tried |= 1ull << i;
-		if (c->edges[i].peer && link_send(c->edges[i].peer, &m) == 0)
-			return c->edges[i].name;
-	}
+	for (drain = 0; drain < 2; drain++)
+		for (i = 0; i < c->n_edges && i < 64; i++) {
+			if (*tried >> i & 1 || c->edges[i].draining != (drain == 1))
+				continue;
+			*tried |= 1ull << i;
+			if (c->edges[i].peer && link_send(c->edges[i].peer, &m) == 0)
+				return c->edges[i].name;
+		}
 	return NULL;
 }
 
@@ -165,6 +167,12 @@ bool core_chat_message(struct core *c, const char *edge, const Sallyport__Link *
 		return false;
 	core_federation_result(c->federation, edge, m->dial_result);
 	return true;
+}
+
+void core_chat_count(const struct core *c, unsigned *out_clients, unsigned *out_servers)
+{
+	*out_clients = core_xmpp_count(c->xmpp);
+	*out_servers = core_federation_count(c->federation);
 }
 
 json_t *core_chat_show(const struct core *c)

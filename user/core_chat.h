@@ -25,6 +25,8 @@ bool core_chat_open(struct core *c, const char *edge, struct link_data *d,
 		    const Sallyport__Open *o);
 bool core_chat_message(struct core *c, const char *edge, const Sallyport__Link *m);
 /* For sallyctl: NULL where no chat is configured. */
+/* Streams of clients and of servers now. */
+void core_chat_count(const struct core *c, unsigned *out_clients, unsigned *out_servers);
 json_t *core_chat_show(const struct core *c);
 void core_chat_rows(const struct core *c, json_t *list);
 

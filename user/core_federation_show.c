@@ -43,6 +43,11 @@ uint64_t core_federation_refused(const struct core_federation *f, unsigned i, co
 	}
 }
 
+unsigned core_federation_count(const struct core_federation *f)
+{
+	return f ? f->n : 0;
+}
+
 json_t *core_federation_show(const struct core_federation *f)
 {
 	return json_pack("{s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "on",

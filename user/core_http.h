@@ -55,6 +55,8 @@ struct core_http_ops {
 	void (*tell)(void *arg, const char *edge, uint64_t edge_stream, const char *revoke);
 	/* What the edges serve, the stream's own first. How many, at most @max. */
 	unsigned (*edges)(void *arg, const char *edge, struct edge_config_edge *out, unsigned max);
+	/* Whether each connection of @edge is to end with its next answer (drain.h). NULL: never. */
+	bool (*ending)(void *arg, const char *edge);
 };
 
 struct core_http_params {

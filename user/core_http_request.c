@@ -517,7 +517,8 @@ bool core_http_begin(struct core_http_stream *s)
 	w->head_there = true;
 	w->asked.method = w->head.method;
 	w->old = w->head.minor == 0;
-	w->keep = http_persistent(&w->head);
+	w->keep = http_persistent(&w->head) &&
+		  !(s->h->p.ops->ending && s->h->p.ops->ending(s->h->p.arg, s->edge));
 	http_body_request(&w->head, &http_limits_default, &w->body);
 	if (!begin_rules(s, &there))
 		return there;

@@ -201,20 +201,28 @@ static bool edge_serves(const struct core_edge *e, struct edge_config_edge *out)
 	return true;
 }
 
+/* Those that drain only if all do. */
 static unsigned edges(void *arg, const char *edge, struct edge_config_edge *out, unsigned max)
 {
 	struct core *c = arg;
-	unsigned n = 0, own, i;
+	unsigned n = 0, drain, own, i;
 
-	for (own = 1; own < 2; own--)
-		for (i = 0; i < c->n_edges && n < max; i++)
-			if (!strcmp(c->edges[i].name, edge) == (own == 1) &&
-			    edge_serves(&c->edges[i], &out[n]))
-				n++;
+	for (drain = 0; drain < 2 && !n; drain++)
+		for (own = 1; own < 2; own--)
+			for (i = 0; i < c->n_edges && n < max; i++)
+				if (!strcmp(c->edges[i].name, edge) == (own == 1) &&
+				    c->edges[i].draining == (drain == 1) &&
+				    edge_serves(&c->edges[i], &out[n]))
+					n++;
 	return n;
 }
 
-static const struct core_http_ops ops = {.tell = tell, .edges = edges};
+static bool ending(void *arg, const char *edge)
+{
+	return core_drain_edge(arg, edge);
+}
+
+static const struct core_http_ops ops = {.tell = tell, .edges = edges, .ending = ending};
 
 /* ---- life ---- */
 
@@ -311,6 +319,11 @@ void core_https_stop(struct core *c)
 	http_token_keys_free(x->keys);
 	tls_ctx_free(x->tls);
 	free(x);
+}
+
+unsigned core_https_stream_count(const struct core *c)
+{
+	return c->https ? core_http_stats(c->https->http)->streams : 0;
 }
 
 void core_https_open(struct core *c, const struct core_edge *e, struct link_data *d,

@@ -35,6 +35,7 @@ void core_https_link_up(struct core *c, struct core_edge *e);
 bool core_https_may(const struct core *c, struct span domain, struct span user,
 		    enum policy_access what);
 /* For sallyctl; NULL where the section is absent. */
+unsigned core_https_stream_count(const struct core *c);
 json_t *core_https_show(const struct core *c);
 void core_https_streams(const struct core *c, json_t *list);
 /* "allow-test" of "METHOD URL [USER[@DOMAIN]]": which rule lets it through, or why none and the nearest; "allow-check": every https target's

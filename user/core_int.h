@@ -7,6 +7,7 @@
 #include "user/admin.h"
 #include "user/admin_http.h"
 #include "user/config.h"
+#include "user/core_drain.h"
 #include "user/core_https.h"
 #include "user/core_keep.h"
 #include "user/core_stream.h"
@@ -36,6 +37,8 @@ struct core_edge {
 	uint16_t sip_port;
 	char https_host[256], xmpp_host[256]; /* "" and 0: it does not serve that */
 	uint16_t https_port, xmpp_port;
+	/* core_drain.h: it drains; another core stands behind it, for all our domains; it has said so since its link is up */
+	bool draining, other_core, drain_heard;
 };
 
 struct core {
@@ -66,6 +69,7 @@ struct core {
 	struct core_peaks *peaks; /* in the keeper's memory, or peaks_own where it has no room */
 	struct core_peaks peaks_own;
 	struct handover turn;
+	struct core_drain drain;
 	struct keep *keep;
 	bool keep_fresh; /* no worker was there before us, or nothing of it is left */
 	struct loop_timer settle;

@@ -31,6 +31,7 @@ static void core_up(void *arg, struct link_peer *p, const Sallyport__Link *hello
 	struct edge *e = arg;
 
 	media_edge_up(e->media, p, hello->hello, loop_now_ms(e->loop));
+	edge_drain_up(e, p);
 }
 
 static void core_down(void *arg, struct link_peer *p, const char *why)
@@ -38,6 +39,7 @@ static void core_down(void *arg, struct link_peer *p, const char *why)
 	struct edge *e = arg;
 
 	(void)why; /* logged by the link */
+	edge_drain_down(e, p);
 	edge_dials_down(e->dials, p);
 	media_edge_down(e->media, p, loop_now_ms(e->loop));
 }
@@ -69,7 +71,7 @@ static void core_message(void *arg, struct link_peer *p, const Sallyport__Link *
 
 	if (media_edge_message(e->media, p, m, loop_now_ms(e->loop)) ||
 	    streams_message(e->streams, p, m) || edge_dials_message(e->dials, p, m) ||
-	    nodes_message(e->nodes, p, m))
+	    edge_drain_message(e, p, m))
 		return;
 	if (m->m_case == SALLYPORT__LINK__M_BAN)
 		on_ban(e, p, m->ban);
@@ -453,6 +455,8 @@ static int edge_start(struct edge *e, char *why, size_t why_n)
 	if (!err)
 		err = link_start(e, why, why_n);
 	if (!err)
+		err = edge_drain_start(e, why, why_n);
+	if (!err)
 		err = dials_start(e, why, why_n);
 	if (!err)
 		err = each_fd(e, "punch", take_punch, why, why_n);
@@ -480,6 +484,7 @@ static void edge_stop(struct edge *e)
 	admin_http_free(e->admin_http);
 	nodes_free(e->nodes);
 	edge_dials_free(e->dials);
+	edge_drain_free(e);
 	streams_free(e->streams);
 	link_edge_free(e->link);
 	media_user_free(e->user);

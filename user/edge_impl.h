@@ -7,6 +7,7 @@
 #include "user/ban.h"
 #include "user/edge.h"
 #include "user/edge_dial.h"
+#include "user/edge_drain.h"
 #include "user/gate_http.h"
 #include "user/gate_http_keys.h"
 #include "user/gate_sip.h"
@@ -44,6 +45,7 @@ struct edge {
 	struct link_edge *link;
 	struct streams *streams;
 	struct edge_dials *dials;
+	struct edge_drain drain;
 	struct media_edge *media;
 	struct media_rung rungs[RUNG_PAIRS_MAX];
 	struct media_user *user; /* rung user only */

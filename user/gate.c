@@ -35,6 +35,7 @@ static const struct {
 	[GATE_OTHER_HOST] = {"other-host", 1},
 	[GATE_NOT_AUTHORIZED] = {"not-authorized", 1},
 	[GATE_ELEMENTS] = {"elements", 1},
+	[GATE_DRAINING] = {"draining", 0},
 };
 
 const char *gate_reason_name(enum gate_reason r)

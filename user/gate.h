@@ -53,6 +53,8 @@ enum gate_reason {
 	GATE_OTHER_HOST,     /* "to" is not the domain of before, or of SNI */
 	GATE_NOT_AUTHORIZED, /* anything but SASL before admission */
 	GATE_ELEMENTS,	     /* of SASL, or headers, more than one stream may send */
+	/* by the stream around it */
+	GATE_DRAINING, /* this edge, or all cores of the domain, are being taken out of service (drain.h) */
 	GATE_REASONS
 };
 const char *gate_reason_name(enum gate_reason r); /* "unserved-domain" */
@@ -71,6 +73,7 @@ struct gate_out {
 	size_t used; /* of the input, from its front; what is forwarded lies within, or is elsewhere until the next call */
 	struct span forward, domain; /* domain empty: the stream's core; where it has none, any */
 	bool may_admit; /* with GATE_FORWARD: what goes to the core now can bring an Admit */
+	bool old; /* with GATE_FORWARD: it belongs to what an earlier stream began, and passes while the edge drains */
 	bool may_hold; /* refused only since there is no Admit: one that is on its way may still come */
 	bool begun; /* with GATE_MORE: a message is begun (or the first one awaited), and must end in time */
 	enum gate_reason reason; /* GATE_OK unless something was refused */
@@ -86,7 +89,7 @@ static inline void gate_out_init(struct gate_out *out)
 {
 	out->used = out->reply_n = 0;
 	out->forward = out->domain = (struct span){};
-	out->may_admit = out->may_hold = out->begun = false;
+	out->may_admit = out->old = out->may_hold = out->begun = false;
 	out->reason = GATE_OK;
 	out->alpn = out->detail = "";
 }

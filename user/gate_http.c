@@ -9,6 +9,7 @@
 #include "http/conn.h"
 #include "http/descriptor.h"
 #include "http/write.h"
+#include "user/drain.h"
 
 #define RETRY_SECONDS "5"
 
@@ -345,6 +346,10 @@ static enum gate_verdict http_instead(void *gate, const void *config, enum gate_
 		break;
 	case GATE_NO_IDLE:
 		r.text = "no free connection to the core";
+		break;
+	case GATE_DRAINING:
+		r.value = DRAIN_RETRY_S;
+		r.text = "this node is being taken out of service; another one may serve you";
 		break;
 	case GATE_OTHER_CORE:
 		r = (struct reply){.status = 421,

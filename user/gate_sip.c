@@ -9,6 +9,7 @@
 
 #include "sip/answer.h"
 #include "sip/keepalive.h"
+#include "user/drain.h"
 
 #define RETRY_STEP 256 /* bytes without a line end after which a message is looked at again */
 
@@ -135,10 +136,12 @@ static enum gate_verdict request_next(struct gate_sip *g, const struct gate_sip_
 			      ++g->unserved >= GATE_UNSERVED_MAX);
 	}
 	switch (m->method) {
-	case SIP_M_REGISTER:
-	case SIP_M_OPTIONS:
 	case SIP_M_ACK:
 	case SIP_M_BYE:
+		out->old = ours; /* a phone that reconnected must be able to hang up */
+				 /* fall through */
+	case SIP_M_REGISTER:
+	case SIP_M_OPTIONS:
 		out->forward = m->whole;
 		return GATE_FORWARD;
 	default:
@@ -224,6 +227,7 @@ static enum gate_verdict sip_instead(void *gate, const void *config, enum gate_r
 				     struct gate_out *out)
 {
 	static const char *const no_core = "Retry-After: 5\r\n";
+	static const char *const draining = "Retry-After: " DRAIN_RETRY_S "\r\n";
 	unsigned status = 403;
 	const char *phrase, *extra = "";
 
@@ -240,6 +244,11 @@ static enum gate_verdict sip_instead(void *gate, const void *config, enum gate_r
 						: "No Core For This Domain";
 		extra = no_core;
 		break;
+	case GATE_DRAINING:
+		status = 503;
+		phrase = "Being Taken Out Of Service";
+		extra = draining;
+		break;
 	case GATE_TOO_LARGE:
 		status = 513;
 		phrase = "Message Too Large";
@@ -250,7 +259,7 @@ static enum gate_verdict sip_instead(void *gate, const void *config, enum gate_r
 	}
 	out->reply_n =
 		sip_answer(out->forward, status, phrase, extra, out->reply, sizeof(out->reply));
-	return reason == GATE_TOO_LARGE ? GATE_CLOSE : GATE_REPLY;
+	return reason == GATE_TOO_LARGE || reason == GATE_DRAINING ? GATE_CLOSE : GATE_REPLY;
 }
 
 const struct stream_service gate_sip_service = {

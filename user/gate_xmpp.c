@@ -25,6 +25,7 @@ static const struct {
 	{GATE_CAP_SECONDS, "connection-timeout", "not authenticated in time"},
 	{GATE_SLOW, "connection-timeout", "too slow"},
 	{GATE_NO_CORE, "resource-constraint", "the server of this domain cannot be reached now"},
+	{GATE_DRAINING, "system-shutdown", "this node is being taken out of service"},
 	{GATE_NO_IDLE, "resource-constraint", "the server of this domain cannot be reached now"},
 };
 

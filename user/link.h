@@ -71,9 +71,11 @@ struct link_peer; /* the other machine, from hello to the end of its control con
 const char *link_peer_name(const struct link_peer *p);
 uint64_t link_peer_session(const struct link_peer *p);
 const struct addr *link_peer_addr(const struct link_peer *p);
-unsigned link_peer_idle(const struct link_peer *p); /* data connections in the pool */
-bool link_peer_takes(const struct link_peer *p, uint32_t feature); /* LINK_F_... of its Hello */
-uint64_t link_peer_up_ms(const struct link_peer *p);		   /* loop time of hello */
+unsigned link_peer_idle(const struct link_peer *p);  /* data connections in the pool */
+uint64_t link_peer_up_ms(const struct link_peer *p); /* loop time of hello */
+/* It is being taken out of service (Drain): a new peer is not. Who hears it says so here; the edge's routes pass it over. */
+bool link_peer_draining(const struct link_peer *p);
+void link_peer_drain(struct link_peer *p, bool on);
 /* 0, or -ENOBUFS/-EPIPE (the connection is then ended from the loop, ops.down() follows). */
 int link_send(struct link_peer *p, const Sallyport__Link *m);
 /* The same, but it may wait up to @ms for others to go with in one record, which cost one wake-up then. Order is kept. */
@@ -117,9 +119,10 @@ struct link_edge;
 int link_edge_new(const struct link_edge_params *p, struct link_edge **out);
 void link_edge_free(struct link_edge *l);
 int link_edge_listen(struct link_edge *l, int fd); /* a listening TCP socket, not ours to close */
-struct link_peer *link_edge_find(struct link_edge *l, const char *core); /* NULL: it is not up */
-/* The core that serves @domain now (newest hello wins), or NULL. */
+/* The core that serves @domain now (newest hello wins; one that drains only where all do), or NULL. */
 struct link_peer *link_edge_route(struct link_edge *l, struct span domain);
+/* Whether @p has announced @domain, and may. */
+bool link_peer_serves(const struct link_peer *p, struct span domain);
 /* Take an idle data connection of @p, write Open and lend it to the caller. -EAGAIN: the pool is empty. */
 int link_edge_open(struct link_peer *p, const Sallyport__Open *o, const struct conn_ops *ops,
 		   void *arg, struct link_data **out);

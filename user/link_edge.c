@@ -149,22 +149,24 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 	return 0;
 }
 
-struct link_peer *link_edge_find(struct link_edge *l, const char *core)
+bool link_peer_serves(const struct link_peer *p, struct span domain)
 {
-	return link_edge_peer(l, core);
+	unsigned i;
+
+	for (i = 0; i < p->n_domains; i++)
+		if (span_ieq(span_str(p->domains[i]), domain))
+			return true;
+	return false;
 }
 
 struct link_peer *link_edge_route(struct link_edge *l, struct span domain)
 {
 	struct link_peer *p, *best = NULL;
-	unsigned i;
 
 	for (p = l->peers; p; p = p->next) {
-		if (best && best->seq > p->seq)
+		if (best && (best->draining != p->draining ? p->draining : best->seq > p->seq))
 			continue;
-		for (i = 0; i < p->n_domains && !span_ieq(span_str(p->domains[i]), domain); i++)
-			;
-		if (i < p->n_domains)
+		if (link_peer_serves(p, domain))
 			best = p;
 	}
 	return best;

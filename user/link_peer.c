@@ -50,6 +50,16 @@ uint64_t link_peer_up_ms(const struct link_peer *p)
 	return p->up_ms;
 }
 
+bool link_peer_draining(const struct link_peer *p)
+{
+	return p->draining;
+}
+
+void link_peer_drain(struct link_peer *p, bool on)
+{
+	p->draining = on;
+}
+
 const char *link_conn_why(struct conn *c, int err)
 {
 	const char *why = conn_tls(c) ? tls_why(conn_tls(c)) : "";

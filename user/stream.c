@@ -397,11 +397,6 @@ bool streams_message(struct streams *t, struct link_peer *p, const Sallyport__Li
 	case SALLYPORT__LINK__M_CLOSE_STREAM:
 		id = m->close_stream->stream;
 		break;
-	case SALLYPORT__LINK__M_DRAIN:
-		if (core >= 0 && core < 32)
-			t->draining = m->drain->on ? t->draining | 1u << core
-						   : t->draining & ~(1u << core);
-		return true;
 	default:
 		return false;
 	}
@@ -468,6 +463,22 @@ int streams_listen(struct streams *t, int fd, enum stream_service_id service, bo
 	if (!ret)
 		t->n_listeners++;
 	return ret;
+}
+
+void streams_drain(struct streams *t, bool on)
+{
+	t->draining = on;
+}
+
+unsigned streams_count(const struct streams *t, enum stream_service_id service)
+{
+	const struct stream *s;
+	unsigned i, n = 0;
+
+	for (i = 0; i < STREAM_BUCKETS; i++)
+		for (s = t->buckets[i]; s; s = s->hash_next)
+			n += s->core && s->use->service->id == service;
+	return n;
 }
 
 void streams_stop(struct streams *t)

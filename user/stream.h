@@ -63,8 +63,12 @@ bool streams_serve(void *cfg, struct span domain);
  * configuration's, or the service is off), -EPIPE: it is still the caller's. */
 int streams_dialled(struct streams *t, struct link_peer *p, struct conn *c, uint64_t dial,
 		    const char *domain, uint64_t *out_stream);
-/* Admit, Revoke, CloseStream and Drain of core @p; others are ignored. True: it was one of them. */
+/* Admit, Revoke and CloseStream of core @p; others are ignored. True: it was one of them. */
 bool streams_message(struct streams *t, struct link_peer *p, const Sallyport__Link *m);
+
+/* Whether new streams are refused (drain.h); and how many of a service have a core now. */
+void streams_drain(struct streams *t, bool on);
+unsigned streams_count(const struct streams *t, enum stream_service_id service);
 
 /* A slot of kind STREAMS_LODGE_KIND that an earlier worker left: true, it is ours now. */
 #define STREAMS_LODGE_KIND 1

@@ -40,20 +40,19 @@ struct any_core {
 static void any_core_up(void *arg, struct link_peer *p)
 {
 	struct any_core *a = arg;
-	int i = stream_core_index(a->t, link_peer_name(p));
 
-	if (i >= 0 && !(i < 32 && a->t->draining & 1u << i))
+	if (stream_core_index(a->t, link_peer_name(p)) >= 0 &&
+	    (!a->found || link_peer_draining(a->found)))
 		a->found = p;
 }
 
-/* The core for @domain (empty: any, its token names it), or NULL while there is none. */
+/* The core for @domain (empty: any, its token names it), or NULL while there is none. One that drains only where all do. */
 static struct link_peer *core_find(struct streams *t, struct span domain)
 {
 	struct any_core a = {t, NULL};
 	struct link_peer *p;
 	char lower[256];
 	size_t i;
-	int core;
 
 	if (!domain.n) {
 		link_edge_each(t->p.link, any_core_up, &a);
@@ -64,8 +63,7 @@ static struct link_peer *core_find(struct streams *t, struct span domain)
 	for (i = 0; i < domain.n; i++)
 		lower[i] = (char)span_lower(domain.p[i]);
 	p = link_edge_route(t->p.link, span_of(lower, domain.n));
-	core = p ? stream_core_index(t, link_peer_name(p)) : -1;
-	return core < 0 || (core < 32 && t->draining & 1u << core) ? NULL : p;
+	return p && stream_core_index(t, link_peer_name(p)) >= 0 ? p : NULL;
 }
 
 static int core_open(struct stream *s, const struct gate_out *out)
@@ -81,6 +79,8 @@ static int core_open(struct stream *s, const struct gate_out *out)
 
 	if (!p)
 		return -ENOENT;
+	if (link_peer_draining(p) && !out->old)
+		return -ESHUTDOWN;
 	o.stream = s->id;
 	o.service = (char *)s->use->service->name;
 	o.client_ip = (ProtobufCBinaryData){16, s->peer.ip};
@@ -175,7 +175,11 @@ static void gate_forward(struct stream *s, struct gate_out *out)
 		answer_instead(s, out, GATE_OTHER_CORE);
 		return;
 	}
-	ret = s->core ? 0 : core_open(s, out);
+	ret = s->core ? 0 : s->all->draining && !out->old ? -ESHUTDOWN : core_open(s, out);
+	if (ret == -ESHUTDOWN) {
+		answer_instead(s, out, GATE_DRAINING);
+		return;
+	}
 	if (ret && !s->no_core) {
 		wait_begin(s, STREAM_WAIT, STREAM_RETRY_MS);
 		return;
@@ -206,6 +210,19 @@ static bool gate_hold(struct stream *s, const struct gate_out *out)
 	if (!out->may_hold || !s->registered || s->held)
 		return false;
 	wait_begin(s, STREAM_HOLD, STREAM_HOLD_MS);
+	return true;
+}
+
+/* A refusal after which the client would come again, with a password: it had better go elsewhere at once. */
+static bool refused_draining(struct stream *s, struct gate_out *out)
+{
+	enum gate_reason r = out->reason;
+
+	if (s->core || !s->all->draining ||
+	    (r != GATE_NO_TOKEN && r != GATE_TOKEN_TIME && r != GATE_TOKEN_KEY &&
+	     r != GATE_TOKEN_DOMAIN))
+		return false;
+	answer_instead(s, out, GATE_DRAINING);
 	return true;
 }
 
@@ -256,7 +273,7 @@ static void gate_run(struct stream *s)
 			gate_forward(s, out);
 			break;
 		case GATE_REPLY:
-			if (gate_hold(s, out))
+			if (gate_hold(s, out) || refused_draining(s, out))
 				return;
 			if (out->reason != GATE_OK)
 				stream_refused(s, out->reason, out->detail);
@@ -264,7 +281,7 @@ static void gate_run(struct stream *s)
 			answer(s, span_of(out->reply, out->reply_n));
 			break;
 		case GATE_CLOSE:
-			if (gate_hold(s, out))
+			if (gate_hold(s, out) || refused_draining(s, out))
 				return;
 			if (out->reason != GATE_OK)
 				stream_refused(s, out->reason, out->detail);

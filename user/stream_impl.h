@@ -81,8 +81,8 @@ struct streams {
 	struct stream_listener listeners[STREAM_LISTENERS];
 	struct stream_counts counts[STREAM_SERVICES];
 	unsigned n_listeners, n, n_unadmitted;
-	uint32_t draining; /* bit by core index */
-	unsigned climbed;  /* since the heap was trimmed */
+	bool draining;	  /* nothing new comes in */
+	unsigned climbed; /* since the heap was trimmed */
 	struct loop_timer trim;
 	uint64_t adopted, lost, left,
 		not_lodged;	 /* from an earlier worker; to the next; no slot was to be had */

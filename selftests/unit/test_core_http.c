@@ -81,7 +81,16 @@ static unsigned on_edges(void *arg, const char *edge, struct edge_config_edge *o
 	return 1;
 }
 
-static const struct core_http_ops http_ops = {on_tell, on_edges};
+static bool edge_drains;
+
+static bool on_ending(void *arg, const char *edge)
+{
+	(void)arg;
+	(void)edge;
+	return edge_drains;
+}
+
+static const struct core_http_ops http_ops = {on_tell, on_edges, on_ending};
 
 static void on_open(void *arg, struct link_peer *p, struct link_data *d, const Sallyport__Open *o)
 {
@@ -650,6 +659,28 @@ static void test_core_http_config(void **state)
 	client_close(&c);
 }
 
+/* The edge, or this core, is being taken out of service: each answer is the connection's last. */
+static void test_core_http_draining(void **state)
+{
+	(void)state;
+	client_open(&c);
+	say(request(&a, "GET", "/", "", ""));
+	wait_for("HTTP/1.1 200 OK\r\n");
+	assert_null(strstr(c.out, "Connection: close"));
+	edge_drains = true;
+	forget();
+	say(request(&a, "GET", "/", "", ""));
+	wait_for("Connection: close\r\n");
+	assert_non_null(strstr(c.out, "HTTP/1.1 200 OK\r\n"));
+	client_close(&c);
+	client_open(&c);
+	say("GET /ZXhhbXBsZS5jb20/get_edge_sso?email=x HTTP/1.1\r\nHost: e\r\n\r\n");
+	wait_for("edge-sso domain=example.com");
+	assert_non_null(strstr(c.out, "Connection: close\r\n"));
+	edge_drains = false;
+	client_close(&c);
+}
+
 static void test_core_http_malformed(void **state)
 {
 	static const struct {
@@ -1078,12 +1109,13 @@ int main(void)
 		CASE(test_core_http_relay),	CASE(test_core_http_answers),
 		CASE(test_core_http_old),	CASE(test_core_http_refused),
 		CASE(test_core_http_tokens),	CASE(test_core_http_config),
-		CASE(test_core_http_malformed), CASE(test_core_http_pipelined),
-		CASE(test_core_http_turns),	CASE(test_core_http_bodies),
-		CASE(test_core_http_continue),	CASE(test_core_http_websocket),
-		CASE(test_core_http_failover),	CASE(test_core_http_gone),
-		CASE(test_core_http_limits),	CASE(test_core_http_slow),
-		CASE(test_core_http_dribbles),	CASE(test_core_http_show),
+		CASE(test_core_http_draining),	CASE(test_core_http_malformed),
+		CASE(test_core_http_pipelined), CASE(test_core_http_turns),
+		CASE(test_core_http_bodies),	CASE(test_core_http_continue),
+		CASE(test_core_http_websocket), CASE(test_core_http_failover),
+		CASE(test_core_http_gone),	CASE(test_core_http_limits),
+		CASE(test_core_http_slow),	CASE(test_core_http_dribbles),
+		CASE(test_core_http_show),
 	};
 
 	return cmocka_run_group_tests(tests, certs_make, NULL);

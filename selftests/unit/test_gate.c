@@ -319,6 +319,41 @@ static void test_gate_dribble(void **state)
 	assert_true(g.work <= GATE_WORK_MAX + sizeof(in));
 }
 
+/* While the edge drains only what hangs up an old call may pass; all else that would be forwarded gets 503 and the end. */
+static void test_gate_draining(void **state)
+{
+	static const struct {
+		const char *in;
+		bool old;
+	} t[] = {
+		{MSG("REGISTER", "sip:example.com", ALICE, BOB, ""), false},
+		{MSG("OPTIONS", "sip:example.com", ALICE, BOB, OURS), false},
+		{MSG("BYE", "sip:bob@10.0.0.9", ALICE, BOB, OURS), true},
+		{MSG("ACK", "sip:bob@10.0.0.9", ALICE, BOB, OURS), true},
+		{MSG("BYE", "sip:bob@10.0.0.9", ALICE, BOB, ""), false},
+	};
+	static struct gate_out out;
+	char reply[GATE_REPLY_MAX + 1];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct gate_sip g = {};
+
+		assert_int_equal(gate_sip_next(&g, &config, span_str(t[i].in), &out), GATE_FORWARD);
+		assert_int_equal(out.old, t[i].old);
+		assert_int_equal(gate_sip_service.instead(&g, &config, GATE_DRAINING, &out),
+				 GATE_CLOSE);
+		snprintf(reply, sizeof(reply), "%.*s", (int)out.reply_n, (const char *)out.reply);
+		if (strncmp(t[i].in, "ACK", 3) == 0)
+			continue; /* nothing is answered to it */
+		assert_int_equal(strncmp(reply, "SIP/2.0 503 ", 12), 0);
+		assert_non_null(strstr(reply, "\r\nRetry-After: 30\r\n"));
+	}
+	assert_int_equal(gate_reason_score(GATE_DRAINING), 0);
+	assert_string_equal(gate_reason_name(GATE_DRAINING), "draining");
+}
+
 static void test_gate_names(void **state)
 {
 	unsigned i, k;
@@ -341,6 +376,7 @@ int main(void)
 		cmocka_unit_test(test_gate_pipeline),
 		cmocka_unit_test(test_gate_stun),
 		cmocka_unit_test(test_gate_dribble),
+		cmocka_unit_test(test_gate_draining),
 		cmocka_unit_test(test_gate_names),
 	};
 

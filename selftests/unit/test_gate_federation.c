@@ -172,6 +172,11 @@ static void test_federation_refuses(void **state)
 	assert_int_equal(v->instead(g, &config, GATE_NO_CORE, &out), GATE_CLOSE);
 	assert_non_null(memmem(out.reply, out.reply_n, "<stream:error><resource-constraint ", 35));
 	gate_end(g);
+	g = gate_new();
+	assert_int_equal(feed(g, SPAN(HEAD_OF("example.com")), 4096), GATE_FORWARD);
+	assert_int_equal(v->instead(g, &config, GATE_DRAINING, &out), GATE_CLOSE);
+	assert_non_null(memmem(out.reply, out.reply_n, "<stream:error><system-shutdown ", 31));
+	gate_end(g);
 	out.reply_n = (size_t)v->busy(&config, out.reply, sizeof(out.reply));
 	hold_text(OURS "<stream:error><resource-constraint ");
 }

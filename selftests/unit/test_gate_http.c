@@ -571,6 +571,7 @@ static void test_gate_http_instead(void **state)
 		{GATE_NO_CORE, "close 503 no-core"},	   {GATE_NO_IDLE, "close 503 no-idle"},
 		{GATE_OTHER_CORE, "close 421 other-core"}, {GATE_TOO_LARGE, "close 431 too-large"},
 		{GATE_CAP_BYTES, "close 413 cap-bytes"},   {GATE_SLOW, "close 408 slow"},
+		{GATE_DRAINING, "close 503 draining"},
 	};
 	const struct gate_http_config c = config();
 	struct gate_out out;
@@ -591,6 +592,7 @@ static void test_gate_http_instead(void **state)
 	assert_int_equal(gate_reason_score(GATE_TOKEN_TIME), 0);
 	assert_int_equal(gate_reason_score(GATE_NO_TOKEN), 0);
 	assert_int_equal(gate_reason_score(GATE_NO_CORE), 0);
+	assert_int_equal(gate_reason_score(GATE_DRAINING), 0);
 	assert_true(gate_reason_score(GATE_TOKEN_FORGED) > gate_reason_score(GATE_TOKEN_KEY));
 }
 

@@ -325,8 +325,8 @@ static void test_id(char out[GATE_XMPP_ID_MAX])
 static void test_gate_xmpp_errors_are_streams(void **state)
 {
 	static const enum gate_reason reasons[] = {
-		GATE_NO_CORE,	GATE_NO_IDLE,	 GATE_CAP_BYTES, GATE_CAP_SECONDS,
-		GATE_TOO_LARGE, GATE_OTHER_CORE, GATE_SLOW,	 GATE_UNSERVED,
+		GATE_NO_CORE,	 GATE_NO_IDLE, GATE_CAP_BYTES, GATE_CAP_SECONDS, GATE_TOO_LARGE,
+		GATE_OTHER_CORE, GATE_SLOW,    GATE_UNSERVED,  GATE_DRAINING,
 	};
 	const struct gate_xmpp_config c = {
 		.host = SPAN("im.example.org"), .served = gate_kit_served, .id = test_id};
@@ -344,6 +344,8 @@ static void test_gate_xmpp_errors_are_streams(void **state)
 		assert_int_equal(out.reason, reasons[i]);
 		assert_true(out.detail && *out.detail);
 		hold_error(&out);
+		if (reasons[i] == GATE_DRAINING) /* RFC 6120 4.9.3.20 */
+			assert_non_null(memmem(out.reply, out.reply_n, "<system-shutdown ", 17));
 		v->fini(&g);
 	}
 	out.reply_n = (size_t)v->busy(&c, out.reply, sizeof(out.reply));
