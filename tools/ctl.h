@@ -36,6 +36,9 @@ typedef int ctl_fn(const struct ctl_options *o, int argc, char **argv);
  * long, EPROTO for an answer that is no JSON or over 64 MiB. */
 json_t *ctl_ask(const char *path, const char *cmd, const char *arg, int seconds);
 
+/* tools/ctl_drain.c */
+ctl_fn ctl_drain;
+
 /* Names and agents come from peers: what a terminal would obey (C0, DEL, and C1 as UTF-8) is shown as '?'. Returns @buf. */
 const char *ctl_plain(const char *s, char *buf, size_t n);
 const char *ctl_cell(

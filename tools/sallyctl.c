@@ -200,11 +200,11 @@ static const struct ctl_command {
 	 "  allow check   the certificate of each https server that rules name (core): 0 if all "
 	 "are "
 	 "good, else 1\n"},
-	{"nodes", ctl_nodes_main,
-	 "  nodes         both nodes in numbers: registrations, calls, flows, streams, refusals, "
-	 "certificates, links\n"},
-	{"metrics", ctl_metrics_main,
-	 "  metrics --doc the metrics of the admin port (admin_http), as a table\n"},
+	{"drain", ctl_drain,
+	 "  drain [on|off|status] [--wait [SECONDS]]   take the node out of service: nothing new, "
+	 "calls "
+	 "and chats go on to their end\n"
+	 "                --wait: until none is left (0), or the time is over (1)\n"},
 	{"upgrade", ctl_upgrade,
 	 "  upgrade       start the installed binary as the next worker, which takes over (edge, "
 	 "then core)\n"},
