@@ -1,7 +1,8 @@
-"""selftests/net/fakeim.py -- a chat server that is not in order: fakeim.py ADDRESS redirect HOST | shutdown | silent | drop | flood BYTES.
+"""selftests/net/fakeim.py -- a chat server that is not in order: fakeim.py ADDRESS redirect HOST | shutdown | silent | drop | echo |
+flood BYTES.
 
 In: connections to ADDRESS:5222, no TLS. Out: a stream header and, by mode: a see-other-host, a system-shutdown, nothing at all, PLAIN and the
-end behind each <auth/>, or PLAIN for everybody and then so many bytes of messages at once, the last one "<end/>".
+end behind each <auth/>, PLAIN for everybody and then all bytes back, or so many bytes of messages at once, the last one "<end/>".
 """
 
 import asyncio
@@ -36,13 +37,17 @@ async def serve(r, w):
             say(HEAD + ERR % f"<see-other-host {NS}>{args[0]}</see-other-host>")
         elif mode == "shutdown":
             say(HEAD + ERR % f"<system-shutdown {NS}/>")
-        elif mode in ("drop", "flood"):
+        elif mode in ("drop", "echo", "flood"):
             say(HEAD + f"<stream:features><mechanisms {SASL}><mechanism>PLAIN</mechanism></mechanisms></stream:features>")
             await until(r, b"</auth>")
         if mode == "drop":
             print("auth", flush=True)
             w.close()
             return
+        if mode == "echo":
+            say(f"<success {SASL}/>")
+            while b := await r.read(65536):
+                w.write(b)
         if mode == "flood":
             say(f"<success {SASL}/>")
             message = "<message>" + "x" * 4077 + "</message>"

@@ -108,6 +108,12 @@ for n, (d, how) in enumerate((("core", "kill"), ("edge", "kill"), ("core", "rest
     flows_gone()
     check(stored(d) == first[d], f"the {d}'s store holds what it held: {stored(d)}")
 
+step("an edge that drains drains on, for the keeper that follows a killed one as well")
+admin("edge", "drain", "on")
+end_keeper("edge", "kill")
+check(wait_until(10, "the link up again", link_up) and admin("edge", "status")["drain"]["on"], "it drains")
+admin("edge", "drain", "off")
+
 for d in ("edge", "core"):
     s = service(d)
     check(s["foreign"] == 0 and s["polled"] == 0, f"notifications are the keeper's, FDPOLL=0: {s}")
