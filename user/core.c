@@ -13,6 +13,7 @@
 #include "user/keeper.h"
 #include "user/log.h"
 #include "user/upstream.h"
+#include "user/wall.h"
 
 #define CORE_STREAMS_MAX 20000
 #define CORE_TELL_MS \
@@ -475,6 +476,7 @@ static int core_make_link(struct core *c, char *why, size_t why_n)
 		.n_edges = c->n_edges,
 		.ktls = c->ktls_link,
 		.live_flows = core_live_flows,
+		.wall_s = wall_now_s,
 		.ops = &core_link_callbacks,
 		.arg = c,
 	};

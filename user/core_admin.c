@@ -43,6 +43,7 @@ static json_t *core_links(const struct core *c)
 	for (i = 0; i < c->n_edges; i++) {
 		const struct core_edge *e = &c->edges[i];
 		uint64_t now = loop_now_ms(c->loop);
+		int64_t ahead;
 
 		json_array_append_new(
 			list,
@@ -52,6 +53,9 @@ static json_t *core_links(const struct core *c)
 				  e->peer ? (json_int_t)((now - link_peer_up_ms(e->peer)) / 1000)
 					  : (json_int_t)0,
 				  "sip_host", e->sip_host));
+		if (e->peer && link_peer_clock(e->peer, &ahead))
+			json_object_set_new(json_array_get(list, i), "clock_ahead_s",
+					    json_integer(ahead));
 	}
 	return list;
 }
@@ -60,14 +64,16 @@ static json_t *core_link_counts(const struct core *c)
 {
 	const struct link_stats *l = link_core_stats(c->link);
 
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dials",
-			 (json_int_t)l->dials, "dial_errors", (json_int_t)l->dial_errors,
-			 "bad_frames", (json_int_t)l->bad_frames, "silent", (json_int_t)l->silent,
-			 "data_lost", (json_int_t)l->data_lost, "opens", (json_int_t)l->opens,
-			 "recycled", (json_int_t)l->recycled, "trimmed", (json_int_t)l->trimmed,
-			 "ends_closed", (json_int_t)l->ends_closed, "ends_late",
-			 (json_int_t)l->ends_late, "ends_bad", (json_int_t)l->ends_bad,
-			 "ends_unknown", (json_int_t)l->ends_unknown);
+	return json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I}", "dials",
+		(json_int_t)l->dials, "dial_errors", (json_int_t)l->dial_errors, "bad_frames",
+		(json_int_t)l->bad_frames, "silent", (json_int_t)l->silent, "data_lost",
+		(json_int_t)l->data_lost, "opens", (json_int_t)l->opens, "recycled",
+		(json_int_t)l->recycled, "trimmed", (json_int_t)l->trimmed, "ends_closed",
+		(json_int_t)l->ends_closed, "ends_late", (json_int_t)l->ends_late, "ends_bad",
+		(json_int_t)l->ends_bad, "ends_unknown", (json_int_t)l->ends_unknown, "last_error",
+		l->error, "last_error_s",
+		(json_int_t)(l->error[0] ? (loop_now_ms(c->loop) - l->error_ms) / 1000 : 0));
 }
 
 static json_t *core_counts(const struct core *c)

@@ -16,6 +16,7 @@
 #include "user/media_user_socket.h"
 #include "user/sockpool.h"
 #include "user/version.h"
+#include "user/wall.h"
 
 #define LOOP_ENTRIES 4096
 #define LOOP_OPS     65536 /* two connections a stream, the link's, listeners */
@@ -287,6 +288,7 @@ static int link_start(struct edge *e, char *why, size_t why_n)
 		.arg = e,
 		.ktls = e->ktls_link,
 		.banned = link_banned,
+		.wall_s = wall_now_s,
 	};
 	struct streams_params sp = {.loop = e->loop, .cfg = e->cfg, .ban = e->ban, .seed = e->seed};
 	unsigned i;

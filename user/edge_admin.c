@@ -23,6 +23,7 @@ static void link_row(void *arg, struct link_peer *p)
 	uint64_t now = loop_now_ms(l->e->loop);
 	char text[ADDR_TEXT_MAX];
 	unsigned i = 0;
+	int64_t ahead;
 
 	while (strcmp(l->e->cfg->link.cores[i].name, link_peer_name(p)) !=
 	       0) /* it was let in by it */
@@ -33,6 +34,9 @@ static void link_row(void *arg, struct link_peer *p)
 				(int)link_peer_idle(p), "token_keys",
 				(int)gate_http_keys_count(l->e->token_keys, i), "up_s",
 				(json_int_t)((now - link_peer_up_ms(p)) / 1000)));
+	if (link_peer_clock(p, &ahead))
+		json_object_set_new(json_array_get(l->a, json_array_size(l->a) - 1),
+				    "clock_ahead_s", json_integer(ahead));
 }
 
 /* Cores that are up, then the configured ones that are not. */
@@ -109,7 +113,8 @@ static json_t *link_counts(const struct edge *e)
 	const struct link_stats *l = link_edge_stats(e->link);
 
 	return json_pack(
-		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,"
+		"s:I}",
 		"accepted", (json_int_t)l->accepted, "banned", (json_int_t)l->banned, "refused",
 		(json_int_t)l->refused, "no_hello", (json_int_t)l->no_hello, "early_bytes",
 		(json_int_t)l->early_bytes, "bad_frames", (json_int_t)l->bad_frames, "silent",
@@ -119,7 +124,8 @@ static json_t *link_counts(const struct edge *e)
 		(json_int_t)l->trimmed, "ends_closed", (json_int_t)l->ends_closed, "ends_full",
 		(json_int_t)l->ends_full, "ends_worn", (json_int_t)l->ends_worn, "ends_late",
 		(json_int_t)l->ends_late, "ends_bad", (json_int_t)l->ends_bad, "ends_unknown",
-		(json_int_t)l->ends_unknown);
+		(json_int_t)l->ends_unknown, "last_error", l->error, "last_error_s",
+		(json_int_t)(l->error[0] ? (loop_now_ms(e->loop) - l->error_ms) / 1000 : 0));
 }
 
 static json_t *next_hops(const struct edge *e)

@@ -51,6 +51,7 @@ ssize_t link_frame_pack(const Sallyport__Link *m, uint8_t *buf, size_t n);
 ssize_t link_frame_unpack(struct span in, Sallyport__Link **out);
 
 /* What peers made us do; counted since start. */
+#define LINK_ERROR_MAX 600
 struct link_stats {
 	uint64_t accepted, over_pending, refused,
 		no_hello;     /* edge: connections; beyond 64 pending; refused by Hello, by time */
@@ -65,6 +66,9 @@ struct link_stats {
 	uint64_t ends_closed, ends_full, ends_worn;
 	/* Half agreed for too long; counts that cannot be; of no stream that we know. */
 	uint64_t ends_late, ends_bad, ends_unknown;
+	/* The last link that did not come up: whose, why, the names wanted and seen; "": none yet. Safe to print. */
+	uint64_t error_ms; /* loop time */
+	char error[LINK_ERROR_MAX];
 };
 
 struct link_peer; /* the other machine, from hello to the end of its control connection */
@@ -73,9 +77,8 @@ uint64_t link_peer_session(const struct link_peer *p);
 const struct addr *link_peer_addr(const struct link_peer *p);
 unsigned link_peer_idle(const struct link_peer *p);  /* data connections in the pool */
 uint64_t link_peer_up_ms(const struct link_peer *p); /* loop time of hello */
-/* It is being taken out of service (Drain): a new peer is not. Who hears it says so here; the edge's routes pass it over. */
-bool link_peer_draining(const struct link_peer *p);
-void link_peer_drain(struct link_peer *p, bool on);
+/* How far our clock is ahead of the peer's, by its last Health, a second or so; false: it has told none yet, or we have no clock. */
+bool link_peer_clock(const struct link_peer *p, int64_t *out_ahead_s);
 /* 0, or -ENOBUFS/-EPIPE (the connection is then ended from the loop, ops.down() follows). */
 int link_send(struct link_peer *p, const Sallyport__Link *m);
 /* The same, but it may wait up to @ms for others to go with in one record, which cost one wake-up then. Order is kept. */
@@ -114,6 +117,8 @@ struct link_edge_params {
 	enum ktls_mode ktls; /* of all connections, once their Hello is through */
 	/* Whether @peer may not even begin its handshake: told once a connection. NULL: the kernel has refused it before. */
 	bool (*banned)(void *arg, const struct addr *peer);
+	uint64_t (*wall_s)(
+		void); /* UTC, told to the peer and compared with its own; NULL: neither */
 };
 struct link_edge;
 int link_edge_new(const struct link_edge_params *p, struct link_edge **out);
@@ -159,6 +164,7 @@ struct link_core_params {
 	unsigned (*live_flows)(void *arg, const char *edge, uint64_t *ids, unsigned max);
 	const struct link_ops *ops;
 	void *arg;
+	uint64_t (*wall_s)(void); /* as above */
 };
 struct link_core;
 int link_core_new(const struct link_core_params *p,

@@ -65,7 +65,8 @@ static void pending_refuse_name(struct link_pending *d, const char *wanted)
 	char names[LINK_REASON_MAX / 2], reason[LINK_NAMES_TEXT];
 
 	tls_peer_names(conn_tls(d->conn), names, sizeof(names));
-	link_log_refused("link-refused", conn_peer(d->conn), "name", wanted, names);
+	link_log_refused(&d->edge->stats, loop_now_ms(d->edge->p.loop), "link-refused",
+			 conn_peer(d->conn), "name", wanted, names);
 	snprintf(reason, sizeof(reason), "name: wanted %.200s, certificate has %s", wanted,
 		 *names ? names : "none");
 	pending_refuse(d, reason);
@@ -88,7 +89,8 @@ static void pending_up(void *arg)
 
 static void pending_reject(struct link_pending *d, const char *reason)
 {
-	link_log_refused("link-refused", conn_peer(d->conn), reason, "a valid Hello", NULL);
+	link_log_refused(&d->edge->stats, loop_now_ms(d->edge->p.loop), "link-refused",
+			 conn_peer(d->conn), reason, "a valid Hello", NULL);
 	pending_refuse(d, reason);
 }
 
@@ -217,11 +219,13 @@ static void pending_down(void *arg, int err, const char *why)
 	else
 		d->edge->stats.refused++;
 	if (err == -EKEYREJECTED)
-		link_log_refused("link-refused", conn_peer(d->conn), why,
+		link_log_refused(&d->edge->stats, loop_now_ms(d->edge->p.loop), "link-refused",
+				 conn_peer(d->conn), why,
 				 names_wanted(d->edge, wanted, sizeof(wanted)),
 				 tls_refused_names(conn_tls(d->conn)));
 	else
-		link_log_refused("link-failed", conn_peer(d->conn), why, NULL,
+		link_log_refused(&d->edge->stats, loop_now_ms(d->edge->p.loop), "link-failed",
+				 conn_peer(d->conn), why, NULL,
 				 tls_own_names(d->edge->p.tls, names, sizeof(names)));
 	conn_abort(pending_free(d));
 }

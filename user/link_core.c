@@ -46,7 +46,8 @@ static void control_failed(struct core_edge *e, const char *event, const char *w
 	struct conn *c = e->conn;
 
 	e->core->stats.dial_errors++;
-	link_log_refused(event, &e->cfg.address, why, wanted, names);
+	link_log_refused(&e->core->stats, loop_now_ms(e->core->p.loop), event, &e->cfg.address, why,
+			 wanted, names);
 	link_rx_fini(&e->rx);
 	e->conn = NULL;
 	link_refuse(c, why);
@@ -117,6 +118,7 @@ static void peer_up(struct core_edge *e, const Sallyport__Link *m)
 	p->ops = l->p.ops;
 	p->arg = l->p.arg;
 	p->owner = e;
+	p->wall_s = l->p.wall_s;
 	p->lost = peer_lost;
 	p->accepts = LINK_BIT(CLOSE_STREAM) | LINK_BIT(ALLOCATED) | LINK_BIT(PUNCHED) |
 		     LINK_BIT(FLOW_REPORT) | LINK_BIT(DRAIN) | LINK_BIT(STREAM_END) |
@@ -253,8 +255,8 @@ static void control_dial(void *arg)
 	if (ret) {
 		e->core->stats.dial_errors++;
 		e->conn = NULL;
-		link_log_refused("link-failed", &e->cfg.address, strerrordesc_np(-ret), e->cfg.name,
-				 NULL);
+		link_log_refused(&e->core->stats, loop_now_ms(e->core->p.loop), "link-failed",
+				 &e->cfg.address, strerrordesc_np(-ret), e->cfg.name, NULL);
 		retry_later(e);
 		return;
 	}

@@ -126,6 +126,7 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 	p->ops = l->p.ops;
 	p->arg = l->p.arg;
 	p->owner = l;
+	p->wall_s = l->p.wall_s;
 	p->lost = peer_lost;
 	p->end = link_edge_data_idle;
 	p->pool = hello->hello->pool;

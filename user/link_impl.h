@@ -45,10 +45,11 @@ int link_write(struct conn *c, const Sallyport__Link *m);
 int link_write_later(struct conn *c, const Sallyport__Link *m, unsigned ms); /* conn.h */
 /* Tell why, then end the connection. */
 void link_refuse(struct conn *c, const char *reason);
-/* One line for a link that did not come up. The side that checks: @wanted, and @names that it saw (NULL: none to tell). The
+/* One line for a link that did not come up, which is kept as the last in @s. The side that checks: @wanted, and @names that it saw (NULL: none to tell). The
  * other side: @wanted NULL, @names of its own certificate. */
-void link_log_refused(const char *event, const struct addr *peer, const char *reason,
-		      const char *wanted, const char *names);
+void link_log_refused(struct link_stats *s, uint64_t now_ms, const char *event,
+		      const struct addr *peer, const char *reason, const char *wanted,
+		      const char *names);
 const char *link_conn_why(struct conn *c, int err);
 
 /* ENDING is the edge's only: StreamEnd is told, StreamIdle or some of the core's bytes are not here yet. */
@@ -125,6 +126,9 @@ struct link_peer {
 	/* StreamEnd or StreamIdle; these are the link's own. */
 	void (*end)(struct link_peer *p, const Sallyport__Link *m);
 	void *owner; /* edge: link_edge; core: core_edge */
+	uint64_t (*wall_s)(void);
+	int64_t ahead_s; /* our clock, of the peer's */
+	bool clock_told;
 };
 
 /* A peer for @c, whose ops are taken over. The caller fills in the last group. NULL: out of memory (@c is untouched). */

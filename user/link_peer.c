@@ -50,14 +50,11 @@ uint64_t link_peer_up_ms(const struct link_peer *p)
 	return p->up_ms;
 }
 
-bool link_peer_draining(const struct link_peer *p)
+bool link_peer_clock(const struct link_peer *p, int64_t *out_ahead_s)
 {
-	return p->draining;
-}
-
-void link_peer_drain(struct link_peer *p, bool on)
-{
-	p->draining = on;
+	if (p->clock_told)
+		*out_ahead_s = p->ahead_s;
+	return p->clock_told;
 }
 
 const char *link_conn_why(struct conn *c, int err)
@@ -83,8 +80,9 @@ void link_refuse(struct conn *c, const char *reason)
 	conn_close(c);
 }
 
-void link_log_refused(const char *event, const struct addr *peer, const char *reason,
-		      const char *wanted, const char *names)
+void link_log_refused(struct link_stats *s, uint64_t now_ms, const char *event,
+		      const struct addr *peer, const char *reason, const char *wanted,
+		      const char *names)
 {
 	char r[LINK_REASON_MAX], w[LINK_NAMES_TEXT], n[LINK_NAMES_TEXT], a[ADDR_TEXT_MAX];
 
@@ -92,6 +90,13 @@ void link_log_refused(const char *event, const struct addr *peer, const char *re
 	log_esc(span_str(wanted ? wanted : ""), w, sizeof(w));
 	log_esc(span_str(names ? names : ""), n, sizeof(n));
 	addr_text(peer, a);
+	s->error_ms = now_ms;
+	snprintf(s->error, sizeof(s->error), "%s: %.200s%s%.150s%s%.150s", a, r,
+		 wanted ? ", wanted " : "", w,
+		 !names	  ? ""
+		 : wanted ? ", seen "
+			  : ", our own names ",
+		 n);
 	if (wanted && names)
 		log_event(LOG_L_WARN, event, "peer=%s reason=%s wanted=%s seen=%s", a, r, w, n);
 	else if (wanted)
@@ -134,6 +139,7 @@ static void health_send(struct link_peer *p)
 	Sallyport__Health h = SALLYPORT__HEALTH__INIT;
 
 	h.now_ms = loop_now_ms(p->loop);
+	h.wall_s = p->wall_s ? p->wall_s() : 0;
 	m.m_case = SALLYPORT__LINK__M_HEALTH;
 	m.health = &h;
 	p->last_health_ms = h.now_ms;
@@ -171,8 +177,13 @@ static bool peer_take(struct link_peer *p, const Sallyport__Link *m)
 	char why[LINK_REASON_MAX];
 
 	p->last_rx_ms = loop_now_ms(p->loop);
-	if (m->m_case == SALLYPORT__LINK__M_HEALTH)
+	if (m->m_case == SALLYPORT__LINK__M_HEALTH) {
+		if (p->wall_s && m->health->wall_s) {
+			p->clock_told = true;
+			p->ahead_s = (int64_t)(p->wall_s() - m->health->wall_s);
+		}
 		return true;
+	}
 	if (m->m_case == SALLYPORT__LINK__M_CLOSE) {
 		snprintf(why, sizeof(why), "closed by the peer: %s", m->close->reason);
 		p->lost(p, why);
