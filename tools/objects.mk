@@ -39,8 +39,13 @@ XMPP_CORE := $(XMPP) $(XMPP_LOGIN) user/conn_move user/core_chat user/core_feder
 CORE := $(BASE) $(SIP) $(ENGINE) $(HTTP) $(HTTPS) $(UPSTREAM) $(CORE_HTTP) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core_https user/core_https_admin user/config_https user/core user/core_admin user/core_drain user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) $(XMPP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
-CTL := tools/sallyctl tools/ctl_ask tools/ctl_drain tools/ctl_print tools/pki user/addr
-CTL_LIBS := -ljansson -lcrypto
+CONFIG := user/config user/config_core user/config_core_xmpp user/config_edge user/config_https user/config_lines
+DOCTOR_JUDGE := tools/doctor_judge tools/doctor_judge_cert tools/doctor_judge_dns tools/doctor_judge_host tools/doctor_judge_net
+DOCTOR := $(DOCTOR_JUDGE) tools/ctl_doctor tools/doctor_cert tools/doctor_dns tools/doctor_gather tools/doctor_host tools/doctor_nics tools/doctor_probe tools/doctor_probes tools/doctor_setup
+DOCTOR += $(CONFIG) user/ktls user/ktls_keys user/ktls_probe
+DOCTOR_LIBS := -lssl -lcares -lcyaml -lyaml -lbpf -lelf -lz
+CTL := tools/sallyctl tools/ctl_ask tools/ctl_print tools/pki user/addr $(DOCTOR)
+CTL_LIBS := -ljansson $(DOCTOR_LIBS) -lcrypto
 PARSE := $(HTTP) $(SIP) $(XMPP) tools/parse_http tools/parse_main tools/parse_xmpp user/addr
 PARSE_LIBS := $(XMPP_LIBS)
 
@@ -87,6 +92,9 @@ test_tls_OBJS := selftests/unit/certs user/addr $(TLS)
 test_tls_LIBS := -lssl -lcrypto
 test_config_OBJS := user/addr user/config user/config_core user/config_core_xmpp user/config_edge user/config_https user/config_lines
 test_config_LIBS := -lcyaml -lyaml
+UNIT += test_doctor
+test_doctor_OBJS := $(DOCTOR_JUDGE)
+test_doctor_LIBS := -ljansson
 test_keep_OBJS := user/keep
 LODGE := user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire
 test_keeper_OBJS := $(LODGE) selftests/unit/keeper_kit user/addr user/keeper user/keeper_child user/keeper_open user/keeper_store user/keeper_take user/keeper_upgrade user/log user/loop user/loop_dgram user/loop_timer user/sandbox user/sockpool

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "tools/ctl.h"
-#include "tools/ctl_nodes.h"
+#include "tools/ctl_doctor.h"
 #include "tools/pki.h"
 
 /* ---- commands --------------------------------------------------------------------------------------------------------------- */
@@ -200,11 +200,12 @@ static const struct ctl_command {
 	 "  allow check   the certificate of each https server that rules name (core): 0 if all "
 	 "are "
 	 "good, else 1\n"},
-	{"drain", ctl_drain,
-	 "  drain [on|off|status] [--wait [SECONDS]]   take the node out of service: nothing new, "
-	 "calls "
-	 "and chats go on to their end\n"
-	 "                --wait: until none is left (0), or the time is over (1)\n"},
+	{"doctor", ctl_doctor_main,
+	 "  doctor [--config FILE] [--all] [--dns ADDRESS] [--ca FILE] [--save FILE]   what would "
+	 "stop a user: DNS, certificates, ports, link, clock, servers, kernel, limits; 0, else 1\n"
+	 "  doctor --outside [--config EDGE-FILE | --domain DOMAIN] ...   what a client sees, from "
+	 "here\n"
+	 "  doctor --report FILE   the same of a report saved by --save, on any machine\n"},
 	{"upgrade", ctl_upgrade,
 	 "  upgrade       start the installed binary as the next worker, which takes over (edge, "
 	 "then core)\n"},
