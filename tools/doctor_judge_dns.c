@@ -28,6 +28,15 @@ static bool unanswered(const json_t *row)
 	return *text_of(row, "error") && !none(row);
 }
 
+/* A host whose resolver is the inside's must not be told that the internet sees what it sees. */
+static const char *asked(const json_t *row)
+{
+	return strcmp(text_of(row, "server"), "the system's") != 0
+		       ? ""
+		       : " (asked: this system's resolver; if that is the inside's, name the "
+			 "internet's: --dns ADDRESS)";
+}
+
 /* A service's own record: host and port; where they are not known, any. */
 static bool record_fits(const json_t *r, const json_t *service)
 {
@@ -86,8 +95,8 @@ static void rule_srv(struct judge *j, const json_t *service, const char *domain)
 	if (!json_array_size(records)) {
 		say(j, missing_sev(j, what), "dns.srv-missing", "there is no SRV record %s outside",
 		    name);
-		mend(j, "add to the public zone: %s. IN SRV 10 10 %lld %s.", name,
-		     number_of(service, "port", 0), host);
+		mend(j, "add to the public zone: %s. IN SRV 10 10 %lld %s.%s", name,
+		     number_of(service, "port", 0), host, asked(row));
 		return;
 	}
 	json_array_foreach(records, i, r)
@@ -98,8 +107,8 @@ static void rule_srv(struct judge *j, const json_t *service, const char *domain)
 	if (!fits) {
 		say(j, SEV_FAIL, "dns.srv-wrong", "%s leads to %s, wanted %s:%lld", name, have,
 		    host, number_of(service, "port", 0));
-		mend(j, "put right in the public zone: %s. IN SRV 10 10 %lld %s.", name,
-		     number_of(service, "port", 0), host);
+		mend(j, "put right in the public zone: %s. IN SRV 10 10 %lld %s.%s", name,
+		     number_of(service, "port", 0), host, asked(row));
 		return;
 	}
 	say(j, SEV_OK, "dns.srv", "%s leads to %s", name, have);
@@ -117,8 +126,8 @@ static void rule_inside_only(struct judge *j, const json_t *row)
 	}
 	say(j, SEV_FAIL, "dns.inside-visible", "%s is seen outside: %s", text_of(row, "name"),
 	    records_text(json_object_get(row, "records"), have, sizeof(have)));
-	mend(j, "take %s out of the public zone; it belongs into the inside's only",
-	     text_of(row, "name"));
+	mend(j, "take %s out of the public zone; it belongs into the inside's only%s",
+	     text_of(row, "name"), asked(row));
 }
 
 static bool is_v6(const char *ip)
@@ -155,9 +164,11 @@ static void rule_address(struct judge *j, const json_t *row)
 	list_text(ours, want, sizeof(want));
 	if (!json_array_size(list)) {
 		say(j, SEV_FAIL, "dns.address-missing", "%s has no address outside", host);
-		mend(j, "add to the public zone: %s. IN A %s", host,
-		     mine && json_array_size(ours) ? json_string_value(json_array_get(ours, 0))
-						   : "(its address)");
+		mend(j, "add to the public zone: %s. IN A %s%s", host,
+		     mine && json_is_string(json_array_get(ours, 0))
+			     ? json_string_value(json_array_get(ours, 0))
+			     : "(its address)",
+		     asked(row));
 		return;
 	}
 	json_array_foreach(list, i, ip)
@@ -175,8 +186,8 @@ static void rule_address(struct judge *j, const json_t *row)
 		    host, json_array_size(list) > 1 ? "es" : "", have, wrong, want);
 		mend(j,
 		     "take %s out of the A and AAAA records of %s.; or, behind static NAT, set "
-		     "outside_advertise of media.pairs to it",
-		     wrong, host);
+		     "outside_advertise of media.pairs to it%s",
+		     wrong, host, asked(row));
 	} else if (v4 > 1 || v6 > 1) {
 		say(j, SEV_WARN, "dns.address-two", "%s has several addresses of one family: %s",
 		    host, have);

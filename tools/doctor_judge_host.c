@@ -15,6 +15,10 @@ static void rule_rung(struct judge *j, const json_t *p)
 	const char *rung = text_of(p, "rung"), *reason = text_of(p, "reason"),
 		   *out = text_of(p, "outside"), *in = text_of(p, "inside");
 
+	if (!*out) /* a core's relay: towards edges, and inside or, between two clients, to itself */
+		out = text_of(p, "link");
+	if (!*in)
+		in = text_of(p, "joined_to");
 	if (!strcmp(rung, "xdp-native")) {
 		say(j, SEV_OK, "kernel.rung", "media %s - %s goes by native XDP", out, in);
 		return;
@@ -24,13 +28,20 @@ static void rule_rung(struct judge *j, const json_t *p)
 		    in, rung);
 		return;
 	}
+	if (strstr(reason, "loopback")) { /* edge and core on one host: nothing to redirect to */
+		say(j, SEV_OK, "kernel.rung", "media %s - %s goes by %s: %s", out, in, rung,
+		    reason);
+		return;
+	}
 	say(j, SEV_WARN, "kernel.rung", "media %s - %s goes by %s, not by native XDP: %s", out, in,
 	    rung, reason);
-	mend(j, strstr(reason, "probe")
-			? "on veth: ethtool -K PEER gro on; else a card or driver that forwards "
-			  "redirected frames; then systemctl restart sallyport-edge"
-			: "take away what the reason names (another XDP program: ip link set dev "
-			  "DEV xdp off; xdpgeneric off); then systemctl restart sallyport-edge");
+	mend(j, "%s; then systemctl restart sallyport-%s",
+	     strstr(reason, "probe")
+		     ? "on veth: ethtool -K PEER gro on; else a card or driver that forwards "
+		       "redirected frames"
+		     : "take away what the reason names (another XDP program: ip link set dev DEV "
+		       "xdp off; xdpgeneric off)",
+	     j->role);
 }
 
 void judge_kernel(struct judge *j)
@@ -75,6 +86,11 @@ void judge_kernel(struct judge *j)
 		}
 	}
 	json_array_foreach(json_object_get(part(j, "status"), "media_pairs"), i, p)
+	{
+		rule_rung(j, p);
+	}
+	json_array_foreach(json_object_get(json_object_get(part(j, "status"), "relay"), "pairs"), i,
+			   p)
 	{
 		rule_rung(j, p);
 	}

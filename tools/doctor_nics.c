@@ -97,8 +97,33 @@ static bool among(const char *const *list, unsigned n, const struct addr *a)
 	return false;
 }
 
+/* The address that packets to @edge leave from: media.link may be all addresses. */
+static const char *towards(const char *edge, char buf[ADDR_TEXT_MAX])
+{
+	struct sockaddr_storage ss;
+	struct addr a;
+	socklen_t n;
+	int fd;
+
+	if (addr_parse(span_str(edge), &a))
+		return NULL;
+	n = addr_to_sockaddr(&a, &ss);
+	fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return NULL;
+	a.port = 0;
+	if (!connect(fd, (struct sockaddr *)&ss, n)) { /* nothing is sent */
+		n = sizeof(ss);
+		getsockname(fd, (struct sockaddr *)&ss, &n);
+		addr_from_sockaddr((struct sockaddr *)&ss, &a);
+		addr_ip_text(&a, buf);
+	}
+	close(fd);
+	return buf;
+}
+
 static unsigned media_addresses(const struct config_edge *e, const struct config_core *c,
-				const char *out[24])
+				char buf[ADDR_TEXT_MAX], const char *out[24])
 {
 	unsigned i, n = 0;
 
@@ -110,6 +135,8 @@ static unsigned media_addresses(const struct config_edge *e, const struct config
 		return n;
 	out[n++] = c->media.link;
 	out[n++] = c->media.inside;
+	if (c->link.edges_count) /* of the first: cores have one way out to their edges */
+		out[n++] = towards(c->link.edges[0].address, buf);
 	for (i = 0; i < c->media.relay.pairs_count && n + 2 <= 24; i++) {
 		out[n++] = c->media.relay.pairs[i].link;
 		out[n++] = c->media.relay.pairs[i].inside;
@@ -121,7 +148,8 @@ void doctor_nics(json_t *node, const struct config_edge *edge, const struct conf
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	const char *wanted[24];
-	unsigned n = media_addresses(edge, core, wanted);
+	char buf[ADDR_TEXT_MAX] = "";
+	unsigned n = media_addresses(edge, core, buf, wanted);
 	json_t *list = json_array(), *row;
 	struct ifaddrs *all = NULL, *i;
 	char text[ADDR_TEXT_MAX];

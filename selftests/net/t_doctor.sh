@@ -53,7 +53,7 @@ edge_up
 STEPCLOCK=$RUN/ahead LD_PRELOAD=$RUN/stepclock.so core_up
 wait_for 10 "the link up" link_is_up
 prosody_ready prosody lan "$IM"
-SALLYCTL=$B/sallyctl
+SALLYCTL=${SALLYCTL:-$B/sallyctl}
 
 # What is true of this machine, whoever asks, found out by other means than doctor's.
 TRUE_HERE=
@@ -126,6 +126,7 @@ say "a healthy pair"
 finds edge "the edge"
 finds core "the core"
 finds outside "a client"
+ns inet "$SALLYCTL" doctor --outside --domain "$DOMAIN" --dns 203.0.113.53 --ca "$RUN/pki/web-ca.pem" >"$RUN/plain" || fail "by domain alone: $(cat "$RUN/plain")"
 doctor edge --save "$RUN/saved.json" >"$RUN/plain" || fail "exit $?: $(cat "$RUN/plain")"
 
 say "DNS"

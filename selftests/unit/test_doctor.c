@@ -212,6 +212,12 @@ static const struct row {
 	{"no bpffs", EDGE "kernel/bpffs", "false", "warn:kernel.bpffs"},
 	{"no need of it", CORE "kernel/bpffs", "false", ""},
 	{"no JIT", EDGE "kernel/bpf_jit", "0", "warn:kernel.jit"},
+	{"one host", EDGE "status/media_pairs/0",
+	 "{\"rung\": \"user\", \"reason\": \"media.pairs[0]: 127.0.0.1 is on loopback\"}", ""},
+	{"a core's relay", CORE "status/relay",
+	 "{\"pairs\": [{\"link\": \"172.16.0.20\", \"inside\": \"10.20.0.20\", \"rung\": \"tc\", "
+	 "\"reason\": \"i0: x\"}]}",
+	 "warn:kernel.rung"},
 	{"tc", EDGE "status/media_pairs/0/rung", "\"tc\"", "warn:kernel.rung"},
 	{"down", EDGE "nics/0/up", "false", "fail:nic.up"},
 	{"generic XDP", EDGE "nics/0/xdp", "\"generic\"", "warn:nic.xdp"},
