@@ -129,13 +129,16 @@ static void channel_wait(ares_channel c)
 	ares_socket_t socks[ARES_GETSOCK_MAXNUM];
 	struct pollfd p[ARES_GETSOCK_MAXNUM];
 	struct timeval max = {.tv_sec = 1}, tv;
-	int mask, i, n;
+	unsigned mask;
+	int i, n;
 
 	for (;;) {
-		mask = ares_getsock(c, socks, ARES_GETSOCK_MAXNUM);
+		mask = (unsigned)ares_getsock(c, socks, ARES_GETSOCK_MAXNUM);
 		for (i = n = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-			short events = (short)((ARES_GETSOCK_READABLE(mask, i) ? POLLIN : 0) |
-					       (ARES_GETSOCK_WRITABLE(mask, i) ? POLLOUT : 0));
+			/* ARES_GETSOCK_WRITABLE() shifts a signed 1 into the sign. */
+			short events =
+				(short)((mask >> i & 1 ? POLLIN : 0) |
+					(mask >> (i + ARES_GETSOCK_MAXNUM) & 1 ? POLLOUT : 0));
 
 			if (events)
 				p[n++] = (struct pollfd){.fd = socks[i], .events = events};

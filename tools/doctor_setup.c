@@ -153,7 +153,7 @@ json_t *doctor_setup_outside(const struct config_edge *c, const char *const *dom
 		     {"https", "_collab-edge._tls"},
 		     {"xmpp", "_xmpp-client._tcp"},
 		     {"xmpps", "_xmpps-client._tcp"}};
-	json_t *list, *names = json_array();
+	json_t *list, *names;
 	size_t i;
 
 	if (c)
@@ -161,6 +161,7 @@ json_t *doctor_setup_outside(const struct config_edge *c, const char *const *dom
 				 "domains", edge_domains(c), "services", services(c), "addresses",
 				 addresses(c));
 	list = json_array();
+	names = json_array();
 	for (i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
 		service(list, usual[i].what, usual[i].srv, "", 0, NULL, 0);
 	add_strings(names, domains, n);
