@@ -39,13 +39,8 @@ XMPP_CORE := $(XMPP) $(XMPP_LOGIN) user/conn_move user/core_chat user/core_feder
 CORE := $(BASE) $(SIP) $(ENGINE) $(HTTP) $(HTTPS) $(UPSTREAM) $(CORE_HTTP) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core_https user/core_https_admin user/config_https user/core user/core_admin user/core_drain user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) $(XMPP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
-CONFIG := user/config user/config_core user/config_core_xmpp user/config_edge user/config_https user/config_lines
-DOCTOR_JUDGE := tools/doctor_judge tools/doctor_judge_cert tools/doctor_judge_dns tools/doctor_judge_host tools/doctor_judge_net
-DOCTOR := $(DOCTOR_JUDGE) tools/ctl_doctor tools/doctor_cert tools/doctor_dns tools/doctor_gather tools/doctor_host tools/doctor_nics tools/doctor_probe tools/doctor_probes tools/doctor_setup
-DOCTOR += $(CONFIG) user/ktls user/ktls_keys user/ktls_probe
-DOCTOR_LIBS := -lssl -lcares -lcyaml -lyaml -lbpf -lelf -lz
-CTL := tools/sallyctl tools/ctl_ask tools/ctl_print tools/pki user/addr $(DOCTOR)
-CTL_LIBS := -ljansson $(DOCTOR_LIBS) -lcrypto
+CTL := tools/sallyctl tools/ctl_ask tools/ctl_print tools/pki tools/pki_cert user/addr tools/ctl_nodes user/metrics user/metrics_table
+CTL_LIBS := -ljansson -lcrypto
 PARSE := $(HTTP) $(SIP) $(XMPP) tools/parse_http tools/parse_main tools/parse_xmpp user/addr
 PARSE_LIBS := $(XMPP_LIBS)
 

@@ -1,8 +1,7 @@
 /* tools/pki.c -- `sallyctl pki`: the private CA of the link, and what it issues.
  *
  * In: a folder, names. Out: ca.crt, ca.key, NAME.crt, NAME.key in that folder (keys 0600), or a readable page about a certificate.
- * Ed25519 throughout: a peer's certificate stays in memory as long as its connection, and 3 KiB of it are curve parameters with P-256. A
- * CA that was made with P-256 goes on signing. Peers are known by subjectAltName alone, so subjects are empty and the SAN is critical (RFC 5280 4.2.1.6). */
+ * What is in them: tools/pki_cert.h. */
 #include "tools/pki.h"
 
 #include <ctype.h>
@@ -12,7 +11,6 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -22,13 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "user/addr.h"
+#include "tools/pki_cert.h"
 
-#define SANS_MAX   16
-#define CA_DAYS	   3650
-#define ISSUE_DAYS 825
-#define DAYS_MAX   36500
-#define CLOCK_SKEW 3600 /* certificates begin an hour ago: clocks of two machines differ */
+#define SANS_MAX 16
+#define DAYS_MAX 36500
 
 struct pki_args {
 	const char *dir, *name; /* positional */
@@ -146,117 +141,6 @@ static EVP_PKEY *load_key(const char *path)
 
 /* ---- certificates ---- */
 
-static int set_serial(X509 *x)
-{
-	unsigned char raw[16];
-	BIGNUM *bn;
-	int ok;
-
-	if (RAND_bytes(raw, sizeof(raw)) != 1)
-		return 0;
-	raw[0] = (raw[0] & 0x7f) | 0x40; /* positive, and always 16 bytes */
-	bn = BN_bin2bn(raw, sizeof(raw), NULL);
-	ok = bn && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(x));
-	BN_free(bn);
-	return ok;
-}
-
-/* From an hour ago for @days, or to @not_after; a certificate that ended in the past began a day before its end. */
-static int set_times(X509 *x, long days, const char *not_after)
-{
-	int day = 0, sec = 0;
-
-	if (!X509_gmtime_adj(X509_getm_notBefore(x), -CLOCK_SKEW))
-		return 0;
-	if (!not_after)
-		return X509_time_adj_ex(X509_getm_notAfter(x), (int)days, 0, NULL) != NULL;
-	if (!ASN1_TIME_set_string_X509(X509_getm_notAfter(x), not_after) ||
-	    !ASN1_TIME_diff(&day, &sec, X509_get0_notBefore(x), X509_get0_notAfter(x)))
-		return 0;
-	if (day >= 0 && sec >= 0)
-		return 1;
-	return X509_gmtime_adj(X509_getm_notBefore(x), (day - 1) * 86400L + sec - CLOCK_SKEW) !=
-	       NULL;
-}
-
-static int add_ext(X509 *x, X509 *issuer, int nid, const char *value)
-{
-	X509V3_CTX ctx;
-	X509_EXTENSION *e;
-	int ok;
-
-	X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
-	e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-	ok = e && X509_add_ext(x, e, -1);
-	X509_EXTENSION_free(e);
-	return ok;
-}
-
-/* One name as bytes, not through OpenSSL's configuration syntax: a comma in it is a comma. */
-static GENERAL_NAME *general_name(const char *text)
-{
-	GENERAL_NAME *g = GENERAL_NAME_new();
-	ASN1_STRING *s;
-	struct addr a;
-	bool ip = addr_parse(span_str(text), &a) == 0 && !a.port, v4 = ip && addr_is_v4(&a);
-
-	s = ip ? ASN1_OCTET_STRING_new() : ASN1_IA5STRING_new();
-	if (!g || !s ||
-	    !ASN1_STRING_set(s, ip ? (v4 ? a.ip + 12 : a.ip) : (const void *)text,
-			     ip ? (v4 ? 4 : 16) : (int)strlen(text))) {
-		GENERAL_NAME_free(g);
-		ASN1_STRING_free(s);
-		return NULL;
-	}
-	GENERAL_NAME_set0_value(g, ip ? GEN_IPADD : GEN_DNS, s);
-	return g;
-}
-
-static int add_sans(X509 *x, const char *const *san, unsigned n)
-{
-	GENERAL_NAMES *names = GENERAL_NAMES_new();
-	GENERAL_NAME *g;
-	unsigned i;
-	int ok = names != NULL;
-
-	for (i = 0; ok && i < n; i++) {
-		g = general_name(san[i]);
-		ok = g && sk_GENERAL_NAME_push(names, g) > 0;
-		if (!ok)
-			GENERAL_NAME_free(g);
-	}
-	ok = ok && X509_add1_ext_i2d(x, NID_subject_alt_name, names, 1, 0) == 1;
-	GENERAL_NAMES_free(names);
-	return ok;
-}
-
-/* What CA and issued certificates have in common; the caller adds extensions and signs. */
-static X509 *blank(EVP_PKEY *key, const struct pki_args *a)
-{
-	X509 *x = X509_new();
-
-	if (x && X509_set_version(x, X509_VERSION_3) && set_serial(x) &&
-	    set_times(x, a->days, a->not_after) && X509_set_pubkey(x, key))
-		return x;
-	X509_free(x);
-	return NULL;
-}
-
-static int name_ca(X509 *x, const char *cn)
-{
-	X509_NAME *n = X509_get_subject_name(x);
-
-	return X509_NAME_add_entry_by_txt(n, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1,
-					  0) &&
-	       X509_set_issuer_name(x, n);
-}
-
-/* Ed25519 hashes by itself (RFC 8410 section 3). */
-static bool sign(X509 *x, EVP_PKEY *key)
-{
-	return X509_sign(x, key, EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256()) > 0;
-}
-
 static int pki_init(struct pki_args *a)
 {
 	EVP_PKEY *key;
@@ -266,15 +150,12 @@ static int pki_init(struct pki_args *a)
 	if (!a->ca_name || !*a->ca_name || strlen(a->ca_name) > 64)
 		return usage();
 	if (!a->days)
-		a->days = CA_DAYS;
+		a->days = PKI_CA_DAYS;
 	if (mkdir(a->dir, 0755) && errno != EEXIST)
 		return complain(a->dir, strerror(errno));
-	key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	x = key ? blank(key, a) : NULL;
-	if (x && name_ca(x, a->ca_name) &&
-	    add_ext(x, x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
-	    add_ext(x, x, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-	    add_ext(x, x, NID_subject_key_identifier, "hash") && sign(x, key))
+	key = pki_key_new();
+	x = key ? pki_ca_new(key, a->ca_name, a->days, a->not_after) : NULL;
+	if (x)
 		err = save(a->dir, "ca", key, x);
 	else
 		complain_ssl("ca");
@@ -285,17 +166,12 @@ static int pki_init(struct pki_args *a)
 
 static int issue_with(const struct pki_args *a, X509 *ca, EVP_PKEY *ca_key)
 {
-	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	X509 *x = key ? blank(key, a) : NULL;
+	struct pki_wish w = {a->san, a->n_san, a->days, a->not_after};
+	EVP_PKEY *key = pki_key_new();
+	X509 *x = key ? pki_cert_new(key, &w, ca, ca_key) : NULL;
 	int err = 1;
 
-	if (x && X509_set_issuer_name(x, X509_get_subject_name(ca)) &&
-	    add_sans(x, a->san, a->n_san) &&
-	    add_ext(x, ca, NID_basic_constraints, "critical,CA:FALSE") &&
-	    add_ext(x, ca, NID_key_usage, "critical,digitalSignature") &&
-	    add_ext(x, ca, NID_ext_key_usage, "serverAuth,clientAuth") &&
-	    add_ext(x, ca, NID_subject_key_identifier, "hash") &&
-	    add_ext(x, ca, NID_authority_key_identifier, "keyid:always") && sign(x, ca_key))
+	if (x)
 		err = save(a->dir, a->name, key, x);
 	else
 		complain_ssl(a->name);
@@ -328,7 +204,7 @@ static int pki_issue(struct pki_args *a)
 	if (!a->n_san)
 		a->san[a->n_san++] = a->name;
 	if (!a->days)
-		a->days = ISSUE_DAYS;
+		a->days = PKI_ISSUE_DAYS;
 	if (path_of(crt, sizeof(crt), a->dir, "ca", "crt") ||
 	    path_of(key, sizeof(key), a->dir, "ca", "key"))
 		return complain(a->dir, strerror(ENAMETOOLONG));
