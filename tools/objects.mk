@@ -39,8 +39,10 @@ XMPP_CORE := $(XMPP) $(XMPP_LOGIN) user/conn_move user/core_chat user/core_feder
 CORE := $(BASE) $(SIP) $(ENGINE) $(HTTP) $(HTTPS) $(UPSTREAM) $(CORE_HTTP) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core_https user/core_https_admin user/config_https user/core user/core_admin user/core_drain user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) $(XMPP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
-CTL := tools/sallyctl tools/ctl_ask tools/ctl_print tools/pki tools/pki_cert user/addr tools/ctl_nodes user/metrics user/metrics_table
-CTL_LIBS := -ljansson -lcrypto
+JOIN := tools/call_server tools/ctl_init tools/ctl_invite tools/ctl_join tools/host_choice tools/join_serve tools/join_store tools/join_tls tools/join_token tools/join_wait tools/setup_file tools/stage
+JOIN += user/config user/config_core user/config_core_xmpp user/config_edge user/config_https user/config_lines
+CTL := tools/sallyctl tools/ctl_ask tools/ctl_print tools/pki tools/pki_cert user/addr $(JOIN) tools/ctl_nodes user/metrics user/metrics_table
+CTL_LIBS := -ljansson -lssl -lcrypto -lcyaml -lyaml -lresolv
 PARSE := $(HTTP) $(SIP) $(XMPP) tools/parse_http tools/parse_main tools/parse_xmpp user/addr
 PARSE_LIBS := $(XMPP_LIBS)
 

@@ -9,7 +9,8 @@
 #include <string.h>
 
 #include "tools/ctl.h"
-#include "tools/ctl_doctor.h"
+#include "tools/ctl_nodes.h"
+#include "tools/ctl_setup.h"
 #include "tools/pki.h"
 
 /* ---- commands --------------------------------------------------------------------------------------------------------------- */
@@ -209,6 +210,22 @@ static const struct ctl_command {
 	{"upgrade", ctl_upgrade,
 	 "  upgrade       start the installed binary as the next worker, which takes over (edge, "
 	 "then core)\n"},
+	{"init", ctl_init,
+	 "  init edge --domain D [--domain D2]... --self-signed | --cert FILE --key FILE "
+	 "[--name N] [--host NAME] [--public ADDR] "
+	 "[--outside ADDR] [--inside ADDR] [--core NAME] [--user U] [--dir DIR] [--valid 1h] "
+	 "[--no-wait] [--force]\n"
+	 "                make this host an edge: private CA, edge.yaml, a token; wait for its "
+	 "core\n"},
+	{"join", ctl_join,
+	 "  join TOKEN|- --call-server HOST[:PORT] [--transport udp|tcp] [--mode path|contact] "
+	 "[--edge ADDR[:PORT]] [--inside ADDR] "
+	 "[--name N] [--user U] [--dir DIR] [--force]\n"
+	 "                make this host the core that the token is for\n"},
+	{"invite", ctl_invite,
+	 "  invite [--core NAME [--domain D]... [--valid 1h] [--no-wait]] [--dir DIR]\n"
+	 "                on an edge, running or not: a token for a core, and wait for it; or "
+	 "wait for those that have one\n"},
 	{"pki", ctl_pki,
 	 "  pki init DIR --name CA-NAME | pki issue DIR NAME [--san NAME-OR-ADDRESS]... [--days N] "
 	 "[--not-after YYYYMMDDHHMMSSZ] | pki show FILE\n"},
