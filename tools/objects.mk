@@ -22,8 +22,8 @@ BPF := bench tc_relay xdp_probe xdp_relay
 PAGE := user/page user/page_files
 INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
-LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
-EDGE := $(BASE) $(HTTP) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/dns user/edge_admin user/dial_target user/edge_dial user/edge_drain user/edge_keeper user/edge_main user/edge_service user/gate user/gate_federation user/gate_http user/gate_http_keys user/gate_sip user/gate_xmpp user/http_token $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_dial user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket $(XMPP) user/tls_hello user/wall
+LINK_EDGE := user/link_accept user/link_edge user/link_edge_data user/link_join
+EDGE := $(BASE) $(HTTP) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/dns user/edge_admin user/dial_target user/edge_dial user/edge_invite user/edge_keeper user/edge_main user/edge_service user/edge_summary user/gate user/gate_federation user/gate_http user/gate_http_keys user/gate_sip user/gate_xmpp user/http_token $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_dial user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket $(XMPP) user/tls_hello user/wall
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3 $(XMPP_LIBS) -lcares
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -74,7 +74,7 @@ test_conn_keep_OBJS := $(test_conn_OBJS)
 test_conn_keep_LIBS := $(test_conn_LIBS)
 test_conn_relay_OBJS := $(test_conn_OBJS) $(RELAY)
 test_conn_relay_LIBS := $(test_conn_LIBS)
-LINK_TEST := selftests/unit/certs selftests/unit/link_kit user/addr $(CONN) $(LINK_CORE) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer $(TLS)
+LINK_TEST := selftests/unit/certs selftests/unit/link_kit user/addr $(CONN) $(LINK_CORE) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/tls_hello $(TLS)
 test_link_OBJS := $(LINK_TEST)
 test_link_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 test_link_recycle_OBJS := $(LINK_TEST)
@@ -161,7 +161,7 @@ fuzz_xmpp_LIBS := $(XMPP_LIBS)
 fuzz_xmpp_login_SRCS := $(XMPP_LOGIN:=.c) $(XMPP_SRCS)
 fuzz_xmpp_login_LIBS := $(XMPP_LIBS)
 
-LINK_EDGE_OBJS := user/addr $(CONN) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer $(TLS)
+LINK_EDGE_OBJS := user/addr $(CONN) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls_hello $(TLS)
 bench-core_OBJS := $(LINK_EDGE_OBJS) $(SIP) tools/bench_bridge tools/bench_core tools/bench_lab tools/bench_rtpengine tools/bench_stat $(SRTP)
 bench-core_LIBS := -lssl -luring -lprotobuf-c -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
 bench-flows_OBJS := tools/bench_flows user/addr $(CONN) user/keep user/keeper_open user/keeper_take user/sockpool $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer $(TLS) $(MEDIA_CORE)

@@ -82,11 +82,11 @@ static json_t *answer(struct admin_conn *c, const char *line, size_t n)
 	if (!req)
 		return json_pack("{s:s, s:s}", "error", "not a JSON request", "detail", e.text);
 	a->asking = c;
-	for (i = 0; cmd && i < a->n_cmds && !res && !c->later; i++)
+	for (i = 0; cmd && i < a->n_cmds && !res && !c->later && c->fd >= 0; i++)
 		if (strcmp(a->cmds[i].name, cmd) == 0)
 			res = a->cmds[i].fn(a->arg, req);
 	a->asking = NULL;
-	if (!res && !c->later)
+	if (!res && !c->later && c->fd >= 0)
 		res = json_pack("{s:s}", "error", cmd ? "unknown command" : "no command");
 	json_decref(req);
 	return res;
@@ -136,7 +136,7 @@ static void conn_ask(struct admin_conn *c, size_t n)
 
 	if (res)
 		conn_answer(c, res);
-	else if (loop_timer_set(c->a->loop, &c->timer, ADMIN_LATER_MS))
+	else if (c->fd >= 0 && loop_timer_set(c->a->loop, &c->timer, ADMIN_LATER_MS))
 		conn_end(c);
 }
 
@@ -144,6 +144,17 @@ struct admin_ticket admin_later(struct admin *a)
 {
 	a->asking->later = true;
 	return (struct admin_ticket){(unsigned)(a->asking - a->conns), a->asking->gen};
+}
+
+int admin_take(struct admin *a)
+{
+	struct admin_conn *c = a->asking;
+	int fd = c->fd;
+
+	loop_cancel(a->loop, &c->poll);
+	loop_timer_cancel(a->loop, &c->timer);
+	c->fd = -1;
+	return fd;
 }
 
 void admin_answer(struct admin *a, struct admin_ticket t, json_t *res)

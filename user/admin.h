@@ -3,7 +3,8 @@
  * Data flow: one line of JSON in ({"cmd":"flows","arg":"…"}) -> the command's function -> one line of JSON out, connection closed.
  * Owner rules: owns its connections (at most 16, request <= 4 KiB, 5 s); the listening descriptor is the keeper's. The socket's
  * mode (0660, group sallyport) is the access control. Requests only read, but for "upgrade". An answer that takes its time is
- * promised by admin_later(), and given by admin_answer() within 20 s. */
+ * promised by admin_later(), and given by admin_answer() within 20 s. A command that wants to go on talking takes the connection over:
+ * admin_take(). */
 #ifndef SALLYPORT_ADMIN_H
 #define SALLYPORT_ADMIN_H
 
@@ -30,6 +31,8 @@ struct admin_ticket {
 };
 /* Within a command's function: its answer comes later. */
 struct admin_ticket admin_later(struct admin *a);
+/* Within a command's function: its connection is the caller's from here on, nonblocking and with nothing sent; the function returns NULL. */
+int admin_take(struct admin *a);
 /* Takes @res. Whoever asked may be gone: fine. */
 void admin_answer(struct admin *a, struct admin_ticket t, json_t *res);
 

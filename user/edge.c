@@ -410,6 +410,7 @@ static bool take_up(void *arg, uint32_t slot, uint32_t kind, const int fds[LODGE
 
 static void leave(void *arg)
 {
+	edge_invite_end(arg, "the next worker has the port");
 	streams_leave(((struct edge *)arg)->streams);
 }
 
@@ -482,6 +483,7 @@ static void edge_stop(struct edge *e)
 	unsigned i;
 
 	handover_free(&e->turn);
+	edge_invite_end(e, "going down");
 	admin_free(e->admin);
 	admin_http_free(e->admin_http);
 	nodes_free(e->nodes);

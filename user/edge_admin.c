@@ -217,8 +217,9 @@ static json_t *cmd_upgrade(void *arg, const json_t *req)
 int edge_admin_start(struct edge *e, char *why, size_t why_n)
 {
 	static const struct admin_cmd cmds[] = {
-		{"status", cmd_status}, {"flows", cmd_flows},	  {"streams", cmd_streams},
-		{"why", cmd_why},	{"upgrade", cmd_upgrade}, {"drain", edge_drain_cmd},
+		{"status", cmd_status},	 {"flows", cmd_flows},	   {"streams", cmd_streams},
+		{"why", cmd_why},	 {"upgrade", cmd_upgrade}, {"nodes", cmd_nodes},
+		{"invite", edge_invite},
 	};
 	int fd = keeper_fd("admin"), err;
 

@@ -55,6 +55,11 @@ struct edge {
 	struct summary_walk walk; /* with the next two: what it found */
 	struct summary_streams sum_streams;
 	struct summary_flows sum_flows;
+	struct edge_invite { /* edge_invite.c */
+		bool waiting;
+		int fd;
+		struct loop_handle poll;
+	} invite;
 	struct handover turn;
 	struct loop_timer tick;
 	struct loop_handle punch[EDGE_PUNCH_MAX];
@@ -70,6 +75,10 @@ int edge_services_start(struct edge *e, char *why, size_t why_n);
 int edge_services_listen(struct edge *e, char *why, size_t why_n);
 void edge_services_token_keys(struct edge *e, const char *core, const Sallyport__TokenKeys *m);
 void edge_services_free(struct edge *e);
+
+/* edge_invite.c: the admin command "invite", and the end of who waits. */
+json_t *edge_invite(void *arg, const json_t *req);
+void edge_invite_end(struct edge *e, const char *why);
 
 int edge_admin_start(struct edge *e, char *why, size_t why_n);
 json_t *edge_status(struct edge *e); /* `sallyctl status` */

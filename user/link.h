@@ -124,7 +124,12 @@ struct link_edge;
 int link_edge_new(const struct link_edge_params *p, struct link_edge **out);
 void link_edge_free(struct link_edge *l);
 int link_edge_listen(struct link_edge *l, int fd); /* a listening TCP socket, not ours to close */
-/* The core that serves @domain now (newest hello wins; one that drains only where all do), or NULL. */
+struct link_peer *link_edge_find(struct link_edge *l, const char *core); /* NULL: it is not up */
+/* While somebody waits for a core that has no certificate yet: connections whose ClientHello offers this ALPN go to @take, unread and as
+ * they were accepted. It owns the descriptor then. NULL: no longer. See user/link_join.c. */
+#define LINK_JOIN_ALPN "sallyport-join"
+void link_edge_joins(struct link_edge *l, void (*take)(void *arg, int fd), void *arg);
+/* The core that serves @domain now (newest hello wins), or NULL. */
 struct link_peer *link_edge_route(struct link_edge *l, struct span domain);
 /* Whether @p has announced @domain, and may. */
 bool link_peer_serves(const struct link_peer *p, struct span domain);

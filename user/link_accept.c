@@ -281,9 +281,23 @@ static bool banned(const struct link_edge *l, int fd)
 
 void link_accept(void *arg, int fd)
 {
+	struct link_edge *l = arg;
+
+	if (fd < 0)
+		return; /* the loop counts and tries again */
+	l->stats.accepted++;
+	if (banned(l, fd)) {
+		l->stats.banned++;
+		close(fd);
+	} else if (!link_join_look(l, fd)) {
+		link_accept_core(l, fd);
+	}
+}
+
+void link_accept_core(struct link_edge *l, int fd)
+{
 	static const struct conn_ops ops = {
 		.up = pending_up, .readable = pending_readable, .down = pending_down};
-	struct link_edge *l = arg;
 	struct conn_params cp = {.loop = l->p.loop,
 				 .tls = l->p.tls,
 				 .queue_max = LINK_DATA_QUEUE,
@@ -292,14 +306,6 @@ void link_accept(void *arg, int fd)
 				 .ops = &ops};
 	struct link_pending *d = NULL;
 
-	if (fd < 0)
-		return; /* the loop counts and tries again */
-	l->stats.accepted++;
-	if (banned(l, fd)) {
-		l->stats.banned++;
-		close(fd);
-		return;
-	}
 	l->stats.over_pending += l->n_pending >= LINK_PENDING_MAX;
 	if (l->n_pending < LINK_PENDING_MAX || pending_make_room(l))
 		d = calloc(1, sizeof(*d));

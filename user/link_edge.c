@@ -218,6 +218,7 @@ void link_edge_free(struct link_edge *l)
 	while (l->n_listeners)
 		loop_cancel(l->p.loop, &l->listeners[--l->n_listeners]);
 	link_pending_free_all(l);
+	link_join_free_all(l);
 	while ((p = l->peers) != NULL) {
 		peer_unlink(l, p);
 		link_edge_data_close(p);

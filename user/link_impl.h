@@ -143,13 +143,23 @@ struct link_edge {
 	struct link_times times;
 	struct link_stats stats;
 	struct loop_handle listeners[LINK_LISTENERS_MAX];
+	struct {				 /* user/link_join.c */
+		void (*take)(void *arg, int fd); /* NULL: nobody waits */
+		void *arg;
+		struct link_look *looks;
+		unsigned n;
+	} join;
 	unsigned n_listeners, n_pending;
 	struct link_pending *pending;
 	struct link_peer *peers;
 	uint64_t seq; /* newest hello wins */
 };
-void link_accept(void *arg, int fd); /* loop_accept_fn of a link_edge */
+void link_accept(void *arg, int fd);		    /* loop_accept_fn of a link_edge */
+void link_accept_core(struct link_edge *l, int fd); /* the same without a look at who it is */
 void link_pending_free_all(struct link_edge *l);
+/* user/link_join.c: true: @fd goes on from there. */
+bool link_join_look(struct link_edge *l, int fd);
+void link_join_free_all(struct link_edge *l);
 struct link_peer *link_edge_peer(struct link_edge *l, const char *name);
 /* @c becomes the control connection of a new peer, or an idle data connection of @p. 0 or -ENOMEM (@c is the caller's). */
 int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edge_core *cfg,

@@ -26,6 +26,27 @@ refused() {
 }
 no_leftover() { [ -z "$(find "$RUN/e" "$RUN/c" -name '*.new-*')" ] || fail "half written: $(find "$RUN/e" "$RUN/c" -name '*.new-*')"; }
 token_of() { grep -o 'sallyport1-[^ "]*' "$1"; }
+# forge TOKEN later|pin|secret|name: what it says is changed, and its check made anew
+forge() {
+	python3 - "$1" "$2" <<-'PY'
+	import base64, hashlib, sys
+
+	raw = bytearray(base64.urlsafe_b64decode(sys.argv[1].split("-", 1)[1]))
+	end = 56
+	end += 1 + raw[end]
+	core = end
+	end += 1 + raw[end]
+	body = raw[:end]
+	if sys.argv[2] == "later":
+	    body[3] += 1
+	elif sys.argv[2] == "name":
+	    body = body[:core] + bytes([18]) + b"core9.corp.example"
+	else:
+	    body[{"pin": 8, "secret": 40}[sys.argv[2]]] ^= 1
+	check = 4 + (3 - (len(body) + 4) % 3) % 3
+	print("sallyport1-" + base64.urlsafe_b64encode(bytes(body) + hashlib.sha256(body).digest()[:check]).decode())
+	PY
+}
 EDGE=(init edge --domain "$DOMAIN" --dir "$RUN/e" --user daemon)
 JOIN=(--call-server "$KAM" --dir "$RUN/c" --user daemon)
 
@@ -77,3 +98,40 @@ wait_for 15 "alice registered" phone_registered alice
 wait_for 15 "bob registered" phone_registered bob
 talk alice bob 2
 both_heard alice bob 1
+
+say "the edge runs: whoever waits gets the connections of its port"
+up_s() { ctl edge status | py 'd["links"][0]["up_s"]'; }
+edge invite --dir "$RUN/e" --core "$CORE_NAME" --no-wait --valid 1s >"$RUN/log/short.log"
+short=$(token_of "$RUN/log/short.log")
+refused 'runs, but waits for no core' core join "$(forge "$short" later)" --dir "$RUN/x" --user daemon --call-server "$KAM"
+start invite dmz "$CTL" invite --dir "$RUN/e" --core core2.corp.example
+wait_log 8 invite 'waiting for core2.corp.example'
+grep -A1 'name: core2.corp.example' "$RUN/e/edge.yaml" | grep -q 'domains: \[corp.example\]' || fail "$(cat "$RUN/e/edge.yaml")"
+"$B/sallyport-edge" -n -c "$RUN/e/edge.yaml" >/dev/null || fail "edge.yaml is not valid any more"
+ctl edge status | py '[r["state"] for r in d["links"] if r["core"] == "core2.corp.example"] == ["down"]' || fail "the running edge does not know core2"
+t2=$(token_of "$RUN/log/invite.log")
+X=(--dir "$RUN/x" --user daemon --call-server "$KAM")
+start mute in socat -u "TCP:$EDGE_IN:7001" - # says nothing
+start other dmz openssl s_server -accept "$EDGE_IN:7003" -cert "$RUN/pki/kamailio.pem" -key "$RUN/pki/kamailio.key" -tls1_3 -alpn sallyport-join -www
+wait_for 5 "the other machine" tcp_bound dmz "$EDGE_IN:7003"
+refused 'was used already, at 2.*, from 172.16.0.20' core join "$t1" "${X[@]}"
+refused 'has another key. Nothing was sent' core join "$t2" "${X[@]}" --edge "$EDGE_IN:7003"
+refused 'has another key' core join "$(forge "$t2" pin)" "${X[@]}"
+refused 'does not know this token' core join "$(forge "$t2" secret)" "${X[@]}"
+refused 'this token ended at' core join "$short" "${X[@]}"
+refused 'edge refuses: this token ended at' core join "$(forge "$short" later)" "${X[@]}"
+refused 'edge refuses: this token is for core2.corp.example' core join "$(forge "$t2" name)" "${X[@]}" --name core9.corp.example
+refused 'core.yaml is there already' core join "$t2" "${JOIN[@]}"
+refused 'an invitation is waiting already' edge invite --dir "$RUN/e"
+[ -z "$(find "$RUN/x" -type f)" ] || fail "refused, but it left $(find "$RUN/x" -type f)"
+core join "$t2" --dir "$RUN/c2" "${X[@]:2}" >"$RUN/log/c2.log" 2>&1 &
+core join "$t2" --dir "$RUN/c3" "${X[@]:2}" >"$RUN/log/c3.log" 2>&1 || true
+wait $! || true
+[ "$(find "$RUN/c2" "$RUN/c3" -name core.yaml | wc -l)" = 1 ] || fail "both or none: $(cat "$RUN/log/c2.log" "$RUN/log/c3.log")"
+wait_for 3 "invite to end" gone "$(pid_of invite)"
+grep -q 'core2.corp.example has joined, from 172.16.0.20' "$RUN/log/invite.log" || fail "$(cat "$RUN/log/invite.log")"
+no_leftover
+c2=$(dirname "$(find "$RUN/c2" "$RUN/c3" -name core.yaml)")
+openssl verify -CAfile "$RUN/e/pki/ca.crt" -verify_hostname core2.corp.example "$c2/pki/core2.corp.example.crt" >/dev/null || fail "core2's certificate"
+[ "$("$CTL" pki show "$c2/pki/core2.corp.example.crt" | grep -c 'name:')" = 1 ] || fail "more names than its own"
+link_is_up || fail "the link: $(ctl core status)"
