@@ -13,9 +13,18 @@
 #define CONFIG_WHY_MAX	       512
 #define CONFIG_RELAY_PAIRS_MAX 2
 
+#define CONFIG_CERTIFICATES_MAX 16
+
+struct config_certificate {
+	const char *certificate, *key; /* PEM paths */
+};
+
 struct config_tls_files {
 	const char *certificate, *key; /* PEM paths */
 	const char *ca;		       /* PEM path; link: required */
+	/* The edge's services only: several, chosen by SNI. The first is the default, and what .certificate and .key name. */
+	struct config_certificate *certificates;
+	unsigned certificates_count;
 };
 
 struct config_pair {		       /* media addresses of an edge */

@@ -41,11 +41,30 @@ static const cyaml_schema_field_t link_fields[] = {
 	CONFIG_LIST(link_t, cores, "cores", 0, &core_schema),
 	CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t certificate_fields[] = {
+	CONFIG_STR(struct config_certificate, certificate, "certificate", 0),
+	CONFIG_STR(struct config_certificate, key, "key", 0),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t certificate_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_certificate, certificate_fields)};
+#define SERVICE_TLS_FIELDS                                                                    \
+	CONFIG_STR(struct config_tls_files, certificate, "certificate", CYAML_FLAG_OPTIONAL), \
+		CONFIG_STR(struct config_tls_files, key, "key", CYAML_FLAG_OPTIONAL),         \
+		CYAML_FIELD_SEQUENCE_COUNT(                                                   \
+			"certificates", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,             \
+			struct config_tls_files, certificates, certificates_count,            \
+			&certificate_schema, 1, CONFIG_CERTIFICATES_MAX)
+static const cyaml_schema_field_t sip_tls_fields[] = {
+	SERVICE_TLS_FIELDS,
+	CONFIG_STR(struct config_tls_files, ca, "ca", CYAML_FLAG_OPTIONAL),
+	CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t sip_fields[] = {
 	CONFIG_LIST(sip_t, listen, "listen", 0, &config_string),
 	CONFIG_STR(sip_t, host, "host", 0),
 	CONFIG_UINT(sip_t, port, "port"),
-	CONFIG_MAP(sip_t, tls, "tls", CYAML_FLAG_DEFAULT, config_tls_fields),
+	CONFIG_MAP(sip_t, tls, "tls", CYAML_FLAG_DEFAULT, sip_tls_fields),
 	CONFIG_STR(sip_t, ktls, "ktls", CYAML_FLAG_OPTIONAL),
 	CONFIG_UINT(sip_t, ktls_after_seconds, "ktls_after_seconds"),
 	CONFIG_UINT(sip_t, ktls_after_bytes, "ktls_after_bytes"),
@@ -58,8 +77,7 @@ static const cyaml_schema_field_t sip_fields[] = {
 		CONFIG_UINT(sip_t, ktls_after_seconds, "ktls_after_seconds"),           \
 		CONFIG_UINT(sip_t, ktls_after_bytes, "ktls_after_bytes")
 static const cyaml_schema_field_t service_tls_fields[] = {
-	CONFIG_STR(struct config_tls_files, certificate, "certificate", 0),
-	CONFIG_STR(struct config_tls_files, key, "key", 0),
+	SERVICE_TLS_FIELDS,
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t https_fields[] = {
@@ -342,6 +360,64 @@ static int cores_check(struct config_ctx *c, const struct config_edge *e)
 			     sizeof(*e->link.cores));
 }
 
+static const struct config_rule certificate_rules[] = {
+	{CONFIG_AT(struct config_certificate, certificate), .kind = CONFIG_FILE},
+	{CONFIG_AT(struct config_certificate, key), .kind = CONFIG_FILE},
+};
+
+/* One certificate or a list of them; the first of the list stands in for the one. */
+static int certificates_check(struct config_ctx *c, const char *service, struct config_tls_files *t)
+{
+	char path[CONFIG_PATH_MAX];
+	unsigned i;
+	int err = 0;
+
+	snprintf(path, sizeof(path), "%s.tls", service);
+	if (!t->certificates_count)
+		return !t->certificate == !t->key
+			       ? 0
+			       : config_fail(c, path,
+					     "wanted certificate and key, came one of them");
+	snprintf(path, sizeof(path), "%s.tls.certificates", service);
+	if (t->certificate || t->key)
+		return config_fail(c, path,
+				   "wanted certificate and key, or certificates, came both");
+	for (i = 0; i < t->certificates_count && !err; i++) {
+		snprintf(path, sizeof(path), "%s.tls.certificates[%u]", service, i);
+		err = config_rules(c, path, &t->certificates[i], certificate_rules,
+				   N(certificate_rules));
+	}
+	if (err)
+		return err;
+	t->certificate = strdup(t->certificates[0].certificate);
+	t->key = strdup(t->certificates[0].key);
+	return t->certificate && t->key ? 0 : config_fail(c, service, "out of memory");
+}
+
+/* Those of sip are the default of the other services. */
+static int certificates_copy(struct config_tls_files *to, const struct config_tls_files *from)
+{
+	unsigned i;
+
+	to->certificate = strdup(from->certificate);
+	to->key = strdup(from->key);
+	if (!to->certificate || !to->key)
+		return -ENOMEM;
+	if (!from->certificates_count)
+		return 0;
+	to->certificates = calloc(from->certificates_count, sizeof(*to->certificates));
+	if (!to->certificates)
+		return -ENOMEM;
+	to->certificates_count = from->certificates_count;
+	for (i = 0; i < from->certificates_count; i++) {
+		to->certificates[i].certificate = strdup(from->certificates[i].certificate);
+		to->certificates[i].key = strdup(from->certificates[i].key);
+		if (!to->certificates[i].certificate || !to->certificates[i].key)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* A service that may be left out: @s is all zero then, and stays so. */
 static int service_check(struct config_ctx *c, const char *name, struct config_service *s,
 			 const struct config_service *sip, uint32_t port,
@@ -352,15 +428,15 @@ static int service_check(struct config_ctx *c, const char *name, struct config_s
 
 	if (!s->host)
 		return 0;
-	err = config_rules(c, name, s, rules, n);
+	err = certificates_check(c, name, &s->tls);
+	if (!err)
+		err = config_rules(c, name, s, rules, n);
 	snprintf(path, sizeof(path), "%s.listen", name);
 	if (!err)
 		err = config_list(c, path, s->listen, s->listen_count, CONFIG_ADDRPORT, port);
 	if (err || s->tls.certificate)
 		return err;
-	s->tls.certificate = strdup(sip->tls.certificate);
-	s->tls.key = strdup(sip->tls.key);
-	return s->tls.certificate && s->tls.key ? 0 : config_fail(c, name, "out of memory");
+	return certificates_copy(&s->tls, &sip->tls) ? config_fail(c, name, "out of memory") : 0;
 }
 
 static int xmpp_check(struct config_ctx *c, struct config_edge *e)
@@ -386,6 +462,8 @@ int config_edge_load(const char *name, const char *text, size_t n, struct config
 	int err;
 
 	err = config_parse(&c, text, n, &edge_schema, (void **)&e);
+	if (!err && (e->sip.tls.certificates_count || !e->sip.tls.certificate == !e->sip.tls.key))
+		err = certificates_check(&c, "sip", &e->sip.tls);
 	if (!err)
 		err = config_rules(&c, "", e, edge_rules, N(edge_rules));
 	if (!err)

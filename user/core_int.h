@@ -127,6 +127,7 @@ void core_media_stop(struct core *c);
 int core_admin_start(struct core *c, char *why, size_t why_n);
 json_t *core_status(struct core *c); /* `sallyctl status` */
 /* core_summary.c; core_peaks(): after whatever may have made the counts rise. core_metrics(): /metrics of the admin port. */
+json_t *core_certificates(const struct core *c);
 int core_summary_start(struct core *c, char *why, size_t why_n);
 void core_peaks(struct core *c);
 char *core_metrics(void *arg, bool openmetrics, size_t *n);

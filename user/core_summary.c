@@ -74,7 +74,7 @@ static json_t *refusals_of(const struct core *c, bool zeros)
 	return o;
 }
 
-static json_t *certificates_of(const struct core *c)
+json_t *core_certificates(const struct core *c)
 {
 	json_t *list = json_array();
 
@@ -157,7 +157,7 @@ static json_t *core_summary(void *arg, bool zeros)
 	json_object_set_new(o, "streams", streams_of(c));
 	summary_set_streams(o, &c->sum_streams);
 	json_object_set_new(o, "refusals", refusals_of(c, zeros));
-	json_object_set_new(o, "certificates", certificates_of(c));
+	json_object_set_new(o, "certificates", core_certificates(c));
 	json_object_set_new(o, "links", links_of(c));
 	summary_set_process(o);
 	return o;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "user/bpf_plan.h"
+#include "user/edge_certs.h"
 #include "user/edge_impl.h"
 #include "user/keeper.h"
 #include "user/log.h"
@@ -151,29 +152,41 @@ static bool edge_on_sockets(const struct edge *e)
 int edge_tls_start(struct tls_params *p, const char *name, bool ca, struct tls_ctx **out, char *why,
 		   size_t why_n)
 {
-	static const char *const ends[3] = {"cert", "key", "ca"};
+	const char *const ends[3] = {"cert", "key", ca ? "ca" : "more"};
 	char *text[3] = {}, file[32], reason[TLS_WHY_MAX] = "";
+	struct tls_pair more[CONFIG_CERTIFICATES_MAX];
 	size_t n[3] = {};
 	int i, err = 0;
 
-	for (i = 0; i < (ca ? 3 : 2) && !err; i++) {
+	for (i = 0; i < 3 && !err; i++) {
 		snprintf(file, sizeof(file), "%s.%s", name, ends[i]);
 		err = keeper_read(file, &text[i], &n[i]);
 		if (err)
 			snprintf(why, why_n, "%s: %s", file, strerror(-err));
 	}
+	if (!err && !ca) {
+		err = edge_certs_more(text[2], n[2], more);
+		if (err < 0)
+			snprintf(why, why_n, "%s: %s", file, strerror(-err));
+		p->more = more;
+		p->n_more = err > 0 ? (unsigned)err : 0;
+		err = err < 0 ? err : 0;
+	}
 	if (!err) {
 		p->cert_pem = span_of(text[0], n[0]);
 		p->key_pem = span_of(text[1], n[1]);
-		p->ca_pem = span_of(text[2], n[2]);
+		p->ca_pem = ca ? span_of(text[2], n[2]) : (struct span){};
 		err = tls_ctx_new(p, out, reason);
 		if (err)
 			snprintf(why, why_n, "%s.tls: %s", name, reason);
 	}
-	if (text[1])
-		explicit_bzero(text[1], n[1]);
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 3; i++) {
+		if (text[i])
+			explicit_bzero(text[i], n[i]);
 		free(text[i]);
+	}
+	p->more = NULL;
+	p->n_more = 0;
 	return err;
 }
 

@@ -1,7 +1,7 @@
 /* user/edge.h -- the edge's two processes: the keeper opens, the worker puts the modules together and runs the loop.
  *
  * In: the keeper's descriptors (config, link.cert, link.key, link.ca, sip.cert, sip.key and the same of https and xmpp,
- * listen.link.N, listen.sip.N, listen.https.N, listen.xmpp.N, listen.xmpps.N, map.*, punch.N, admin).
+ * NAME.more, listen.link.N, listen.sip.N, listen.https.N, listen.xmpp.N, listen.xmpps.N, map.*, punch.N, admin).
  * Out: the process's exit status. Owns every module for as long as it runs. */
 #ifndef SALLYPORT_EDGE_H
 #define SALLYPORT_EDGE_H

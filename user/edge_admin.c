@@ -147,17 +147,18 @@ static json_t *next_hops(const struct edge *e)
 
 json_t *edge_status(struct edge *e)
 {
-	return json_pack(
-		"{s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o*}",
-		"role", "edge", "name", e->cfg->name, "version", SALLYPORT_VERSION, "pid",
-		(int)getpid(), "uptime_s",
-		(json_int_t)((loop_now_ms(e->loop) - e->start_ms) / 1000), "media_rung",
-		media_edge_rung(e->media), "media_pairs", media_edge_rungs(e->media), "links",
-		links(e), "streams", streams_status(e->streams), "media",
-		media_edge_status(e->media), "bans", bans(e), "xdp", xdp_reasons(e), "loop",
-		loop_json(e), "link", link_counts(e), "next_hops", next_hops(e), "dials",
-		edge_dials_status(e->dials), "kernel_tls", ktls_show(&e->ktls), "node_reports",
-		nodes_counts(e->nodes), "admin_http", admin_http_show(e->admin_http));
+	return json_pack("{s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,"
+			 "s:o,s:o*}",
+			 "role", "edge", "name", e->cfg->name, "version", SALLYPORT_VERSION, "pid",
+			 (int)getpid(), "uptime_s",
+			 (json_int_t)((loop_now_ms(e->loop) - e->start_ms) / 1000), "media_rung",
+			 media_edge_rung(e->media), "media_pairs", media_edge_rungs(e->media),
+			 "links", links(e), "streams", streams_status(e->streams), "media",
+			 media_edge_status(e->media), "bans", bans(e), "xdp", xdp_reasons(e),
+			 "loop", loop_json(e), "link", link_counts(e), "next_hops", next_hops(e),
+			 "dials", edge_dials_status(e->dials), "kernel_tls", ktls_show(&e->ktls),
+			 "certificates", edge_certificates(e), "node_reports",
+			 nodes_counts(e->nodes), "admin_http", admin_http_show(e->admin_http));
 }
 
 static json_t *cmd_status(void *arg, const json_t *req)

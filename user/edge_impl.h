@@ -66,7 +66,7 @@ struct edge {
 	unsigned n_punch;
 };
 
-/* Read "NAME.cert", ".key" and, with @ca, ".ca" from the keeper. The key's text is wiped again. 0 or negative errno with @why. */
+/* Read "NAME.cert", ".key" and, with @ca, ".ca", else ".more" from the keeper. The key's text is wiped again. 0 or negative errno with @why. */
 int edge_tls_start(struct tls_params *p, const char *name, bool ca, struct tls_ctx **out, char *why,
 		   size_t why_n);
 
@@ -83,6 +83,7 @@ void edge_invite_end(struct edge *e, const char *why);
 int edge_admin_start(struct edge *e, char *why, size_t why_n);
 json_t *edge_status(struct edge *e); /* `sallyctl status` */
 /* edge_summary.c, edge_metrics(): /metrics of the admin port. */
+json_t *edge_certificates(const struct edge *e);
 int edge_summary_start(struct edge *e, char *why, size_t why_n);
 char *edge_metrics(void *arg, bool openmetrics, size_t *n);
 

@@ -11,6 +11,7 @@
 #include "user/account.h"
 #include "user/drain.h"
 #include "user/edge.h"
+#include "user/edge_certs.h"
 #include "user/edge_media.h"
 #include "user/keep.h"
 #include "user/keeper_store.h"
@@ -18,41 +19,15 @@
 #include "user/lodge.h"
 #include "user/log.h"
 #include "user/media_edge.h"
-#include "user/tls.h"
 
-#define FILE_MAX    262144u
 #define NOFILE	    65536
-#define N_FILES	    9	  /* those of services that are off have no path */
 #define LODGE_SLOTS 20480 /* one for every stream: its two connections, and pipes at a hand-over */
-
-/* A whole file, NUL-terminated; NULL with @why. free() it. */
-static char *file_read(const char *path, size_t *n, char *why, size_t why_n)
-{
-	FILE *f = fopen(path, "re");
-	char *text = f ? malloc(FILE_MAX + 1) : NULL;
-
-	if (!text) {
-		snprintf(why, why_n, "%s: %s", path, strerror(errno));
-		if (f)
-			fclose(f);
-		return NULL;
-	}
-	*n = fread(text, 1, FILE_MAX, f);
-	text[*n] = 0;
-	if (ferror(f) || fgetc(f) != EOF) {
-		snprintf(why, why_n, "%s: cannot be read, or is over %u bytes", path, FILE_MAX);
-		free(text);
-		text = NULL;
-	}
-	fclose(f);
-	return text;
-}
 
 struct config_edge *edge_file_read(const char *path, char why[CONFIG_WHY_MAX])
 {
 	struct config_edge *cfg = NULL;
 	size_t n = 0;
-	char *text = file_read(path, &n, why, CONFIG_WHY_MAX);
+	char *text = edge_certs_read(path, &n, why, CONFIG_WHY_MAX);
 
 	if (!text || config_edge_load(path, text, n, &cfg, why))
 		cfg = NULL;
@@ -61,23 +36,6 @@ struct config_edge *edge_file_read(const char *path, char why[CONFIG_WHY_MAX])
 }
 
 /* ---- what the keeper opens ---- */
-
-struct secret_file {
-	const char *name, *path;
-};
-
-static void files_of(const struct config_edge *cfg, struct secret_file out[N_FILES])
-{
-	out[0] = (struct secret_file){"link.cert", cfg->link.tls.certificate};
-	out[1] = (struct secret_file){"link.key", cfg->link.tls.key};
-	out[2] = (struct secret_file){"link.ca", cfg->link.tls.ca};
-	out[3] = (struct secret_file){"sip.cert", cfg->sip.tls.certificate};
-	out[4] = (struct secret_file){"sip.key", cfg->sip.tls.key};
-	out[5] = (struct secret_file){"https.cert", cfg->https.tls.certificate};
-	out[6] = (struct secret_file){"https.key", cfg->https.tls.key};
-	out[7] = (struct secret_file){"xmpp.cert", cfg->xmpp.tls.certificate};
-	out[8] = (struct secret_file){"xmpp.key", cfg->xmpp.tls.key};
-}
 
 static int listen_all(struct keeper_plan *p, const char *prefix, const char **list, unsigned n,
 		      char *why, size_t why_n)
@@ -95,10 +53,8 @@ static int listen_all(struct keeper_plan *p, const char *prefix, const char **li
 
 /* Everything that needs root or must outlive a worker. */
 static int plan_fill(struct keeper_plan *p, const char *path, const struct config_edge *cfg,
-		     char *why, size_t why_n)
+		     struct edge_certs *certs, char *why, size_t why_n)
 {
-	struct secret_file files[N_FILES];
-	unsigned i;
 	int err = keeper_open_file(p, "config", path, why, why_n);
 
 	if (cfg->link.cores_count > MEDIA_EDGE_CORES) {
@@ -110,10 +66,8 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 		log_event(LOG_L_WARN, "setting-unused",
 			  "name=sip.tls.ca reason=\"clients show no certificates; intermediate "
 			  "ones belong into sip.tls.certificate\"");
-	files_of(cfg, files);
-	for (i = 0; i < N_FILES && !err; i++)
-		if (files[i].path)
-			err = keeper_open_file(p, files[i].name, files[i].path, why, why_n);
+	if (!err)
+		err = edge_certs_open(certs, p, cfg, why, why_n);
 	if (!err)
 		err = listen_all(p, "listen.link", cfg->link.listen, cfg->link.listen_count, why,
 				 why_n);
@@ -150,6 +104,7 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 struct start { /* what a reload is checked against */
 	const char *path;
 	struct config_edge *cfg, *tried;
+	struct edge_certs certs;
 };
 
 static bool lists_equal(const char **a, unsigned n, const char **b, unsigned m)
@@ -235,56 +190,6 @@ static void privileged_changes(const struct config_edge *a, const struct config_
 					       checks[i].name);
 }
 
-/* Certificate and key must fit before the worker that uses the old ones is sent away. */
-static int tls_check(const struct secret_file *cert, const struct secret_file *key,
-		     const struct secret_file *ca, char *why, size_t why_n)
-{
-	size_t n[3] = {};
-	char *text[3] = {}, reason[TLS_WHY_MAX] = "";
-	struct tls_params p = {.server = true};
-	struct tls_ctx *ctx = NULL;
-	int err = -EINVAL, i;
-
-	text[0] = file_read(cert->path, &n[0], why, why_n);
-	text[1] = text[0] ? file_read(key->path, &n[1], why, why_n) : NULL;
-	text[2] = text[1] && ca ? file_read(ca->path, &n[2], why, why_n) : NULL;
-	if (text[1] && (text[2] || !ca)) {
-		p.cert_pem = span_of(text[0], n[0]);
-		p.key_pem = span_of(text[1], n[1]);
-		p.ca_pem = span_of(text[2], n[2]);
-		p.require_peer = ca != NULL;
-		err = tls_ctx_new(&p, &ctx, reason);
-		if (err)
-			snprintf(why, why_n, "%s: %s", cert->name, reason);
-	}
-	tls_ctx_free(ctx);
-	if (text[1])
-		explicit_bzero(text[1], n[1]);
-	for (i = 0; i < 3; i++)
-		free(text[i]);
-	return err;
-}
-
-static int files_reopen(struct keeper_plan *plan, const char *path, const struct config_edge *cfg,
-			char *why, size_t why_n)
-{
-	struct secret_file files[N_FILES];
-	unsigned i;
-	int err;
-
-	files_of(cfg, files);
-	err = tls_check(&files[0], &files[1], &files[2], why, why_n);
-	if (!err)
-		err = tls_check(&files[3], &files[4], NULL, why, why_n);
-	for (i = 5; i < N_FILES && !err; i += 2)
-		if (files[i].path)
-			err = tls_check(&files[i], &files[i + 1], NULL, why, why_n);
-	for (i = 0; i < N_FILES && !err; i++)
-		if (files[i].path)
-			err = keeper_reopen_file(plan, files[i].name, files[i].path, why, why_n);
-	return err ? err : keeper_reopen_file(plan, "config", path, why, why_n);
-}
-
 /* Whole or not at all: the files are good and ask for nothing that needs privilege, or the old ones stay. */
 static int reload(void *arg, struct keeper_plan *plan)
 {
@@ -300,7 +205,9 @@ static int reload(void *arg, struct keeper_plan *plan)
 		err = -EPERM;
 	}
 	if (!err)
-		err = files_reopen(plan, s->path, cfg, why, sizeof(why));
+		err = edge_certs_reopen(&s->certs, plan, cfg, why, sizeof(why));
+	if (!err)
+		err = keeper_reopen_file(plan, "config", s->path, why, sizeof(why));
 	if (err) {
 		log_event(LOG_L_ERROR, "reload-failed", "reason=\"%s\"", why);
 		config_edge_free(cfg);
@@ -310,10 +217,30 @@ static int reload(void *arg, struct keeper_plan *plan)
 	return 0;
 }
 
+/* Certificates were replaced: as a reload, but with the configuration that we have, whatever stands in its file by now. */
+static int watch(void *arg, struct keeper_plan *plan)
+{
+	struct start *s = arg;
+	char why[CONFIG_WHY_MAX] = "";
+
+	if (!edge_certs_changed(&s->certs, s->cfg))
+		return -EAGAIN;
+	if (!edge_certs_reopen(&s->certs, plan, s->cfg, why, sizeof(why)))
+		return 0;
+	log_event(LOG_L_ERROR, "certificates-refused", "kept=old reason=\"%s\"", why);
+	return -EINVAL;
+}
+
 static void reloaded(void *arg, struct keeper_plan *plan, bool good)
 {
 	struct start *s = arg;
 
+	if (!s->tried) {
+		log_event(good ? LOG_L_INFO : LOG_L_ERROR,
+			  good ? "certificates-reloaded" : "certificates-refused", "kept=%s",
+			  good ? "new" : "old");
+		return;
+	}
 	config_edge_free(good ? s->cfg : s->tried);
 	if (good)
 		s->cfg = s->tried;
@@ -350,10 +277,11 @@ int edge_keeper(const char *path, struct config_edge *cfg)
 	plan.worker_argv = worker_argv;
 	plan.reload = reload;
 	plan.reloaded = reloaded;
+	plan.watch = watch;
 	plan.arg = &start;
 	nofile_raise();
 	if (keeper_store_open(&plan, "edge", why, sizeof(why)) ||
-	    plan_fill(&plan, path, cfg, why, sizeof(why)))
+	    plan_fill(&plan, path, cfg, &start.certs, why, sizeof(why)))
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
 	else
 		status = keeper_run(&plan);

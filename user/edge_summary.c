@@ -47,7 +47,7 @@ static json_t *refusals_of(const struct edge *e, bool zeros)
 	return o;
 }
 
-static json_t *certificates_of(const struct edge *e)
+json_t *edge_certificates(const struct edge *e)
 {
 	static const char *const what[STREAM_SERVICES] = {
 		[STREAM_SIP] = "sip", [STREAM_HTTPS] = "https", [STREAM_XMPP] = "xmpp"};
@@ -97,7 +97,7 @@ static json_t *edge_summary(void *arg, bool zeros)
 	json_object_set_new(o, "bans",
 			    json_pack("{s:i, s:I}", "active", (int)b->active, "total",
 				      (json_int_t)(b->bans + b->from_core)));
-	json_object_set_new(o, "certificates", certificates_of(e));
+	json_object_set_new(o, "certificates", edge_certificates(e));
 	json_object_set_new(o, "links", links_of(e));
 	summary_set_process(o);
 	return o;

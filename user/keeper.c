@@ -110,10 +110,42 @@ static void reap(struct keeper *k)
 			keeper_next_died(k, pid, status);
 }
 
+/* Descriptors were replaced: for the next worker, beside the one that runs or in place of one that is dead. */
+static void reload_begin(struct keeper *k)
+{
+	char why[160];
+
+	if (k->now.pid > 0) {
+		if (!keeper_turn_begin(k, true, why, sizeof(why)))
+			log_event(LOG_L_ERROR, "reload-refused", "kept=old reason=\"%s\"", why);
+		return;
+	}
+	keeper_reopened(k->p, true); /* for the worker that is about to be started */
+	if (k->p->reloaded)
+		k->p->reloaded(k->p->arg, k->p, true);
+}
+
+/* Whether files that the plan watches were replaced. */
+static void watch(struct keeper *k, uint64_t now, uint64_t *due)
+{
+	int err;
+
+	if (!k->p->watch || k->ending)
+		return;
+	if (k->watch_due_ms <= now) {
+		k->watch_due_ms = now + KEEPER_WATCH_MS;
+		err = keeper_turn_free(k) ? k->p->watch(k->p->arg, k->p) : -EAGAIN;
+		if (!err)
+			reload_begin(k);
+		else if (err != -EAGAIN)
+			keeper_reopened(k->p, false);
+	}
+	if (!*due || k->watch_due_ms < *due)
+		*due = k->watch_due_ms;
+}
+
 static void reload(struct keeper *k)
 {
-	char why[160] = "the configuration: see above";
-
 	if (k->ending || !k->p->reload)
 		return;
 	if (!keeper_turn_free(k)) {
@@ -123,17 +155,11 @@ static void reload(struct keeper *k)
 	}
 	if (k->p->reload(k->p->arg, k->p)) {
 		keeper_reopened(k->p, false);
-		log_event(LOG_L_ERROR, "reload-refused", "kept=old reason=\"%s\"", why);
+		log_event(LOG_L_ERROR, "reload-refused",
+			  "kept=old reason=\"the configuration: see above\"");
 		return;
 	}
-	if (k->now.pid > 0) {
-		if (!keeper_turn_begin(k, true, why, sizeof(why)))
-			log_event(LOG_L_ERROR, "reload-refused", "kept=old reason=\"%s\"", why);
-		return;
-	}
-	keeper_reopened(k->p, true); /* for the worker that is about to be started */
-	if (k->p->reloaded)
-		k->p->reloaded(k->p->arg, k->p, true);
+	reload_begin(k);
 }
 
 static void on_signal(struct keeper *k)
@@ -168,6 +194,7 @@ static int do_due(struct keeper *k)
 	due = k->start_due_ms ? k->start_due_ms : k->kill_due_ms;
 	keeper_turn_step(k, now, &due);
 	keeper_store_step(k->p, now, &due);
+	watch(k, now, &due);
 	now = keeper_now_ms();
 	return !due ? -1 : due <= now ? 0 : (int)(due - now);
 }

@@ -32,8 +32,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEEPER_FDS_MAX 256
-#define KEEPER_OLD_MAX 4
+#define KEEPER_FDS_MAX	256
+#define KEEPER_OLD_MAX	4
+#define KEEPER_WATCH_MS 1000
 
 struct keeper_fd_entry {
 	char name
@@ -63,6 +64,9 @@ struct keeper_plan {
 	void (*refused)(const char *name, const char *why); /* out of the store with it */
 	/* Check the configuration file again on SIGHUP: 0 = good; the plan's "config" descriptor is then replaced. */
 	int (*reload)(void *arg, struct keeper_plan *plan);
+	/* Asked every KEEPER_WATCH_MS while no reload is going on: -EAGAIN: nothing has changed; 0: descriptors were replaced as by .reload, and
+	 * the next worker is to have them; else it has said why not. May be NULL. */
+	int (*watch)(void *arg, struct keeper_plan *plan);
 	/* What became of it: a worker goes on with it, or everything is as before. May be NULL. */
 	void (*reloaded)(void *arg, struct keeper_plan *plan, bool good);
 	void *arg;

@@ -50,6 +50,7 @@ struct keeper {
 	bool ending, survived;
 	int status;
 	uint64_t start_due_ms, kill_due_ms; /* due: 0 = none */
+	uint64_t watch_due_ms;
 	uint64_t deaths[KEEPER_DEATHS];
 	unsigned n_deaths;
 

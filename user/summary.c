@@ -65,19 +65,21 @@ void summary_count(json_t *o, const char *key, uint64_t n, bool zeros)
 void summary_certificate(json_t *list, const char *what, const struct tls_ctx *c)
 {
 	char names[1024];
-	uint64_t end = c ? tls_own_not_after(c) : 0, now = wall_now_s();
-	long long left = (long long)end - (long long)now;
+	uint64_t end, now = wall_now_s();
+	long long left;
+	unsigned i;
 
-	if (!end)
-		return;
-	tls_own_names(c, names, sizeof(names));
-	names[strcspn(names, ",")] = 0;
-	names[TEXT_MAX] = 0;
-	json_array_append_new(
-		list,
-		json_pack("{s:s, s:s, s:I, s:I}", "what", what, "name", names, "days_left",
-			  (json_int_t)(left >= 0 ? left / DAY_S : -((-left + DAY_S - 1) / DAY_S)),
-			  "not_after", (json_int_t)end));
+	for (i = 0; c && (end = tls_own_not_after(c, i, names, sizeof(names))); i++) {
+		left = (long long)end - (long long)now;
+		names[strcspn(names, ",")] = 0;
+		names[TEXT_MAX] = 0;
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:I, s:I}", "what", what, "name", names, "days_left",
+				  (json_int_t)(left >= 0 ? left / DAY_S
+							 : -((-left + DAY_S - 1) / DAY_S)),
+				  "not_after", (json_int_t)end));
+	}
 }
 
 static int statm = -1;

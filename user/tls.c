@@ -142,6 +142,7 @@ static int ctx_setup(struct tls_ctx *c, const struct tls_params *p, char *why)
 {
 	static const unsigned char sid[] =
 		"sallyport"; /* needed to resume where client certificates are asked for */
+	int ret;
 
 	if (alpn_wire(c, p->alpn)) {
 		snprintf(why, TLS_WHY_MAX, "alpn: empty or too long");
@@ -172,7 +173,8 @@ static int ctx_setup(struct tls_ctx *c, const struct tls_params *p, char *why)
 	ctx_options(c, p);
 	if (c->kernel)
 		tls_track_ctx(c);
-	return tls_pem_load(c, p, why);
+	ret = tls_pem_load(c, p, why);
+	return ret ? ret : tls_sni_load(c, p, why);
 }
 
 int tls_ctx_new(const struct tls_params *p, struct tls_ctx **out, char why[TLS_WHY_MAX])
@@ -201,6 +203,7 @@ void tls_ctx_free(struct tls_ctx *c)
 {
 	if (!c)
 		return;
+	tls_sni_free(c);
 	SSL_CTX_free(c->ssl);
 	BIO_meth_free(c->socket);
 	free(c);

@@ -24,13 +24,19 @@ struct tls_conn;
 
 enum tls_rung { TLS_RUNG_A, TLS_RUNG_B, TLS_RUNG_C }; /* kernel both ways, kernel sends, OpenSSL */
 
+struct tls_pair { /* PEM: a chain, and the key of its first certificate */
+	struct span cert_pem, key_pem;
+};
+
 struct tls_params {
 	bool server;
 	bool tls13_only;	       /* the link */
 	bool tickets;		       /* session tickets (never on the link) */
 	struct span cert_pem, key_pem; /* chain and key; empty for a client without a certificate */
-	struct span ca_pem;	       /* trust for peers; empty: peers are not verified */
-	bool require_peer;	       /* a server asks for and insists on a client certificate */
+	const struct tls_pair *more;   /* a server's further certificates, chosen by SNI */
+	unsigned n_more;
+	struct span ca_pem; /* trust for peers; empty: peers are not verified */
+	bool require_peer;  /* a server asks for and insists on a client certificate */
 	const char *
 		alpn; /* comma separated, offered (client) or accepted in this order (server); NULL: none */
 	/* Connections may climb to it; it lives as long as the context. NULL: none does. */
@@ -88,8 +94,8 @@ bool tls_peer_has_name(const struct tls_conn *t, const char *name); /* SAN DNS o
 /* The peer's SAN names, comma separated, cut to @n; "" without a certificate. */
 const char *tls_peer_names(const struct tls_conn *t, char *buf, size_t n);
 /* The names in our own certificate, for the log line of a refused link. */
-uint64_t tls_own_not_after(
-	const struct tls_ctx *c); /* seconds since 1970; 0: it has no certificate */
 const char *tls_own_names(const struct tls_ctx *c, char *buf, size_t n);
+/* Certificate @i of ours, 0: the default; its names, and when it ends in seconds since 1970; 0: there is none. */
+uint64_t tls_own_not_after(const struct tls_ctx *c, unsigned i, char *buf, size_t n);
 
 #endif

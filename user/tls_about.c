@@ -86,9 +86,9 @@ const char *tls_own_names(const struct tls_ctx *c, char *buf, size_t n)
 }
 
 /* By days and seconds: the C library's calendar would ask for the time zone's file. */
-uint64_t tls_own_not_after(const struct tls_ctx *c)
+uint64_t tls_own_not_after(const struct tls_ctx *c, unsigned i, char *buf, size_t n)
 {
-	const X509 *cert = SSL_CTX_get0_certificate(c->ssl);
+	const X509 *cert = tls_own_cert(c, i);
 	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
 	int days = 0, seconds = 0;
 	uint64_t end = 0;
@@ -98,5 +98,6 @@ uint64_t tls_own_not_after(const struct tls_ctx *c)
 	    seconds >= 0)
 		end = (uint64_t)days * 86400 + (uint64_t)seconds;
 	ASN1_TIME_free(epoch);
+	tls_cert_names(cert, buf, n);
 	return end;
 }

@@ -18,6 +18,8 @@ struct tls_ctx {
 	BIO_METHOD *socket;
 	const struct ktls_probe *kernel; /* NULL: connections stay with OpenSSL */
 	bool server, verify;
+	struct tls_cert *more; /* besides the default: user/tls_sni.c */
+	unsigned n_more;
 	uint8_t alpn[TLS_ALPN_MAX]; /* wire form, in order of preference */
 	unsigned n_alpn;
 	char alpn_text
@@ -71,6 +73,10 @@ int tls_bio_attach(struct tls_conn *t, int fd);
 /* The SAN names of @cert, comma separated, cut to @n; bytes outside printable ASCII become '?'. */
 const char *tls_cert_names(const X509 *cert, char *buf, size_t n);
 bool tls_cert_has_name(X509 *cert, const char *name);
+/* user/tls_sni.c. 0 or a negative errno with @why. */
+int tls_sni_load(struct tls_ctx *c, const struct tls_params *p, char why[TLS_WHY_MAX]);
+void tls_sni_free(struct tls_ctx *c);
+X509 *tls_own_cert(const struct tls_ctx *c, unsigned i); /* NULL: there is none */
 /* Load certificate chain, key and trust into @c. 0 or -EINVAL with @why. */
 int tls_pem_load(struct tls_ctx *c, const struct tls_params *p, char why[TLS_WHY_MAX]);
 
