@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-
 #define FILE_MAX 262144u
 #define SERVICES 3
 
