@@ -134,6 +134,6 @@ void ctl_print(const json_t *v, int indent)
 
 void ctl_print_json(const json_t *v)
 {
-	json_dumpf(v, stdout, JSON_INDENT(1));
+	json_dumpf(v, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
 	putchar('\n');
 }

@@ -115,7 +115,7 @@ static void conn_write_on(struct admin_conn *c)
 static void conn_answer(struct admin_conn *c, json_t *res)
 {
 	c->later = false;
-	c->out = json_dumps(res, JSON_COMPACT);
+	c->out = json_dumps(res, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	json_decref(res);
 	if (!c->out) {
 		log_event(LOG_L_ERROR, "admin-closed",

@@ -186,7 +186,7 @@ static bool host_ok(const struct http_head *h)
 static void get_nodes(struct http_client *c, bool head_only)
 {
 	json_t *j = c->a->p.nodes(c->a->p.arg);
-	char *text = json_dumps(j, JSON_COMPACT);
+	char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(15));
 
 	json_decref(j);
 	if (text)
@@ -262,7 +262,7 @@ static void get_page(struct http_client *c, const struct http_head *h, bool head
 static char *event_make(struct admin_http *a, size_t *n)
 {
 	json_t *j = a->p.nodes(a->p.arg);
-	char *json = json_dumps(j, JSON_COMPACT), *text = NULL;
+	char *json = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(15)), *text = NULL;
 	int len;
 
 	json_decref(j);

@@ -105,7 +105,7 @@ static void send_one(void *arg, struct link_peer *p)
 	if (!s->tried) {
 		s->tried = true;
 		own = s->n->p.own(s->n->p.arg, false);
-		s->text = json_dumps(own, JSON_COMPACT);
+		s->text = json_dumps(own, JSON_COMPACT | JSON_REAL_PRECISION(15));
 		s->len = s->text ? strlen(s->text) : 0;
 		json_decref(own);
 	}

@@ -50,10 +50,10 @@ void summary_set_flows(json_t *o, const struct summary_flows *f, bool edge)
 		json_object_set_new(media, "bytes_in", json_integer((json_int_t)f->bytes_in));
 		json_object_set_new(media, "bytes_out", json_integer((json_int_t)f->bytes_out));
 	}
-	json_object_set_new(o, "media", media);
 	json_object_set_new(o, "flows",
 			    json_pack("{s:i, s:i, s:i, s:i}", "xdp", (int)f->xdp, "tc", (int)f->tc,
 				      "user", (int)f->user, "terminated", (int)f->terminated));
+	json_object_set_new(o, "media", media);
 }
 
 void summary_count(json_t *o, const char *key, uint64_t n, bool zeros)
