@@ -228,7 +228,7 @@ int ctl_doctor_main(const struct ctl_options *o, int argc, char **argv)
 		     (!r.save || doctor_save(report, r.save));
 		json_decref(report);
 	}
-	status = doctor_end(all, json, r.all);
+	status = ok || json_array_size(all) ? doctor_end(all, json, r.all) : 1;
 	json_decref(all);
 	return ok ? status : 1;
 }

@@ -73,8 +73,8 @@ static const struct {
 	{"nic.up", "nothing goes through an interface that is down"},
 	{"nic.xdp", "generic XDP copies each packet and is slower than tc, and it stands in the "
 		    "way of native XDP"},
-	{"nic.mtu", "packets of video, and at less than 1280 bytes of TLS and audio too, do not "
-		    "fit and are lost or cut"},
+	{"nic.mtu", "packets of video (up to 1400 bytes) do not fit and are lost or cut; below "
+		    "1280 bytes there is no IPv6"},
 	{"nic.gro",
 	 "frames that XDP redirects into a veth are dropped where its other end runs no NAPI"},
 	{"nic.checksum", "a veth passes on half a checksum, and XDP at the other end forwards it: "
