@@ -134,6 +134,7 @@ static void edge_sockets(struct sockets *s, const struct config_edge *c, bool ke
 	unsigned i;
 
 	listeners(s, "link", c->link.listen, c->link.listen_count);
+	listener(s, "status page", c->admin_http, true);
 	listeners(s, "sip", c->sip.listen, c->sip.listen_count);
 	listeners(s, "https", c->https.listen, c->https.listen_count);
 	listeners(s, "xmpp", c->xmpp.listen, c->xmpp.listen_count);
@@ -156,6 +157,7 @@ static void core_sockets(struct sockets *s, const struct config_core *c)
 {
 	unsigned i;
 
+	listener(s, "status page", c->admin_http, true);
 	listener(s, "sip", c->sip.listen, true);
 	listener(s, "sip", c->sip.listen, false);
 	listener(s, "sip (TLS)", c->sip.tls_listen, true);

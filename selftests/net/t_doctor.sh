@@ -77,7 +77,7 @@ doctor() { # doctor edge|core|outside [OPTION...]
 	outside) ns inet "$SALLYCTL" doctor --outside --config "$RUN/edge.yaml" --dns 203.0.113.53 --ca "$RUN/pki/web-ca.pem" "${@:2}" ;;
 	esac
 }
-# finds WHERE WHAT-IS-BROKEN [SEVERITY:ID=REGEX]...: just these findings that are not ok, besides TRUE_HERE; each tells why and how to mend it; and
+# finds WHERE WHAT-IS-BROKEN [[maybe:]SEVERITY:ID=REGEX]...: just these findings that are not ok, besides TRUE_HERE; each tells why and how to mend it; and
 # the exit status says whether a user would be stopped.
 finds() {
 	local where=$1 what=$2 here=$TRUE_HERE rc=0
@@ -93,9 +93,10 @@ bad = [f for f in all_ if f["severity"] != "ok"]
 here = here.split()
 ok = True
 for w in want:
-    key, _, rx = w.partition("=")
+    maybe = w.startswith("maybe:")
+    key, _, rx = w.removeprefix("maybe:").partition("=")
     hit = [f for f in bad if f"{f['severity']}:{f['id']}" == key and re.search(rx, f["what"])]
-    if not hit:
+    if not hit and not maybe:
         print(f"not found: {w}")
         ok = False
     bad = [f for f in bad if f not in hit]
@@ -175,7 +176,8 @@ signed other-use "$(at yesterday)" "$(at '90 days')" "$san${leaf}extendedKeyUsag
 signed mid "$(at yesterday)" "$(at '90 days')" "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n" web-ca "mid CA"
 signed by-mid "$(at yesterday)" "$(at '90 days')" "$san$leaf" mid
 
-stale="warn:cert.stale=sip on $EDGE_OUT:5061 shows another"
+# The edge takes files up by itself after a while: until then it shows the old one.
+stale="maybe:warn:cert.stale=sip on $EDGE_OUT:5061 shows another"
 shows odd
 finds edge "SAN missing" "fail:cert.names=sip certificate: wanted the name $EDGE_NAME, it has sip.other.example" "$stale"
 shows ended
@@ -196,6 +198,10 @@ shows good
 chmod 644 "$RUN/pki/sip.key"
 finds edge "everybody may read the key" "warn:cert.key-mode=everybody may read"
 chmod 600 "$RUN/pki/sip.key"
+shown() { # the certificate that clients see is the one in the file
+	[ "$(ns dmz openssl s_client -connect "$EDGE_OUT:5061" </dev/null 2>/dev/null | openssl x509 -noout -fingerprint)" = "$(openssl x509 -noout -fingerprint -in "$RUN/pki/sip.pem")" ]
+}
+wait_for 15 "the good certificate shown" shown
 
 say "ports"
 ns dmz nft -f - <<-X
