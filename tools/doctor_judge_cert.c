@@ -31,6 +31,35 @@ static bool names_fit(const json_t *names, const char *want)
 	return false;
 }
 
+/* A service may have several certificates, and the name that a client asks for chooses: any of them will do. */
+static bool service_fits(const struct judge *j, const char *what, const char *want)
+{
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(part(j, "certificates"), i, c)
+	{
+		if (!strcmp(text_of(c, "what"), what) &&
+		    names_fit(json_object_get(c, "names"), want))
+			return true;
+	}
+	return false;
+}
+
+static bool service_has(const struct judge *j, const char *what, const char *fingerprint)
+{
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(part(j, "certificates"), i, c)
+	{
+		if (!strcmp(text_of(c, "what"), what) &&
+		    !strcmp(text_of(c, "fingerprint"), fingerprint))
+			return true;
+	}
+	return false;
+}
+
 static const char *day(long long t, char buf[20])
 {
 	time_t s = (time_t)t;
@@ -76,7 +105,7 @@ static bool rule_names(struct judge *j, const json_t *c)
 
 	json_array_foreach(json_object_get(c, "wanted"), i, v)
 	{
-		if (!json_is_string(v) || names_fit(names, json_string_value(v)))
+		if (!json_is_string(v) || service_fits(j, text_of(c, "what"), json_string_value(v)))
 			continue;
 		/* Towards call servers the core is a client, and few look at its name. */
 		say(j, !strcmp(text_of(c, "what"), "inside") ? SEV_WARN : SEV_FAIL, "cert.names",
@@ -207,13 +236,15 @@ static void rule_stale(struct judge *j, const json_t *c)
 	const json_t *p;
 	size_t i;
 
+	if (!json_array_size(json_object_get(c, "wanted"))) /* a further one of its service */
+		return;
 	json_array_foreach(part(j, "probes"), i, p)
 	{
 		const char *shown = text_of(p, "fingerprint");
 
 		if (strcmp(text_of(p, "group"), "own") != 0 ||
 		    strcmp(text_of(p, "what"), text_of(c, "what")) != 0 || !*shown ||
-		    !strcmp(shown, text_of(c, "fingerprint")))
+		    service_has(j, text_of(c, "what"), shown))
 			continue;
 		say(j, SEV_WARN, "cert.stale",
 		    "%s on %s shows another certificate than the one in %s", text_of(c, "what"),

@@ -121,6 +121,14 @@ static const struct row {
 	{"no file", EDGE "certificates/1/error", "\"No such file or directory\"", "fail:cert.file"},
 	{"other name", EDGE "certificates/1/names", "[\"sip.example.org\"]", "fail:cert.names"},
 	{"no SAN", EDGE "certificates/2/names", "[]", "fail:cert.names"},
+	{"another certificate of the service has it", EDGE "certificates/0",
+	 "{\"what\": \"https\", \"names\": [\"sip.corp.example\"], \"wanted\": "
+	 "[\"edge.corp.example\"], \"not_after\": 1900000000}",
+	 ""},
+	{"none has it", EDGE "certificates/2",
+	 "{\"what\": \"https\", \"names\": [\"a.example\"], \"wanted\": [\"edge.corp.example\"], "
+	 "\"not_after\": 1900000000, \"fingerprint\": \"1\"}",
+	 "fail:cert.names warn:cert.stale"},
 	{"wildcard", EDGE "certificates/2/names", "[\"*.corp.example\"]", ""},
 	{"wildcard of two labels", EDGE "certificates/2/names", "[\"*.example\"]",
 	 "fail:cert.names"},
