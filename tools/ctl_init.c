@@ -392,9 +392,12 @@ int ctl_init(const struct ctl_options *o, int argc, char **argv)
 
 	if (err)
 		return err;
+	stage_guard(&i.files);
 	err = defaults(&i);
 	if (!err)
 		err = write_all(&i);
+	stage_guard(
+		NULL); /* all is written: a signal ends the wait for the core, and nothing else */
 	if (err)
 		goto out;
 	path_of(path, &i, "", "edge", ".yaml");

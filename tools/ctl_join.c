@@ -29,7 +29,7 @@
 
 struct join {
 	const char *token_text, *dir, *name, *user, *call_server, *transport, *mode, *edge, *inside;
-	bool force;
+	bool force, renew; /* renew: key and certificates only, in place of those that are there */
 
 	struct join_token token;
 	struct addr edge_at, inside_at;
@@ -100,6 +100,9 @@ static int option(struct join *j, int c)
 	case 'F':
 		j->force = true;
 		return 0;
+	case 'R':
+		j->renew = true;
+		return 0;
 	default:
 		return CTL_USAGE;
 	}
@@ -116,6 +119,7 @@ static int parse(struct join *j, int argc, char **argv)
 					      {"edge", required_argument, NULL, 'e'},
 					      {"inside", required_argument, NULL, 'i'},
 					      {"force", no_argument, NULL, 'F'},
+					      {"renew", no_argument, NULL, 'R'},
 					      {NULL, 0, NULL, 0}};
 	int c, err = 0;
 
@@ -127,9 +131,13 @@ static int parse(struct join *j, int argc, char **argv)
 	if (argc - optind != 1)
 		return CTL_USAGE;
 	j->token_text = argv[optind];
-	return j->call_server ? 0
-			      : complain("--call-server HOST[:PORT] is wanted: where your phones "
-					 "register");
+	if (j->renew && (j->call_server || j->force))
+		return complain(
+			"--renew leaves core.yaml as it is: without --call-server and --force");
+	return j->call_server || j->renew
+		       ? 0
+		       : complain("--call-server HOST[:PORT] is wanted: where your phones "
+				  "register");
 }
 
 static int read_token(struct join *j)
@@ -176,6 +184,8 @@ static int addresses(struct join *j)
 		return complain("--edge: wanted ADDRESS[:PORT], got \"%s\"", edge);
 	if (!j->edge_at.port)
 		j->edge_at.port = 7001;
+	if (j->renew)
+		return 0;
 	if (call_server_find(j->call_server, j->transport, &j->server, why))
 		return complain("--call-server: %s", why);
 	if (j->inside)
@@ -210,6 +220,9 @@ static int check_places(const struct join *j)
 					{"pki/", "ca", ".crt"}};
 	unsigned k;
 
+	snprintf(path, sizeof(path), "%s/core.yaml", j->dir);
+	if (j->renew && access(path, F_OK))
+		return complain("--renew: there is no %s: join with --call-server", path);
 	for (k = 0; k < 4; k++) {
 		snprintf(path, sizeof(path), "%s/%s%s%s", j->dir, names[k][0], names[k][1],
 			 names[k][2]);
@@ -295,8 +308,10 @@ static int prepare(struct join *j)
 	char *text;
 	int err;
 
-	j->files.force = j->force;
+	j->files.force = j->force || j->renew;
 	err = check_places(j);
+	if (j->renew)
+		return err ? err : make_request(j);
 	text = err ? NULL : config_text(j, "edge.example.invalid", draft, 1);
 	if (!text)
 		return 1;
@@ -425,6 +440,16 @@ static int ask(struct join *j)
 	return err;
 }
 
+static int add_certificates(struct join *j)
+{
+	int err = add(j, "pki/", j->token.core, ".crt", 0644,
+		      span_str(json_string_value(json_object_get(j->answer, "certificate"))));
+
+	return err ? err
+		   : add(j, "pki/", "ca", ".crt", 0644,
+			 span_str(json_string_value(json_object_get(j->answer, "ca"))));
+}
+
 static int finish(struct join *j)
 {
 	const char *domains[JOIN_DOMAINS_MAX];
@@ -434,6 +459,10 @@ static int finish(struct join *j)
 	size_t i;
 	int err;
 
+	if (j->renew) {
+		err = add_certificates(j);
+		return !err && stage_commit(&j->files, why) ? complain("%s", why) : err;
+	}
 	json_array_foreach(list, i, v) if (n < JOIN_DOMAINS_MAX && json_string_value(v) &&
 					   setup_is_name(json_string_value(v))) domains[n++] =
 		json_string_value(v);
@@ -442,11 +471,7 @@ static int finish(struct join *j)
 	text = config_text(j, j->edge_name, domains, n);
 	if (!text)
 		return 1;
-	err = add(j, "pki/", j->token.core, ".crt", 0644,
-		  span_str(json_string_value(json_object_get(j->answer, "certificate"))));
-	if (!err)
-		err = add(j, "pki/", "ca", ".crt", 0644,
-			  span_str(json_string_value(json_object_get(j->answer, "ca"))));
+	err = add_certificates(j);
 	if (!err)
 		err = add(j, "", "core", ".yaml", 0644, span_str(text));
 	if (!err && stage_commit(&j->files, why))
@@ -468,12 +493,16 @@ static void tell(const struct join *j, bool json)
 		       j->token.core, j->edge_name, at, j->server.text);
 		return;
 	}
-	printf("%s has joined %s at %s.\n"
-	       "  towards the call server %s: from %s\n"
-	       "written:\n",
-	       j->token.core, j->edge_name, at, j->server.text, inside);
+	printf("%s has joined %s at %s.\n", j->token.core, j->edge_name, at);
+	if (!j->renew)
+		printf("  towards the call server %s: from %s\n", j->server.text, inside);
+	puts("written:");
 	for (k = 0; k < j->files.n; k++)
 		printf("  %s\n", j->files.files[k].path);
+	if (j->renew) {
+		puts("Next: systemctl restart sallyport-core   (calls go on)");
+		return;
+	}
 	if (!getpwnam(j->user))
 		printf("There is no account %s yet: useradd --system --no-create-home %s\n",
 		       j->user, j->user);
@@ -489,6 +518,7 @@ int ctl_join(const struct ctl_options *o, int argc, char **argv)
 
 	if (err)
 		return err;
+	stage_guard(&j.files);
 	err = read_token(&j);
 	if (!err)
 		err = addresses(&j);

@@ -221,7 +221,9 @@ static const struct ctl_command {
 	 "  join TOKEN|- --call-server HOST[:PORT] [--transport udp|tcp] [--mode path|contact] "
 	 "[--edge ADDR[:PORT]] [--inside ADDR] "
 	 "[--name N] [--user U] [--dir DIR] [--force]\n"
-	 "                make this host the core that the token is for\n"},
+	 "                make this host the core that the token is for\n"
+	 "  join TOKEN|- --renew [--edge ADDR[:PORT]] [--dir DIR]\n"
+	 "                a new key and certificate for a core; the rest stays\n"},
 	{"invite", ctl_invite,
 	 "  invite [--core NAME [--domain D]... [--valid 1h] [--no-wait]] [--dir DIR]\n"
 	 "                on an edge, running or not: a token for a core, and wait for it; or "

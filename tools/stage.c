@@ -4,11 +4,35 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static struct stage *guarded; /* what a signal is to remove */
+
+static void on_signal(int sig)
+{
+	unsigned i;
+
+	for (i = 0; guarded && i < guarded->n; i++)
+		if (guarded->files[i].temp)
+			unlink(guarded->files[i].temp);
+	_exit(128 + sig);
+}
+
+void stage_guard(struct stage *s)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction sa = {.sa_handler = s ? on_signal : SIG_DFL};
+	unsigned i;
+
+	guarded = s;
+	for (i = 0; i < 3; i++)
+		sigaction(signals[i], &sa, NULL);
+}
 
 static int fail(char *why, const char *path, int err)
 {

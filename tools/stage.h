@@ -3,7 +3,7 @@
  * Data flow: stage_add() writes each text beside its place (PATH.new-PID, flushed to the disk) -> stage_commit() renames them, in order.
  * A place that is taken is an error, unless .force: then the old file is kept as PATH.old.
  * Owner rules: the caller has the struct; stage_drop() ends it in every case and removes what was not committed. At most STAGE_MAX
- * files. Folders are made, one level (mode 0755). Errors come with a sentence. */
+ * files. A program that is ended by a signal removes them too (stage_guard()). Folders are made, one level (mode 0755). Errors come with a sentence. */
 #ifndef SALLYPORT_STAGE_H
 #define SALLYPORT_STAGE_H
 
@@ -35,5 +35,7 @@ int stage_check(const struct stage *s, const char *path, char why[STAGE_WHY_MAX]
 /* 0; or a negative errno, and everything is as it was before. */
 int stage_commit(struct stage *s, char why[STAGE_WHY_MAX]);
 void stage_drop(struct stage *s);
+/* From here on SIGINT, SIGTERM and SIGHUP end the program without a trace of @s, which lives until the program ends; NULL: no longer. */
+void stage_guard(struct stage *s);
 
 #endif

@@ -24,7 +24,7 @@ refused() {
 	[ "$rc" = 1 ] || fail "$*: exit $rc: $(cat "$RUN/out")"
 	grep -q -- "$want" "$RUN/out" || fail "$*: wanted \"$want\", got $(cat "$RUN/out")"
 }
-no_leftover() { [ -z "$(find "$RUN/e" "$RUN/c" -name '*.new-*')" ] || fail "half written: $(find "$RUN/e" "$RUN/c" -name '*.new-*')"; }
+no_leftover() { [ -z "$(find "$RUN" -name '*.new-*')" ] || fail "half written: $(find "$RUN" -name '*.new-*')"; }
 token_of() { grep -o 'sallyport1-[^ "]*' "$1"; }
 # forge TOKEN later|pin|secret|name: what it says is changed, and its check made anew
 forge() {
@@ -53,6 +53,11 @@ JOIN=(--call-server "$KAM" --dir "$RUN/c" --user daemon)
 say "init: what is asked, and what is refused"
 refused 'self-signed for a trial' edge "${EDGE[@]}"
 refused 'wanted a DNS name' edge init edge --domain 'a b' --self-signed
+pki_ca web-ca
+pki_issue web-ca public "$EDGE_NAME"
+pki_issue web-ca other other.example
+refused "is not for $EDGE_NAME" edge "${EDGE[@]}" --cert "$RUN/pki/other.pem" --key "$RUN/pki/other.key"
+refused 'is not the key of' edge "${EDGE[@]}" --cert "$RUN/pki/public.pem" --key "$RUN/pki/other.key"
 ip -n "$P-dmz" addr add 172.16.0.11/24 dev d1
 refused '--inside ADDR; this machine has .*172.16.0.11 (d1)' edge "${EDGE[@]}" --self-signed
 ip -n "$P-dmz" addr del 172.16.0.11/24 dev d1
@@ -130,8 +135,30 @@ wait $! || true
 [ "$(find "$RUN/c2" "$RUN/c3" -name core.yaml | wc -l)" = 1 ] || fail "both or none: $(cat "$RUN/log/c2.log" "$RUN/log/c3.log")"
 wait_for 3 "invite to end" gone "$(pid_of invite)"
 grep -q 'core2.corp.example has joined, from 172.16.0.20' "$RUN/log/invite.log" || fail "$(cat "$RUN/log/invite.log")"
+start deaf dmz socat "TCP-LISTEN:7004,bind=$EDGE_IN" 'EXEC:sleep 20' # takes the connection, and that is all
+wait_for 5 "the deaf one" tcp_bound dmz "$EDGE_IN:7004"
+start ended in "$CTL" join "$t2" "${X[@]}" --edge "$EDGE_IN:7004"
+wait_for 5 "a join under way" eval '[ -n "$(find "$RUN/x" -name "*.new-*")" ]'
+kill -TERM "$(pid_of ended)"
+wait_for 5 "it to end" gone "$(pid_of ended)"
 no_leftover
 c2=$(dirname "$(find "$RUN/c2" "$RUN/c3" -name core.yaml)")
 openssl verify -CAfile "$RUN/e/pki/ca.crt" -verify_hostname core2.corp.example "$c2/pki/core2.corp.example.crt" >/dev/null || fail "core2's certificate"
 [ "$("$CTL" pki show "$c2/pki/core2.corp.example.crt" | grep -c 'name:')" = 1 ] || fail "more names than its own"
+
+say "a new certificate for the core"
+refused '--renew leaves core.yaml as it is' core join "$t2" "${JOIN[@]}" --renew
+refused '--renew: there is no' core join "$t2" --dir "$RUN/x" --renew
+was=$(cat "$RUN/c/core.yaml" "$RUN/c/token.key" | sha256sum)
+old=$(cat "$RUN/c/pki/$CORE_NAME.crt")
+start again dmz "$CTL" invite --dir "$RUN/e" --core "$CORE_NAME"
+wait_log 5 again "waiting for $CORE_NAME"
+core join "$(token_of "$RUN/log/again.log")" --dir "$RUN/c" --renew >"$RUN/log/renew.log"
+wait_for 3 "invite to end" gone "$(pid_of again)"
+[ "$(cat "$RUN/c/core.yaml" "$RUN/c/token.key" | sha256sum)" = "$was" ] || fail "more was changed than the certificate"
+[ "$(cat "$RUN/c/pki/$CORE_NAME.crt")" != "$old" ] || fail "the old certificate"
+stop core
+start core in "$B/sallyport-core" -c "$RUN/c/core.yaml"
+wait_for 10 "the link up" link_is_up
+no_leftover
 link_is_up || fail "the link: $(ctl core status)"
