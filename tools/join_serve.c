@@ -179,7 +179,7 @@ static json_t *objection(const struct join_server *s, const json_t *q,
 	if (json_integer_value(json_object_get(q, "v")) != 1)
 		return no("install the same release of sallyport on both machines",
 			  "join: wanted version 1");
-	if (!is_id(id) || !pem || !proof)
+	if (!is_id(id) || !pem || !proof || (name && !setup_is_name(name)))
 		return no("install the same release of sallyport on both machines",
 			  "join: the request is not complete");
 	err = join_store_get(s->dir, id, r);

@@ -166,14 +166,19 @@ static const char *utc(uint64_t s, char out[32])
 	return out;
 }
 
-static void tell(const struct waiting *w, const char *what, const char *core, const char *from,
-		 const char *why)
+/* @why: NULL: @core has joined. */
+static void tell(const struct waiting *w, const char *core, const char *from, const char *why)
 {
 	char plain[JOIN_WHY_MAX];
+	json_t *o;
 
 	if (w->o->json) {
-		printf("{\"%s\":\"%s\",\"from\":\"%s\"}\n", what, core, from);
-	} else if (!strcmp(what, "joined")) {
+		o = json_pack("{s:s,s:s}", why ? "refused" : "joined", why ? why : core, "from",
+			      from);
+		json_dumpf(o, stdout, JSON_COMPACT);
+		putchar('\n');
+		json_decref(o);
+	} else if (!why) {
 		printf("%s has joined, from %s.\n", core, from);
 	} else {
 		printf("%s: refused: %s\n", from, ctl_plain(why, plain, sizeof(plain)));
@@ -230,16 +235,13 @@ int join_wait(const struct ctl_options *o, const struct join_server *s,
 				return 1;
 		} else if (fd >= 0) {
 			err = join_serve_one(s, fd, core, from, why);
-			if (!err)
-				tell(&w, "joined", core, from, "");
-			else
-				tell(&w, "refused", core, from, why);
+			tell(&w, core, from, err ? why : NULL);
 			joined += !err;
 		}
 		left = join_store_each(s->dir, (uint64_t)time(NULL), NULL, NULL);
 	}
 	source_close(&w);
-	if (joined == wanted)
+	if (joined >= wanted)
 		return 0;
 	fprintf(stderr,
 		"sallyctl: %u of %u tokens were not used in time, or in vain: sallyctl invite "

@@ -97,12 +97,14 @@ ctl() {
 	"$CTL" -j -s "/run/sallyport/$d.sock" "$@"
 }
 up
+start unused dmz "$CTL" invite --dir "$RUN/e" --core "$CORE_NAME" --valid 1s
 phone_up alice inet "$ALICE" 1 400 "$EDGE_NAME:5061" tls srtp-mand
 phone_up bob lan "$BOB" 2 700 "$KAM:5060" udp ""
 wait_for 15 "alice registered" phone_registered alice
 wait_for 15 "bob registered" phone_registered bob
 talk alice bob 2
 both_heard alice bob 1
+wait_log 3 unused '1 of 1 tokens were not used in time'
 
 say "the edge runs: whoever waits gets the connections of its port"
 up_s() { ctl edge status | py 'd["links"][0]["up_s"]'; }

@@ -176,6 +176,9 @@ static void test_join_serve_refused(void **state)
 	q = question(&t, pem);
 	json_object_set_new(q, "name", json_string("core9.example.com"));
 	refused(q, "is for core.example.com, not for core9");
+	q = question(&t, pem);
+	json_object_set_new(q, "name", json_string("a\nb"));
+	refused(q, "not complete");
 	refused(question(&t, other), "Ed25519");
 	refused(question(&t, "nonsense"), "Ed25519");
 	refused(json_object(), "version 1");
