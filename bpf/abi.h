@@ -7,8 +7,9 @@
  * Maps (key -> value; writer; reader; when entries die):
  *   flows       array, mmapable: slot -> struct flow. User space writes, BPF reads. A slot is written with state off, the
  *               fields, then on with a new generation; a freed slot rests 30 s before it is used again.
- *   flow_state  array, mmapable: slot -> struct flow_state. BPF writes (latch, counters), user space reads and clears it
- *               between two generations, and takes the latch itself where it knows the one source (on a core). Never in the same cache line as flows.
+ *   flow_state  array, mmapable: slot -> struct flow_state. BPF writes (latch, counters, quality), user space reads and clears it
+ *               between two generations, writes clocks at any time, and takes the latch itself where it knows the one source (on a
+ *               core). Never in the same cache line as flows.
  *   next_hops   array: index -> struct next_hop. User space writes on route and neighbour events; 0 is never resolved.
  *   conf        array of one: struct relay_conf. The loader writes it at start.
  *   sides       array: 2 x pair + (0 outside, 1 inside) -> struct relay_side. The loader writes it at start.
@@ -18,13 +19,17 @@
  *   live        hash: flow id -> struct live_flow. User space only: it is what `bpftool map dump` shows.
  *   tx          devmap hash: ifindex -> ifindex, the redirect targets. The loader writes it at start; not pinned.
  *
+ * A start by another SP_ABI than the pinned one: the old directory's programs are detached and its maps unpinned once the new ones are loaded, so
+ * that live calls lose their flows (bpf_load.c); a worker of another SP_ABI than its keeper's refuses to take over (bpf_plan_check), and
+ * the old one stays. So an upgrade across ABIs is a restart. 2: quality and clocks in flow_state.
+ *
  * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d; the hot IPv4 words are kept beside them. */
 #ifndef SALLYPORT_ABI_H
 #define SALLYPORT_ABI_H
 
 #include <linux/types.h>
 
-#define SP_ABI 1
+#define SP_ABI 2
 
 #define SP_PAIRS_MAX 8
 #define SP_SIDES_MAX (2 * SP_PAIRS_MAX)
@@ -79,6 +84,14 @@ enum flow_flag {		   /* none on an edge */
 			 2, /* the inside leg takes one more source than core, the first that sends */
 };
 
+/* A payload type with its clock rate in Hz; 0: no more entries. Type and mark in the low byte. */
+#define FLOW_CLOCKS	     8
+#define FLOW_CLOCK(type, hz) ((__u32)(hz) << 8 | 0x80 | ((type)&0x7f))
+#define FLOW_CLOCK_HZ_MAX    0xffffffu
+/* flow_quality.jitter and .tick */
+#define QUALITY_JITTER_NS(j) ((__u64)(j) << 6) /* 1/16 of 1,024 ns */
+#define QUALITY_TICK(hz)     ((1000000000ull << 8) / (hz))
+
 /* Latch word: generation of the flow it belongs to (32 bits), window it was taken in (30 bits), then one of these. It is
  * one word so that one compare-and-swap claims a leg for one generation and one window. */
 enum latch_step { LATCH_NONE = 0, LATCH_CLAIMED = 1, LATCH_VALID = 2 };
@@ -124,18 +137,43 @@ struct flow {
 	struct flow_note note;
 };
 
+/* What bpf/quality.h has seen of one direction's RTP. Read while a packet changes it, two fields may differ by that packet. Zero: none yet. */
+struct flow_quality {
+	__u64 window;		     /* bit n: sequence number highest - n has come */
+	__u64 at_ns;		     /* arrival of the packet that has timestamp; 0: none */
+	__be32 ssrc;		     /* of the last packet */
+	__u32 highest;		     /* sequence number, extended by its cycles */
+	__u32 base;		     /* expected = highest - base + 1, over all restarts */
+	__u32 received;		     /* with duplicates */
+	__u32 reordered, duplicates; /* came late; came again */
+	__u32 restarts;		     /* SSRC changes and jumps */
+	__u32 bad;		     /* what would confirm a jump; over 65535: none seen */
+	__u32 timestamp;
+	__u32 jitter; /* QUALITY_JITTER_NS */
+	__u32 tick;   /* QUALITY_TICK of type's clock; 0: it has none */
+	__u8 type;    /* payload type of the last packet */
+	__u8 pad[3];
+};
+
+struct flow_clocks { /* FLOW_CLOCK entries; user space writes */
+	__u32 in[FLOW_CLOCKS], out[FLOW_CLOCKS];
+};
+
 struct flow_state {
 	/* 64 hot bytes. Both directions on purpose in one line: the way out has to read the latch beside its counters. */
 	__u64 latch;	       /* LATCH_WORD */
 	struct sp_ep4 latched; /* IPv6: only the port */
 	__u64 packets_in, bytes_in, last_in_ns;
 	__u64 packets_out, bytes_out, last_out_ns;
+	/* A line each: a packet touches the first and its direction's. */
+	struct flow_quality in, out; /* client -> core, core -> client */
+	struct flow_clocks clocks;
 	/* 64 cold bytes. */
 	struct sp_ip latched6;
 	struct sp_ip inside6; /* of a loose inside leg: who sends beside flow.core */
 	struct sp_ep4 inside;
 	__u64 inside_latch; /* LATCH_WORD */
-	__u64 rtp[2];	    /* reserved: jitter and loss */
+	__u64 pad[2];
 };
 
 struct next_hop {
@@ -195,8 +233,10 @@ struct live_flow { /* ports in host order */
 
 _Static_assert(sizeof(struct flow) == 128, "two cache lines");
 _Static_assert(__builtin_offsetof(struct flow, client6) == 64, "hot part");
-_Static_assert(sizeof(struct flow_state) == 128, "two cache lines");
-_Static_assert(__builtin_offsetof(struct flow_state, latched6) == 64, "hot part");
+_Static_assert(sizeof(struct flow_quality) == 64, "one cache line");
+_Static_assert(sizeof(struct flow_state) == 320, "five cache lines");
+_Static_assert(__builtin_offsetof(struct flow_state, in) == 64, "hot part");
+_Static_assert(__builtin_offsetof(struct flow_state, latched6) == 256, "cold part");
 _Static_assert(sizeof(struct next_hop) == 32, "two a cache line");
 _Static_assert(sizeof(struct relay_side) == 64, "one cache line");
 _Static_assert(sizeof(struct relay_conf) == 112, "no hidden padding");

@@ -4,18 +4,12 @@
  * maps -> probe -> XDP links or tc filters. The program is loaded anew each time, so it is always this binary's; the maps carry on. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "bpf/abi.h"
@@ -24,16 +18,13 @@
 #include "bpf/xdp_relay.skel.h"
 #include "user/bpf_iface.h"
 #include "user/bpf_load.h"
+#include "user/bpf_pins.h"
 #include "user/bpf_ports.h"
 #include "user/bpf_tc.h"
 
-#define BPFFS	     "/sys/fs/bpf"
-#define INSTANCE_MAX 32
-#define DIR_MAX	     128
-
 struct loader {
 	const struct bpf_load_params *p;
-	char dir[DIR_MAX];
+	char dir[BPF_PINS_DIR];
 	struct bpf_ifaces ifaces;
 	struct relay_conf conf;
 	struct relay_side sides[SP_SIDES_MAX];
@@ -71,21 +62,6 @@ fail(int r, char *why, size_t why_n, const char *fmt, ...)
 }
 
 /* ---- configuration ------------------------------------------------------------------------------------------------ */
-
-static bool instance_ok(const char *s)
-{
-	size_t n = strlen(s);
-
-	for (size_t i = 0; i < n; i++)
-		if (!isalnum((unsigned char)s[i]) && s[i] != '-' && s[i] != '_')
-			return false;
-	return n && n <= INSTANCE_MAX;
-}
-
-static void instance_dir(const char *instance, char *out, size_t n)
-{
-	snprintf(out, n, BPFFS "/sallyport/%s/v%d", instance, SP_ABI);
-}
 
 static void side_set(struct relay_side *s, const struct addr *ip, uint16_t base,
 		     const struct addr *peer, uint16_t peer_base, uint16_t range)
@@ -137,7 +113,7 @@ static int loader_plan(struct loader *l, char *why, size_t why_n)
 {
 	const struct bpf_load_params *p = l->p;
 
-	if (!instance_ok(p->instance) || !p->n_pairs || p->n_pairs > SP_PAIRS_MAX ||
+	if (!bpf_pins_named(p->instance) || !p->n_pairs || p->n_pairs > SP_PAIRS_MAX ||
 	    p->n_tcp_ports > SP_TCP_PORTS)
 		return fail(-EINVAL, why, why_n,
 			    "instance name, number of pairs or of TCP ports out of bounds");
@@ -156,7 +132,7 @@ static int loader_plan(struct loader *l, char *why, size_t why_n)
 	l->conf.tcp_count = (uint16_t)p->n_tcp_ports;
 	for (unsigned i = 0; i < p->n_tcp_ports; i++)
 		l->conf.tcp_port[i] = htons(p->tcp_ports[i]);
-	instance_dir(p->instance, l->dir, sizeof(l->dir));
+	bpf_pins_dir(p->instance, l->dir);
 	return 0;
 }
 
@@ -169,79 +145,6 @@ static int loader_ports(const struct loader *l, char *why, size_t why_n)
 			.first = l->sides[i].base,
 			.last = (uint16_t)(l->sides[i].base + l->sides[i].range - 1)};
 	return ports_reserve(ranges, l->conf.sides, why, why_n);
-}
-
-/* ---- bpffs -------------------------------------------------------------------------------------------------------- */
-
-static int bpffs_ready(char *why, size_t why_n)
-{
-	struct statfs st;
-
-	if (!statfs(BPFFS, &st) && st.f_type == BPF_FS_MAGIC)
-		return 0;
-	if (mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
-		return fail(-errno, why, why_n, BPFFS ": bpffs is not mounted and cannot be: %s",
-			    strerror(errno));
-	return 0;
-}
-
-static int dirs_make(char *path, char *why, size_t why_n)
-{
-	for (char *c = path + sizeof(BPFFS), *slash;; c = slash + 1) {
-		int r;
-
-		slash = strchr(c, '/');
-		if (slash)
-			*slash = 0;
-		r = mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
-		if (r)
-			fail(r, why, why_n, "%s: %s", path, strerror(-r));
-		if (slash)
-			*slash = '/';
-		if (r || !slash)
-			return r;
-	}
-}
-
-static void dir_clear(const char *dir)
-{
-	char path[DIR_MAX + 256];
-	struct dirent *e;
-	DIR *d;
-
-	bpf_iface_release(dir, NULL);
-	tc_filter_release(dir, NULL);
-	d = opendir(dir);
-	while (d && (e = readdir(d))) {
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		unlink(path);
-	}
-	if (d)
-		closedir(d);
-}
-
-int bpf_unload(const char *instance)
-{
-	char dir[DIR_MAX];
-
-	if (!instance_ok(instance))
-		return -EINVAL;
-	libbpf_set_print(libbpf_line); /* it would tell of each device without a clsact qdisc */
-	instance_dir(instance, dir, sizeof(dir));
-	if (access(dir, F_OK))
-		return -errno;
-	dir_clear(dir);
-	if (rmdir(dir))
-		return -errno;
-	for (int i = 0; i < 2;
-	     i++) { /* the instance, then sallyport itself, unless others are in it */
-		*strrchr(dir, '/') = 0;
-		if (rmdir(dir))
-			break;
-	}
-	return 0;
 }
 
 /* ---- maps and program --------------------------------------------------------------------------------------------- */
@@ -263,7 +166,7 @@ static bool sides_same(const struct loader *l, int fd)
 
 static void adopt_or_clear(struct loader *l)
 {
-	char path[DIR_MAX + 8];
+	char path[BPF_PINS_DIR + 8];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/sides", l->dir);
@@ -272,12 +175,12 @@ static void adopt_or_clear(struct loader *l)
 	if (fd >= 0)
 		close(fd);
 	if (l->fresh)
-		dir_clear(l->dir);
+		bpf_pins_clear(l->dir);
 }
 
 static int maps_size(struct loader *l)
 {
-	char path[DIR_MAX + 32];
+	char path[BPF_PINS_DIR + 32];
 	struct bpf_map *m;
 	int r = 0;
 
@@ -538,6 +441,21 @@ bool bpf_load_left(const struct bpf_load_params *p, char *what, size_t n)
 	return left;
 }
 
+int bpf_unload(const char *instance)
+{
+	char dir[BPF_PINS_DIR];
+	bool others;
+
+	if (!bpf_pins_named(instance))
+		return -EINVAL;
+	libbpf_set_print(libbpf_line); /* it would tell of each device without a clsact qdisc */
+	bpf_pins_dir(instance, dir);
+	others = bpf_pins_clear_others(dir);
+	if (!access(dir, F_OK))
+		return bpf_pins_remove(dir);
+	return others ? 0 : -errno;
+}
+
 int bpf_load(const struct bpf_load_params *p, struct maps_fds *out_fds,
 	     struct media_rung out_rungs[RUNG_PAIRS_MAX], char *why, size_t why_n)
 {
@@ -552,9 +470,9 @@ int bpf_load(const struct bpf_load_params *p, struct maps_fds *out_fds,
 	if (!r)
 		r = loader_ports(l, why, why_n);
 	if (!r)
-		r = bpffs_ready(why, why_n);
+		r = bpf_pins_mount(why, why_n);
 	if (!r)
-		r = dirs_make(l->dir, why, why_n);
+		r = bpf_pins_make(l->dir, why, why_n);
 	if (r)
 		goto out;
 	adopt_or_clear(l);
@@ -562,13 +480,15 @@ int bpf_load(const struct bpf_load_params *p, struct maps_fds *out_fds,
 	if (!r)
 		r = conf_write(l, why, why_n);
 	if (!r)
+		bpf_pins_clear_others(l->dir);
+	if (!r)
 		r = attach_all(l, why, why_n);
 	if (!r)
 		rungs_out(l, out_rungs);
 	if (!r && (r = fds_out(l, out_fds)))
 		fail(r, why, why_n, "descriptors: %s", strerror(-r));
 	if (r && l->fresh)
-		bpf_unload(p->instance);
+		bpf_pins_remove(l->dir);
 out:
 	tc_relay_bpf__destroy(l->tc);
 	xdp_relay_bpf__destroy(l->relay); /* NULL is fine; pins and links hold the rest */
