@@ -17,7 +17,7 @@
 #define STUN_REQUEST bpf_htons(0x0001)
 #define STUN_COOKIE  bpf_htonl(0x2112a442)
 
-enum shape { SHAPE_OTHER, SHAPE_MEDIA, SHAPE_STUN_REQUEST };
+enum shape { SHAPE_OTHER, SHAPE_MEDIA, SHAPE_STUN_REQUEST, SHAPE_RTP };
 
 struct source {
 	struct sp_ep4 ep;  /* IPv6: only the port */
@@ -25,7 +25,7 @@ struct source {
 	__u8 is6;
 };
 
-/* RFC 7983's first byte, RFC 5761's second. @b: the payload, @n bytes of which those before @end can be read. */
+/* RFC 7983's first byte, RFC 5761's second; MEDIA is RTCP, DTLS and STUN's other messages. @b: the payload, @n bytes of which those before @end can be read. */
 static __always_inline enum shape shape_of(const __u8 *b, const void *end, __u32 n)
 {
 	if (n < MEDIA_PEEK || (const void *)(b + MEDIA_PEEK) > end)
@@ -33,7 +33,7 @@ static __always_inline enum shape shape_of(const __u8 *b, const void *end, __u32
 	if (b[0] >= 128 && b[0] <= 191) {
 		if (b[1] >= 192 && b[1] <= 223)
 			return SHAPE_MEDIA;
-		return n >= 12 ? SHAPE_MEDIA : SHAPE_OTHER;
+		return n >= 12 ? SHAPE_RTP : SHAPE_OTHER;
 	}
 	if (b[0] >= 20 && b[0] <= 63)
 		return n >= 13 ? SHAPE_MEDIA : SHAPE_OTHER;

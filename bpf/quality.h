@@ -34,11 +34,14 @@ struct rtp { /* as in the packet */
 };
 
 /* 0: the header cannot be read. @b: a payload that is RTP by its first bytes. */
-static __always_inline int rtp_peek(const void *b, const void *end, struct rtp *out)
+static __always_inline int rtp_peek(const __u8 *b, const void *end, struct rtp *out)
 {
-	if (b + RTP_HEADER > end)
+	const __be32 *w = (const void *)b;
+
+	if ((const void *)(b + RTP_HEADER) > end)
 		return 0;
-	__builtin_memcpy(out, b, RTP_HEADER);
+	for (int i = 0; i < 3; i++)
+		out->word[i] = w[i];
 	return 1;
 }
 

@@ -5,12 +5,14 @@
  *   frame -> parse -> side and slot by destination -> flow on? -> source allowed? -> rewrite -> FORWARD
  *                          \-- none -> banned? -> drop, else pass
  *
- * Memory touched for an IPv4 packet: conf and sides (shared, hot), one line of flows, one of flow_state, a next hop.
+ * Memory touched for an IPv4 packet: conf and sides (shared, hot), one line of flows, two of flow_state, a next hop. RTP that went on
+ * its way costs a look at the clock besides, for its jitter.
  * Counters are plain additions: a NIC's RSS keeps a 5-tuple on one queue, so one CPU writes one direction of a flow. */
 #ifndef SALLYPORT_RELAY_BPF_H
 #define SALLYPORT_RELAY_BPF_H
 
 #include "bpf/maps.bpf.h"
+#include "bpf/quality.h"
 #include "bpf/translate.bpf.h"
 
 struct spot { /* what a destination address and port stand for */
@@ -117,6 +119,18 @@ static __always_inline enum relay_reason forward(struct cursor *c, struct packet
 	return translate_begin(c, p, out);
 }
 
+static __always_inline int peek(const struct cursor *c, const struct packet *p, enum shape shape,
+				struct rtp *out)
+{
+	return shape == SHAPE_RTP && rtp_peek((void *)(p->udp + 1), c->end, out);
+}
+
+static __always_inline void hear(struct flow_quality *q, const __u32 *clocks, const struct rtp *rtp)
+{
+	if (quality_count(q, rtp) && quality_clock(q, clocks, rtp))
+		quality_time(q, rtp, bpf_ktime_get_ns());
+}
+
 /* client -> core */
 static __always_inline enum relay_reason relay_in(struct cursor *c, struct packet *p,
 						  const struct spot *spot, const struct flow *f,
@@ -124,9 +138,12 @@ static __always_inline enum relay_reason relay_in(struct cursor *c, struct packe
 {
 	struct source src = source_of(p);
 	struct target *t = &out->t;
+	enum shape shape = payload_shape(c, p);
 	enum relay_reason why;
+	struct rtp rtp;
+	int heard;
 
-	why = flow_in(f, s, c->now_ns, &src, payload_shape(c, p));
+	why = flow_in(f, s, c->now_ns, &src, shape);
 	if (why != PARSED)
 		return why;
 	target_from(t, spot);
@@ -135,10 +152,13 @@ static __always_inline enum relay_reason relay_in(struct cursor *c, struct packe
 	t->dport = f->core.port;
 	t->next_hop = f->nh_in;
 	t->mtu = f->mtu_in;
+	heard = peek(c, p, shape, &rtp);
 	why = forward(c, p, out);
 	if (why != PARSED)
 		return why;
 	flow_count_in(s, c->now_ns, p->ip_len);
+	if (heard)
+		hear(&s->in, s->clocks.in, &rtp);
 	return R_FORWARD_IN;
 }
 
@@ -160,9 +180,12 @@ static __always_inline enum relay_reason relay_out(const struct relay_conf *cf, 
 {
 	struct source src = source_of(p);
 	struct target *t = &out->t;
+	enum shape shape = payload_shape(c, p);
 	enum relay_reason why;
+	struct rtp rtp;
+	int heard;
 
-	why = flow_out(f, s, &src, payload_shape(c, p));
+	why = flow_out(f, s, &src, shape);
 	if (why == R_PUNCH)
 		return punch(cf, c, p, out);
 	if (why != PARSED)
@@ -173,10 +196,13 @@ static __always_inline enum relay_reason relay_out(const struct relay_conf *cf, 
 	t->dport = s->latched.port;
 	t->next_hop = f->nh_out;
 	t->mtu = f->mtu_out;
+	heard = peek(c, p, shape, &rtp);
 	why = forward(c, p, out);
 	if (why != PARSED)
 		return why;
 	flow_count_out(s, c->now_ns, p->ip_len);
+	if (heard)
+		hear(&s->out, s->clocks.out, &rtp);
 	return R_FORWARD_OUT;
 }
 

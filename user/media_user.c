@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bpf/flow.h"
+#include "bpf/quality.h"
 #include "user/maps_memory.h"
 #include "user/media_user_socket.h"
 
@@ -107,6 +109,19 @@ static enum relay_reason forward(const struct port *p, const struct arrival *a,
 	return loop_send_packet(p->u->p.loop, p->out_fd, &out) ? R_DROP_NO_TX : PARSED;
 }
 
+/* What the kernel has taken. The time is that of our reading it, so jitter here has the worker's own delays in it. */
+static void hear(const struct arrival *a, struct flow_quality *q, const __u32 *clocks)
+{
+	struct timespec now;
+	struct rtp rtp;
+
+	if (!rtp_peek(a->d->p, a->d->p + a->d->n, &rtp) || !quality_count(q, &rtp) ||
+	    !quality_clock(q, clocks, &rtp))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	quality_time(q, &rtp, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+}
+
 /* client -> core */
 static enum relay_reason carry_in(const struct port *p, const struct arrival *a,
 				  const struct flow *f, struct flow_state *s, enum shape shape)
@@ -117,7 +132,10 @@ static enum relay_reason carry_in(const struct port *p, const struct arrival *a,
 	if (why != PARSED)
 		return why;
 	to = endpoint(addr_is_v4(&p->u->pairs[p->pair].inside), &f->core, &f->core6);
-	return forward(p, a, &to, f->generation);
+	why = forward(p, a, &to, f->generation);
+	if (why == PARSED && shape == SHAPE_RTP)
+		hear(a, &s->in, s->clocks.in);
+	return why;
 }
 
 /* core -> client */
@@ -132,7 +150,10 @@ static enum relay_reason carry_out(const struct port *p, const struct arrival *a
 	if (why != PARSED)
 		return why;
 	to = endpoint(addr_is_v4(&p->u->pairs[p->pair].outside), &s->latched, &s->latched6);
-	return forward(p, a, &to, f->generation);
+	why = forward(p, a, &to, f->generation);
+	if (why == PARSED && shape == SHAPE_RTP)
+		hear(a, &s->out, s->clocks.out);
+	return why;
 }
 
 static enum relay_reason carry(const struct port *p, const struct arrival *a)
