@@ -117,6 +117,8 @@ struct engine_medium_set { /* mirrors struct media_set of user/media_core.h */
 	struct addr remote_rtp, remote_rtcp;
 	struct addr client; /* where its signalling comes from: it alone may latch */
 	bool reopen;
+	/* Clock rates of payload types, by who sends them: the client, we to it (sip/clocks.h). Empty: as before. */
+	uint32_t clocks_in[8], clocks_out[8];
 };
 
 struct engine_action {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "sip/body.h"
+#include "sip/clocks.h"
 #include "sip/medium.h"
 #include "sip/pass.h"
 #include "sip/record.h"
@@ -28,6 +29,8 @@ struct offer_line {
 	uint8_t key[SDES_KEY_MAX];
 	uint8_t ours[ENGINE_SUITES][SDES_KEY_MAX];
 	struct pass_offer offered;
+	uint32_t clocks[CLOCKS_OFFER]; /* of the offer */
+	unsigned n_clocks;
 	struct addr remote_rtp, remote_rtcp, client;
 	struct engine_medium_set set; /* by the last answer */
 };
@@ -116,6 +119,7 @@ static bool offer_anchor(struct engine *e, struct call *c, enum side from,
 {
 	l->use = true;
 	l->mux = sm->rtcp_mux;
+	l->n_clocks = clocks_read(sm, l->clocks, CLOCKS_OFFER);
 	l->hold = addr_is_any(&sm->conn) && sm->conn_valid;
 	l->m = c->media[i] && c->media[i]->pass == l->pass ? c->media[i] : NULL;
 	l->fresh = !l->m;
@@ -358,11 +362,23 @@ static void offer_apply(struct engine *e, struct call *c, struct offer_line *l)
 	medium_set(e, m, &l->set);
 }
 
+/* A description says what its party wants to get, so the client's tells of what goes out. */
+static void offer_clocks(struct offer_line *l, enum side from, const struct sdp_media *answer)
+{
+	uint32_t *theirs = from == SIDE_CLIENT ? l->set.clocks_in : l->set.clocks_out;
+
+	_Static_assert(sizeof(l->set.clocks_in) == CLOCKS_MAX * sizeof(uint32_t), "one length");
+	clocks_read(answer, theirs, CLOCKS_MAX);
+	clocks_pick(l->clocks, l->n_clocks, theirs,
+		    from == SIDE_CLIENT ? l->set.clocks_out : l->set.clocks_in);
+}
+
 static bool offer_accept(struct engine *e, const struct answer *an, unsigned i,
 			 const struct sdp_media *sm)
 {
 	struct offer_line *l = &an->o->line[i];
 
+	offer_clocks(l, an->o->from, sm);
 	if (l->pass)
 		return offer_accept_pass(an->o->from, l, sm);
 	if (!(an->o->from == SIDE_CLIENT ? offer_accept_inside(e, an, i, sm)

@@ -8,7 +8,9 @@
 
 #include "user/core_chat.h"
 #include "user/core_int.h"
+#include "user/core_pass.h"
 #include "user/keeper.h"
+#include "user/quality_show.h"
 #include "user/srtp.h"
 #include "user/version.h"
 
@@ -272,6 +274,22 @@ static json_t *core_call_joined(const struct core *c, const struct engine_call_v
 	return joined;
 }
 
+/* By the edge's last reports, of all its media together. */
+static json_t *core_call_quality(const struct core *c, const struct engine_call_view *v)
+{
+	struct quality in = {}, out = {}, i, o;
+	unsigned k;
+
+	for (k = 0; k < v->n_media && k < 8; k++) {
+		if (media_core_quality(c->media, v->media[k], &i, &o) &&
+		    media_pass_quality(c->pass, v->media[k], &i, &o))
+			continue;
+		quality_add(&in, &i);
+		quality_add(&out, &o);
+	}
+	return quality_json(&in, &out);
+}
+
 static void core_call_row(void *arg, const struct engine_call_view *v)
 {
 	struct core_list *l = arg;
@@ -283,12 +301,13 @@ static void core_call_row(void *arg, const struct engine_call_view *v)
 		json_array_append_new(media, hex(v->media[i]));
 	json_array_append_new(
 		l->list,
-		json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:I, s:o, s:o, s:o}", "call",
-			  hex(v->call), "direction", v->direction, "state", v->state, "user",
-			  words(v->user), "from", words(v->from), "to", words(v->to), "suite",
-			  v->suite, "stream", hex(v->stream), "age_s",
+		json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:I, s:o, s:o, s:o, s:o}",
+			  "call", hex(v->call), "direction", v->direction, "state", v->state,
+			  "user", words(v->user), "from", words(v->from), "to", words(v->to),
+			  "suite", v->suite, "stream", hex(v->stream), "age_s",
 			  (json_int_t)((now - v->since_ms) / 1000), "call_id", words(v->call_id),
-			  "media", media, "joined", core_call_joined(l->c, v)));
+			  "media", media, "joined", core_call_joined(l->c, v), "quality",
+			  core_call_quality(l->c, v)));
 }
 
 static json_t *core_cmd_calls(void *arg, const json_t *req)

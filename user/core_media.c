@@ -52,6 +52,9 @@ static void core_medium_set(struct core *c, const struct engine_action *a)
 	int err;
 
 	_Static_assert(sizeof(set.open_key) == sizeof(a->set.open_key), "one key size");
+	_Static_assert(sizeof(set.clocks_in) == sizeof(a->set.clocks_in), "one length of lists");
+	memcpy(set.clocks_in, a->set.clocks_in, sizeof(set.clocks_in));
+	memcpy(set.clocks_out, a->set.clocks_out, sizeof(set.clocks_out));
 	memcpy(set.open_key, a->set.open_key, sizeof(set.open_key));
 	memcpy(set.seal_key, a->set.seal_key, sizeof(set.seal_key));
 	err = a->pass ? media_pass_set(c->pass, a->medium, &set)

@@ -43,6 +43,9 @@
 #define LINK_TOKEN_KEYS_MAX 8
 #define LINK_TOKEN_KID	    8
 #define LINK_TOKEN_KEY	    32
+/* Clocks: payload types a direction, and the slowest clock. */
+#define LINK_CLOCKS_MAX	  8
+#define LINK_CLOCK_HZ_MIN 1000u
 
 /* Pack @m behind its length into @buf. Returns bytes or -EMSGSIZE. */
 ssize_t link_frame_pack(const Sallyport__Link *m, uint8_t *buf, size_t n);

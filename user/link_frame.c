@@ -80,6 +80,21 @@ static bool allocated_ok(const Sallyport__Allocated *a)
 	return ip_ok(&a->outside_ip) && ip_ok(&a->inside_ip);
 }
 
+static bool clock_list_ok(const uint32_t *clocks, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!(clocks[i] & 0x80) || clocks[i] >> 8 < LINK_CLOCK_HZ_MIN)
+			return false;
+	return n <= LINK_CLOCKS_MAX;
+}
+
+static bool clocks_ok(const Sallyport__Clocks *c)
+{
+	return clock_list_ok(c->in, c->n_in) && clock_list_ok(c->out, c->n_out);
+}
+
 static bool message_ok(const Sallyport__Link *m)
 {
 	switch (m->m_case) {
@@ -101,8 +116,8 @@ static bool message_ok(const Sallyport__Link *m)
 	case SALLYPORT__LINK__M_FLOW_REPORT:
 		return ip_or_none(&m->flow_report->latched_ip) &&
 		       port_ok(m->flow_report->latched_port);
-	case SALLYPORT__LINK__M_NODE_REPORT:
-		return m->node_report->json.len <= LINK_REPORT_MAX;
+	case SALLYPORT__LINK__M_CLOCKS:
+		return clocks_ok(m->clocks);
 	case SALLYPORT__LINK__M_BAN:
 		return ip_ok(&m->ban->prefix_ip) && m->ban->prefix_len <= 128;
 	case SALLYPORT__LINK__M_STREAM_END:

@@ -282,6 +282,37 @@ int maps_flow_reopen(struct maps *m, uint32_t slot, uint64_t until_ns)
 	return 0;
 }
 
+/* The programs keep the clock of a payload type that goes on: they are made to look again. */
+static void clocks_write(struct flow_quality *q, uint32_t to[FLOW_CLOCKS], const uint32_t *from,
+			 unsigned n)
+{
+	bool changed = false;
+
+	for (unsigned i = 0; i < FLOW_CLOCKS; i++) {
+		uint32_t v = i < n ? from[i] : 0;
+
+		changed |= to[i] != v;
+		__atomic_store_n(&to[i], v, __ATOMIC_RELAXED);
+	}
+	if (changed)
+		__atomic_store_n(&q->tick, 0, __ATOMIC_RELEASE);
+}
+
+int maps_flow_clocks(struct maps *m, uint32_t slot, const uint32_t *in, unsigned n_in,
+		     const uint32_t *out, unsigned n_out)
+{
+	struct flow_state *s;
+
+	if (slot >= m->slots)
+		return -EINVAL;
+	if (m->flows[slot].status != FLOW_ON)
+		return -ENOENT;
+	s = &m->state[slot];
+	clocks_write(&s->in, s->clocks.in, in, n_in);
+	clocks_write(&s->out, s->clocks.out, out, n_out);
+	return 0;
+}
+
 void maps_flow_free(struct maps *m, uint32_t slot)
 {
 	struct flow *f;
@@ -350,6 +381,8 @@ int maps_flow_read(const struct maps *m, uint32_t slot, struct maps_flow_report 
 					 .last_in_ns = s->last_in_ns,
 					 .last_out_ns = s->last_out_ns,
 					 .window_open = window_is_open(f, word)};
+	quality_of(&s->in, s->clocks.in, &out->in);
+	quality_of(&s->out, s->clocks.out, &out->out);
 	maps_slot_addrs(m, slot, &outside, &inside);
 	if (latch_is_valid(f, __atomic_load_n(&s->inside_latch, __ATOMIC_ACQUIRE))) {
 		if (addr_is_v4(&inside))

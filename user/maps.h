@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "user/addr.h"
+#include "user/quality.h"
 
 struct maps;
 
@@ -52,6 +53,7 @@ struct maps_flow_report {
 	struct addr latched;		  /* port 0: not latched */
 	struct addr inside; /* who sends on a loose inside leg beside core; port 0: nobody */
 	bool window_open;
+	struct quality in, out; /* of the RTP that was sent on */
 };
 
 struct maps_next_hop {
@@ -74,6 +76,9 @@ int maps_flow_install(struct maps *m, uint32_t slot, const struct maps_flow *f);
 int maps_flow_update(struct maps *m, uint32_t slot, const struct maps_flow *f);
 /* Open the latch window again until @until_ns (CLOCK_MONOTONIC); the pinned source keeps passing. */
 int maps_flow_reopen(struct maps *m, uint32_t slot, uint64_t until_ns);
+/* What its jitter is measured by from now on: FLOW_CLOCK() of payload types, at most FLOW_CLOCKS a direction (more are left out). */
+int maps_flow_clocks(struct maps *m, uint32_t slot, const uint32_t *in, unsigned n_in,
+		     const uint32_t *out, unsigned n_out);
 void maps_flow_free(struct maps *m, uint32_t slot);
 int maps_flow_get(const struct maps *m, uint32_t slot, struct maps_flow *f); /* -ENOENT: off */
 int maps_flow_read(const struct maps *m, uint32_t slot, struct maps_flow_report *out);

@@ -404,6 +404,21 @@ static void remote_set(struct mc_leg *leg, const struct addr *a)
 	mc_join_set(leg);
 }
 
+static void clocks_set(struct medium *d, const struct media_set *s)
+{
+	struct flow_clocks c;
+
+	if (!s->clocks_in[0] && !s->clocks_out[0])
+		return;
+	memcpy(c.in, s->clocks_in, sizeof(c.in));
+	memcpy(c.out, s->clocks_out, sizeof(c.out));
+	if (!memcmp(&c, &d->clocks, sizeof(c)))
+		return;
+	d->clocks = c;
+	d->heard_in.tick = d->heard_out.tick = 0; /* to be looked up again */
+	mc_clocks(d);
+}
+
 int media_core_set(struct media_core *m, uint64_t medium, const struct media_set *s)
 {
 	struct medium *d = mc_medium_find(m, medium);
@@ -418,6 +433,7 @@ int media_core_set(struct media_core *m, uint64_t medium, const struct media_set
 		return r;
 	remote_set(&d->leg[0], &s->remote_rtp);
 	remote_set(&d->leg[1], &s->remote_rtcp);
+	clocks_set(d, s);
 	mc_keep(d);
 	/* A new description, a new silence: an answer after long ringing gets its time, and one that nothing follows is told. */
 	d->last_ms = loop_now_ms(m->p.loop);

@@ -12,6 +12,8 @@
  * starts at once, every 250 ms until Punched, then every 15 s.
  * What outlives the worker: sockets (the keeper's), and with a struct keep every opened medium with its flows, addresses, keys and SRTP
  * indices. A media_core that starts takes all of it up and goes on before any link is up; media_core_free() leaves it there.
+ * Quality (bpf/quality.h) is measured on both sides: of RTP that was opened and sent inside, of RTP from inside that was sealed and sent. It
+ * begins anew with a new worker; what the edge measures goes on.
  * RTP from inside is accepted from any source on the inside network until the first packet, then from that source only, unless
  * media_core_set() named another. Where the address named is an inside leg of ours (a conversation between two outside users), RTP or
  * RTCP is handed to that leg without a socket, by the same rules; a leg that such an address was named to takes from there only.
@@ -29,6 +31,7 @@
 #include "user/keep.h"
 #include "user/link.h"
 #include "user/loop.h"
+#include "user/quality.h"
 #include "user/sockpool.h"
 #include "user/srtp.h"
 
@@ -49,6 +52,8 @@ struct media_set {
 		remote_rtcp; /* inside party; port 0: not known, nothing is sent there */
 	struct addr client;  /* where the client's signalling comes from now; port 0: as before */
 	bool reopen; /* the client's media address or port changed: open the edge's latch window */
+	/* FLOW_CLOCK()s of what the client sends, of what goes to it; both empty: as before. */
+	uint32_t clocks_in[QUALITY_CLOCKS], clocks_out[QUALITY_CLOCKS];
 };
 
 struct media_report {
@@ -110,6 +115,9 @@ bool media_core_has(const struct media_core *m, uint64_t medium);
 /* Bytes of a record of each kind. */
 extern const uint32_t mc_keep_medium_max, mc_keep_session_max;
 
+/* The RTP flow as the edge sees it, by its last report: from the client, to it. -ENOENT. */
+int media_core_quality(const struct media_core *m, uint64_t medium, struct quality *out_in,
+		       struct quality *out_out);
 int media_core_report(const struct media_core *m, uint64_t medium, struct media_report *out);
 /* For the summary, a walk over all media: adds the rows of media_core_show(), and what media carried since the worker's start. */
 struct summary_flows;

@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "bpf/quality.h"
 #include "user/media_core_int.h"
 
 void mc_udp_whole(int fd, const struct addr *bound)
@@ -66,6 +68,18 @@ static bool send_inside(struct media_core *m, struct mc_batch *b, unsigned i)
 	return true;
 }
 
+/* RTP that was sent on; its header is clear before and behind the SRTP. */
+static void hear(const struct mc_batch *b, unsigned i, struct flow_quality *q,
+		 const uint32_t *clocks)
+{
+	const struct srtp_packet *k = &b->pk[i];
+	struct rtp rtp;
+
+	if (!k->rtcp && rtp_peek(k->p, k->p + k->n, &rtp) && quality_count(q, &rtp) &&
+	    quality_clock(q, clocks, &rtp))
+		quality_time(q, &rtp, b->at_ns[i]);
+}
+
 static void flush_open(struct media_core *m)
 {
 	struct mc_batch *b = &m->open;
@@ -92,6 +106,7 @@ static void flush_open(struct media_core *m)
 		}
 		b->leg[i]->in++;
 		d->report.in_packets++;
+		hear(b, i, &d->heard_in, d->clocks.in);
 	}
 	give_back(m, b);
 }
@@ -118,6 +133,7 @@ static void flush_seal(struct media_core *m)
 		}
 		b->leg[i]->out++;
 		d->report.out_packets++;
+		hear(b, i, &d->heard_out, d->clocks.out);
 	}
 	give_back(m, b);
 }
@@ -132,6 +148,14 @@ void mc_flush(void *arg)
 		flush_seal(m);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static void collect(struct media_core *m, struct mc_batch *b, struct srtp_session *s,
 		    struct mc_flow *f, struct mc_leg *leg, struct loop_dgram *d)
 {
@@ -142,6 +166,7 @@ static void collect(struct media_core *m, struct mc_batch *b, struct srtp_sessio
 	b->flow[i] = f;
 	b->leg[i] = leg;
 	b->buf[i] = d->buf;
+	b->at_ns[i] = leg->rtcp ? 0 : now_ns();
 	d->kept = true;
 	if (b->n < SRTP_BATCH_MAX)
 		return;

@@ -7,6 +7,7 @@
 #ifndef SALLYPORT_MEDIA_CORE_INT_H
 #define SALLYPORT_MEDIA_CORE_INT_H
 
+#include "bpf/abi.h"
 #include "user/media_core.h"
 #include "user/punch.h"
 
@@ -28,9 +29,10 @@ struct mc_flow {
 	uint8_t punch_key[PUNCH_KEY_LEN];
 	bool rtcp, asked, allocated, punched, hashed;
 	bool reopen; /* asked for, and not answered: asked again when the link comes back */
-	struct addr outside, edge;	   /* the edge's public side; its inside port */
-	struct addr punched_from, latched; /* as the edge saw us; the client */
-	uint64_t edge_in, edge_out;	   /* packets, by FlowReport */
+	struct addr outside, edge;	    /* the edge's public side; its inside port */
+	struct addr punched_from, latched;  /* as the edge saw us; the client */
+	uint64_t edge_in, edge_out;	    /* packets, by FlowReport, */
+	struct quality heard_in, heard_out; /* and what of them was RTP */
 	uint32_t edge_idle_ms;
 	struct loop_timer punch;
 	struct mc_flow *next_id, *next_edge;
@@ -72,6 +74,8 @@ struct medium {
 	bool told, any;
 	struct loop_timer timer; /* allocation, then silence */
 	struct media_report report;
+	struct flow_quality heard_in, heard_out; /* RTP of its own, from the edge and from inside */
+	struct flow_clocks clocks;
 	struct medium *next, *next_local, *list_next, **list_prev;
 };
 
@@ -88,6 +92,7 @@ struct mc_batch {
 	struct mc_leg *leg[SRTP_BATCH_MAX];
 	struct mc_flow *flow[SRTP_BATCH_MAX];
 	uint32_t buf[SRTP_BATCH_MAX];
+	uint64_t at_ns[SRTP_BATCH_MAX]; /* CLOCK_MONOTONIC; 0: of no interest */
 };
 
 struct media_core {
@@ -127,6 +132,7 @@ uint64_t mc_hash(const struct media_core *m, const void *p, size_t n);
 void mc_allocate(struct medium *d, bool reopen);
 void mc_allocate_flow(struct mc_flow *f);
 void mc_free_flow(struct mc_flow *f);
+void mc_clocks(struct medium *d); /* tells the edge, of the RTP flow, what it is measured by */
 void mc_punch_fire(void *arg);
 struct mc_flow *mc_edge_find(const struct media_core *m, const struct addr *a);
 void mc_edge_hash(struct media_core *m, struct mc_flow *f, const struct addr *a);

@@ -9,6 +9,7 @@
 #include <openssl/rand.h>
 
 #include "user/media_core_int.h"
+#include "user/quality_show.h"
 
 static uint32_t edge_bucket(const struct media_core *m, const struct addr *a)
 {
@@ -90,6 +91,25 @@ void mc_allocate(struct medium *d, bool reopen)
 
 	for (i = 0; i < d->flows; i++)
 		allocate_flow(&d->flow[i], reopen);
+}
+
+void mc_clocks(struct medium *d)
+{
+	Sallyport__Clocks c = SALLYPORT__CLOCKS__INIT;
+	Sallyport__Link msg = SALLYPORT__LINK__INIT;
+
+	while (c.n_in < FLOW_CLOCKS && d->clocks.in[c.n_in])
+		c.n_in++;
+	while (c.n_out < FLOW_CLOCKS && d->clocks.out[c.n_out])
+		c.n_out++;
+	if (!c.n_in && !c.n_out)
+		return; /* not known, or an earlier worker has told them: the edge keeps what it has */
+	c.flow = d->flow[0].id;
+	c.in = d->clocks.in;
+	c.out = d->clocks.out;
+	msg.m_case = SALLYPORT__LINK__M_CLOCKS;
+	msg.clocks = &c;
+	tell(d, &msg);
 }
 
 static void free_send(struct media_core *m, struct link_peer *p, uint64_t id)
@@ -233,6 +253,8 @@ static void on_report(struct mc_flow *f, const Sallyport__FlowReport *r)
 	f->edge_in = r->packets_in;
 	f->edge_out = r->packets_out;
 	f->edge_idle_ms = r->idle_ms;
+	quality_from_link(r->quality_in, &f->heard_in);
+	quality_from_link(r->quality_out, &f->heard_out);
 	get_addr(&r->latched_ip, r->latched_port, &f->latched); /* none before the latch */
 }
 
@@ -298,6 +320,7 @@ void media_core_link_up(struct media_core *m, struct link_peer *p)
 		d->peer = p;
 		keys_renew(d);
 		mc_allocate(d, false);
+		mc_clocks(d);
 	}
 }
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "user/media_core_int.h"
-#include "user/summary.h"
+#include "user/quality_show.h"
 
 static uint32_t idle_of(const struct medium *d)
 {
@@ -27,6 +27,18 @@ int media_core_report(const struct media_core *m, uint64_t medium, struct media_
 	*out = d->report;
 	out->idle_ms = idle_of(d);
 	out->joined = d->leg[0].join ? d->leg[0].join->medium->id : 0;
+	return 0;
+}
+
+int media_core_quality(const struct media_core *m, uint64_t medium, struct quality *out_in,
+		       struct quality *out_out)
+{
+	const struct medium *d = mc_medium_find(m, medium);
+
+	if (!d)
+		return -ENOENT;
+	*out_in = d->flow[0].heard_in;
+	*out_out = d->flow[0].heard_out;
 	return 0;
 }
 
@@ -90,6 +102,20 @@ static void set_joined(json_t *o, const struct mc_leg *leg)
 	json_object_set_new(o, "joined", f ? json_string(text) : json_null());
 }
 
+/* Ours: what came from the edge, from inside. The edge's: from the client, from us. */
+static void show_quality(json_t *o, const struct medium *d, unsigned i)
+{
+	struct quality in = {}, out = {};
+
+	if (!i) {
+		quality_of(&d->heard_in, d->clocks.in, &in);
+		quality_of(&d->heard_out, d->clocks.out, &out);
+	}
+	json_object_set_new(o, "quality", quality_json(&in, &out));
+	json_object_set_new(o, "edge_quality",
+			    quality_json(&d->flow[i].heard_in, &d->flow[i].heard_out));
+}
+
 static json_t *show_flow(const struct medium *d, unsigned i)
 {
 	const struct mc_flow *f = &d->flow[i];
@@ -122,6 +148,7 @@ static json_t *show_flow(const struct medium *d, unsigned i)
 	/* on a flow for both, RTCP counts with it */
 	set_count(o, "packets_in", leg->in + (d->flows == 1 ? d->leg[1].in : 0));
 	set_count(o, "packets_out", leg->out + (d->flows == 1 ? d->leg[1].out : 0));
+	show_quality(o, d, i);
 	json_object_set_new(o, "refused", refused(&d->report)); /* of the medium */
 	json_object_set_new(o, "idle_ms", idle == MC_NEVER ? json_null() : json_integer(idle));
 	snprintf(text, sizeof(text), "user-socket (srtp %s)", srtp_backend_text());

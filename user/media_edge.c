@@ -173,6 +173,15 @@ void media_edge_down(struct media_edge *m, struct link_peer *p, uint64_t now_ms)
 	m->cores[core] = (struct media_core_state){.away_ms = now_ms};
 }
 
+static void clocks_take(struct media_edge *m, uint32_t core, const Sallyport__Clocks *c)
+{
+	const struct flow *f = media_flow_find(m, c->flow);
+
+	if (f && f->f.core_index == core)
+		maps_flow_clocks(m->p.maps, f->slot, c->in, (unsigned)c->n_in, c->out,
+				 (unsigned)c->n_out);
+}
+
 bool media_edge_message(struct media_edge *m, struct link_peer *p, const Sallyport__Link *msg,
 			uint64_t now_ms)
 {
@@ -183,6 +192,10 @@ bool media_edge_message(struct media_edge *m, struct link_peer *p, const Sallypo
 		return false;
 	if (msg->m_case == SALLYPORT__LINK__M_ALLOCATE) {
 		media_flow_allocate(m, p, (uint32_t)core, msg->allocate, now_ms);
+		return true;
+	}
+	if (msg->m_case == SALLYPORT__LINK__M_CLOCKS) {
+		clocks_take(m, (uint32_t)core, msg->clocks);
 		return true;
 	}
 	if (msg->m_case != SALLYPORT__LINK__M_FREE)

@@ -1,7 +1,7 @@
 /* user/media_edge.h -- the flows of an edge: ports, map entries, punches, reports. No media packet passes here.
  *
  * Data flow: Allocate (link) -> slot and ports -> maps_flow_install() -> Allocated; punch datagram -> verified -> the flow's core
- * address -> Punched; time -> FlowReport; Free, Hello or a core that stays away -> maps_flow_free().
+ * address -> Punched; Clocks -> what the flow's jitter is measured by; time -> FlowReport; Free, Hello or a core that stays away -> maps_flow_free().
  * Owner rules: owns its flow records and their slots; the maps hold the truth: a worker that starts adopts every live flow from
  * them. Keys and punch counters come again with the core's repeated Allocate; until then an adopted flow's punches are ignored and
  * its media flows on. Link peers are held from up() to down() only.
@@ -38,7 +38,7 @@ int media_edge_pairs(const struct config_edge *cfg,
 int media_edge_new(const struct media_edge_params *p, struct media_edge **out);
 void media_edge_free(struct media_edge *m); /* flows in the maps live on */
 
-/* From the link's ops. message() is true when it was ours (Allocate, Free). */
+/* From the link's ops. message() is true when it was ours (Allocate, Clocks, Free). */
 void media_edge_up(struct media_edge *m, struct link_peer *p, const Sallyport__Hello *h,
 		   uint64_t now_ms);
 void media_edge_down(struct media_edge *m, struct link_peer *p, uint64_t now_ms);

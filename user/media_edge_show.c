@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "user/media_edge_impl.h"
-#include "user/summary.h"
+#include "user/quality_show.h"
 
 #define NEVER	  0xffffffffu
 #define SHOWN_MAX 10000 /* rows of one answer; the status has the true count */
@@ -30,6 +30,7 @@ void media_flow_report(struct media_edge *m, struct flow *f, struct link_peer *p
 {
 	Sallyport__Link l = SALLYPORT__LINK__INIT;
 	Sallyport__FlowReport r = SALLYPORT__FLOW_REPORT__INIT;
+	Sallyport__Quality in = SALLYPORT__QUALITY__INIT, out = SALLYPORT__QUALITY__INIT;
 	struct maps_flow_report mr;
 
 	if (maps_flow_read(m->p.maps, f->slot, &mr))
@@ -41,6 +42,14 @@ void media_flow_report(struct media_edge *m, struct flow *f, struct link_peer *p
 	if (mr.latched.port) {
 		r.latched_ip = (ProtobufCBinaryData){16, mr.latched.ip};
 		r.latched_port = mr.latched.port;
+	}
+	if (mr.in.heard) {
+		quality_to_link(&mr.in, &in);
+		r.quality_in = &in;
+	}
+	if (mr.out.heard) {
+		quality_to_link(&mr.out, &out);
+		r.quality_out = &out;
 	}
 	l.m_case = SALLYPORT__LINK__M_FLOW_REPORT;
 	l.flow_report = &r;
@@ -195,17 +204,18 @@ static json_t *flow_json(const struct media_edge *m, const struct flow *f)
 		addr_text(&r.latched, latched);
 	waits = waits_for(m, f, &r);
 	return json_pack(
-		"{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:b}", "flow",
-		id, "slot", (int)f->slot, "core", m->p.cfg->link.cores[f->f.core_index].name,
-		"client", addr_text(&f->f.client, client), "outside", addr_text(&outside, out),
-		"inside", addr_text(&inside, in), "core_addr",
+		"{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:o,s:s,s:s,s:s,s:b}",
+		"flow", id, "slot", (int)f->slot, "core",
+		m->p.cfg->link.cores[f->f.core_index].name, "client",
+		addr_text(&f->f.client, client), "outside", addr_text(&outside, out), "inside",
+		addr_text(&inside, in), "core_addr",
 		f->f.core.port ? addr_text(&f->f.core, core) : "", "latched", latched,
 		"window_open", r.window_open, "packets_in", (json_int_t)r.packets_in, "bytes_in",
 		(json_int_t)r.bytes_in, "packets_out", (json_int_t)r.packets_out, "bytes_out",
 		(json_int_t)r.bytes_out, "idle_ms",
-		idle_ms(&r) == NEVER ? (json_int_t)-1 : (json_int_t)idle_ms(&r), "rung",
-		rung_text(flow_rung(m, f)), "state", *waits ? "waiting" : "established",
-		"waits_for", waits, "keyed", f->have_key);
+		idle_ms(&r) == NEVER ? (json_int_t)-1 : (json_int_t)idle_ms(&r), "quality",
+		quality_json(&r.in, &r.out), "rung", rung_text(flow_rung(m, f)), "state",
+		*waits ? "waiting" : "established", "waits_for", waits, "keyed", f->have_key);
 }
 
 json_t *media_edge_show(const struct media_edge *m)

@@ -192,6 +192,23 @@ void media_pass_close(struct media_pass *m, uint64_t medium)
 	mp_medium_free(d);
 }
 
+static void clocks_set(struct pass_medium *d, const struct media_set *s)
+{
+	struct flow_clocks c;
+
+	if (!s->clocks_in[0] && !s->clocks_out[0])
+		return;
+	memcpy(c.in, s->clocks_in, sizeof(c.in));
+	memcpy(c.out, s->clocks_out, sizeof(c.out));
+	if (!memcmp(&c, &d->clocks, sizeof(c)))
+		return;
+	d->clocks = c;
+	maps_flow_clocks(d->m->p.maps, d->flow[0].slot, c.in, FLOW_CLOCKS, c.out, FLOW_CLOCKS);
+	if (d->join && d->join->end[0] == d)
+		mp_join_clocks(d->join);
+	mp_clocks(d);
+}
+
 int media_pass_set(struct media_pass *m, uint64_t medium, const struct media_set *s)
 {
 	struct pass_medium *d = mp_medium_find(m, medium);
@@ -203,6 +220,7 @@ int media_pass_set(struct media_pass *m, uint64_t medium, const struct media_set
 		return -EAGAIN;
 	r = mp_flow_remote(&d->flow[0], &s->remote_rtp);
 	r2 = mp_flow_remote(&d->flow[1], &s->remote_rtcp);
+	clocks_set(d, s);
 	mp_join_review(d);
 	/* A new description, a new silence: an answer after long ringing gets its time, and one that nothing follows is told. */
 	d->set_ms = loop_now_ms(m->p.loop);

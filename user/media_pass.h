@@ -45,7 +45,7 @@ void media_pass_free(struct media_pass *m); /* flows in the maps live on */
 /* As media_core_open(); RTCP always has a flow of its own, since the parties may agree on either. */
 int media_pass_open(struct media_pass *m, uint64_t medium, struct link_peer *edge,
 		    const struct addr *client);
-/* Remote addresses, client and reopen of @s; there are no keys. 0, -ENOENT, -EAFNOSUPPORT (the inside party's family is not ours). */
+/* Remote addresses, client, clocks and reopen of @s; there are no keys. 0, -ENOENT, -EAFNOSUPPORT (the inside party's family is not ours). */
 int media_pass_set(struct media_pass *m, uint64_t medium, const struct media_set *s);
 void media_pass_close(struct media_pass *m, uint64_t medium); /* unknown: fine */
 
@@ -59,6 +59,9 @@ void media_pass_link_down(struct media_pass *m, struct link_peer *p);
 bool media_pass_message(struct media_pass *m, struct link_peer *p, const Sallyport__Link *msg);
 unsigned media_pass_live(const struct media_pass *m, const char *edge, uint64_t *ids, unsigned max);
 
+/* As media_core_quality(). */
+int media_pass_quality(const struct media_pass *m, uint64_t medium, struct quality *out_in,
+		       struct quality *out_out);
 uint64_t media_pass_joined(const struct media_pass *m,
 			   uint64_t medium); /* the other medium; 0: none */
 /* For the summary, a walk: adds the rows of media_pass_show() by rung, and what its flows and joins carried. NULL adds nothing. */

@@ -5,6 +5,7 @@
 #ifndef SALLYPORT_MEDIA_PASS_INT_H
 #define SALLYPORT_MEDIA_PASS_INT_H
 
+#include "bpf/abi.h"
 #include "user/media_pass.h"
 #include "user/punch.h"
 #include "user/slots.h"
@@ -29,9 +30,10 @@ struct pass_flow {
 	uint8_t punch_key[PUNCH_KEY_LEN];
 	bool rtcp, asked, allocated, punched;
 	bool reopen; /* asked for, and not answered: asked again when the link comes back */
-	struct addr outside, edge;	   /* the edge's public side; its inside port */
-	struct addr punched_from, latched; /* as the edge saw us; the client */
-	uint64_t edge_in, edge_out;	   /* packets, by FlowReport */
+	struct addr outside, edge;	    /* the edge's public side; its inside port */
+	struct addr punched_from, latched;  /* as the edge saw us; the client */
+	uint64_t edge_in, edge_out;	    /* packets, by FlowReport, */
+	struct quality heard_in, heard_out; /* and what of them was RTP */
 	uint32_t slot;
 	int fd;		    /* bound to the slot's link address: punches */
 	struct maps_flow f; /* as it is in the maps */
@@ -47,6 +49,7 @@ struct pass_medium {
 	struct addr client;
 	struct pass_flow flow[2]; /* RTP, RTCP */
 	struct pass_join *join;	  /* NULL: its inside party is inside */
+	struct flow_clocks clocks;
 	bool opened;
 	uint64_t set_ms;  /* opened, or set the last time */
 	uint64_t told_ms; /* the last packet that silent() was told of */
@@ -118,6 +121,7 @@ uint64_t mp_last_ms(const struct media_pass *m, uint32_t slot); /* its last pack
 
 /* media_pass_join.c */
 /* @d's inside party is @d's no longer, or is a client now: begin, keep or end its join. */
+void mp_join_clocks(struct pass_join *j); /* of its first end are known */
 void mp_join_review(struct pass_medium *d);
 void mp_join_end(struct pass_join *j);
 void mp_join_forget(struct pass_join *j); /* ours of it only: the maps go on */
@@ -128,6 +132,7 @@ int mp_punch_fd(const struct pass_flow *f);
 
 /* media_pass_link.c */
 void mp_allocate(struct pass_medium *d, bool reopen);
+void mp_clocks(struct pass_medium *d); /* tells the edge, of the RTP flow, what it is measured by */
 void mp_free_flow(struct pass_flow *f);
 void mp_punch_fire(void *arg);
 void mp_punch_again(struct pass_flow *f); /* from another port than before */

@@ -126,6 +126,14 @@ static int sockets_open(struct media_pass *m, struct pass_join *j, unsigned i)
 	return 0;
 }
 
+void mp_join_clocks(struct pass_join *j)
+{
+	const struct flow_clocks *c = &j->end[0]->clocks;
+
+	maps_flow_clocks(j->end[0]->m->p.maps, j->flow[0].slot, c->in, FLOW_CLOCKS, c->out,
+			 FLOW_CLOCKS);
+}
+
 static int flow_begin(struct media_pass *m, struct pass_join *j, unsigned i)
 {
 	const struct pass_flow *a = &j->end[0]->flow[i], *b = &j->end[1]->flow[i];
@@ -141,7 +149,10 @@ static int flow_begin(struct media_pass *m, struct pass_join *j, unsigned i)
 	nexthop_get(m->p.nexthop, &a->edge, &f.nh_out);
 	nexthop_get(m->p.nexthop, &b->edge, &f.nh_in);
 	j->flow[i].f = f;
-	return maps_flow_install(m->p.maps, j->flow[i].slot, &f);
+	r = maps_flow_install(m->p.maps, j->flow[i].slot, &f);
+	if (!r && !i)
+		mp_join_clocks(j);
+	return r;
 }
 
 static int join_begin(struct media_pass *m, struct pass_join *j, unsigned pair)

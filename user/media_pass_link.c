@@ -10,6 +10,7 @@
 #include <openssl/rand.h>
 
 #include "user/media_pass_int.h"
+#include "user/quality_show.h"
 
 static void tell(struct pass_medium *d, const Sallyport__Link *msg)
 {
@@ -40,6 +41,25 @@ void mp_allocate(struct pass_medium *d, bool reopen)
 {
 	allocate_flow(&d->flow[0], reopen);
 	allocate_flow(&d->flow[1], reopen);
+}
+
+void mp_clocks(struct pass_medium *d)
+{
+	Sallyport__Clocks c = SALLYPORT__CLOCKS__INIT;
+	Sallyport__Link msg = SALLYPORT__LINK__INIT;
+
+	while (c.n_in < FLOW_CLOCKS && d->clocks.in[c.n_in])
+		c.n_in++;
+	while (c.n_out < FLOW_CLOCKS && d->clocks.out[c.n_out])
+		c.n_out++;
+	if (!c.n_in && !c.n_out)
+		return; /* not known, or an earlier worker has told them: the edge keeps what it has */
+	c.flow = d->flow[0].id;
+	c.in = d->clocks.in;
+	c.out = d->clocks.out;
+	msg.m_case = SALLYPORT__LINK__M_CLOCKS;
+	msg.clocks = &c;
+	tell(d, &msg);
 }
 
 void mp_free_flow(struct pass_flow *f)
@@ -189,6 +209,8 @@ static void on_report(struct pass_flow *f, const Sallyport__FlowReport *r)
 {
 	f->edge_in = r->packets_in;
 	f->edge_out = r->packets_out;
+	quality_from_link(r->quality_in, &f->heard_in);
+	quality_from_link(r->quality_out, &f->heard_out);
 	get_addr(&r->latched_ip, r->latched_port, &f->latched); /* none before the latch */
 }
 
@@ -244,6 +266,7 @@ void media_pass_link_up(struct media_pass *m, struct link_peer *p)
 		d->peer = p;
 		keys_renew(d);
 		mp_allocate(d, false);
+		mp_clocks(d);
 	}
 }
 

@@ -1,10 +1,11 @@
 /* user/media_pass_show.c -- flows that pass, as operators see them. In: media_pass's state and the maps' counters, read only. Out: JSON
  * that the caller owns. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "user/media_pass_int.h"
-#include "user/summary.h"
+#include "user/quality_show.h"
 
 static void set_addr(json_t *o, const char *name, const struct addr *a)
 {
@@ -45,12 +46,23 @@ static const char *rung_why(const struct media_rung *r)
 	return r->rung == RUNG_TC ? r->why : "the best rung";
 }
 
+static struct quality quality_sum(const struct quality *joined, const struct quality *own)
+{
+	struct quality q = *joined;
+
+	quality_add(&q, own);
+	if (joined->timed)
+		q.jitter_ns = joined->jitter_ns; /* what goes on now */
+	return q;
+}
+
 /* As seen from @f's edge: in is what goes on from there. A join counts with both of its ends. */
 static void show_packets(json_t *o, const struct pass_flow *f)
 {
 	const struct media_pass *m = f->medium->m;
 	const struct pass_join *j = f->medium->join;
 	struct maps_flow_report own = {}, joined = {};
+	struct quality in, out;
 	bool turned = j && j->end[1] == f->medium;
 	uint64_t now = loop_now_ms(m->p.loop), last = mp_last_ms(m, f->slot), t;
 
@@ -65,6 +77,10 @@ static void show_packets(json_t *o, const struct pass_flow *f)
 		  own.packets_in + (turned ? joined.packets_out : joined.packets_in));
 	set_count(o, "packets_out",
 		  own.packets_out + (turned ? joined.packets_in : joined.packets_out));
+	in = quality_sum(turned ? &joined.out : &joined.in, &own.in);
+	out = quality_sum(turned ? &joined.in : &joined.out, &own.out);
+	json_object_set_new(o, "quality", quality_json(&in, &out));
+	json_object_set_new(o, "edge_quality", quality_json(&f->heard_in, &f->heard_out));
 	json_object_set_new(o, "idle_ms",
 			    last ? json_integer((json_int_t)(now > last ? now - last : 0))
 				 : json_null());
@@ -110,6 +126,18 @@ static void show_flow(json_t *o, const struct pass_flow *f)
 	set_count(o, "slot", f->slot);
 	show_packets(o, f);
 	show_rung(o, f);
+}
+
+int media_pass_quality(const struct media_pass *m, uint64_t medium, struct quality *out_in,
+		       struct quality *out_out)
+{
+	const struct pass_medium *d = m ? mp_medium_find(m, medium) : NULL;
+
+	if (!d)
+		return -ENOENT;
+	*out_in = d->flow[0].heard_in;
+	*out_out = d->flow[0].heard_out;
+	return 0;
 }
 
 uint64_t media_pass_joined(const struct media_pass *m, uint64_t medium)

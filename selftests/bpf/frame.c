@@ -54,7 +54,9 @@ static size_t body_write(const struct spec *s, uint8_t *p)
 	size_t n = s->body_len ? s->body_len : kinds[s->body].n;
 
 	for (size_t i = 0; i < n; i++)
-		p[i] = i < 8 ? kinds[s->body].head[i] : (uint8_t)(i * 7 + 3);
+		p[i] = s->rtp && i < 12 ? s->rtp[i]
+		       : i < 8		? kinds[s->body].head[i]
+					: (uint8_t)(i * 7 + 3);
 	return n;
 }
 

@@ -37,8 +37,9 @@ struct spec {
 	uint8_t proto;	 /* 0: UDP */
 	uint8_t tcp_flags;
 	enum body body;
-	uint16_t body_len; /* 0: by kind */
-	bool translated;   /* IPv4: no ID, may not be fragmented; IPv6: no flow label */
+	uint16_t body_len;  /* 0: by kind */
+	const uint8_t *rtp; /* its first 12 bytes; NULL: by kind */
+	bool translated;    /* IPv4: no ID, may not be fragmented; IPv6: no flow label */
 	bool no_checksum;
 	int udp_len_add;    /* UDP length field is off by so much */
 	int ip_len_add;	    /* IP length field is off by so much */

@@ -235,6 +235,37 @@ static void change_rungs(void)
 	wish = RUNG_XDP;
 }
 
+/* A binary of another ABI was here: its programs come off the interfaces, its pins go; a start that fails leaves them. */
+static void other_abi(void)
+{
+	struct maps_pair pair = pair_of("192.0.2.1", "10.0.0.1", 36000),
+			 wrong = pair_of("192.0.2.99", "10.0.0.1", 36000);
+	char ours[128], theirs[128];
+	struct maps_fds fds;
+	uint32_t before;
+
+	snprintf(ours, sizeof(ours), "/sys/fs/bpf/sallyport/%s/v%d", instance, SP_ABI);
+	snprintf(theirs, sizeof(theirs), "/sys/fs/bpf/sallyport/%s/v%d", instance, SP_ABI - 1);
+	check(!load(&pair, &fds), "load");
+	flow_install(&fds, &pair, 0);
+	fds_close(&fds);
+	before = program_on("m0");
+	check(!rename(ours, theirs), "the maps are another ABI's now");
+	check(load(&wrong, &fds) && !access(theirs, F_OK) && program_on("m0") == before,
+	      "a start that fails");
+	check(!load(&pair, &fds) && access(theirs, F_OK), "its pins are gone");
+	check(program_on("m0") && program_on("m0") != before && pinned("link_m0"),
+	      "our program took its place");
+	flow_install(&fds, &pair, 0); /* nothing was adopted */
+	fds_close(&fds);
+	check(!bpf_unload(instance), "unload");
+	check(!load(&pair, &fds), "load");
+	fds_close(&fds);
+	check(!rename(ours, theirs), "another ABI's again");
+	check(!bpf_unload(instance) && access(theirs, F_OK) && !program_on("m0"),
+	      "unload takes them off as well");
+}
+
 static void release(void)
 {
 	struct maps_pair one = pair_of("192.0.2.1", "192.0.2.1", 36000);
@@ -280,6 +311,7 @@ int main(void)
 	sh("ethtool -K m1 gro on && ethtool -K n1 gro on");
 	change_rungs();
 	adoption();
+	other_abi();
 	release();
 	ports();
 	bpf_unload(instance);

@@ -16,6 +16,8 @@ struct story { /* several packets in a row, for each family */
 extern const struct story stories[];
 extern const unsigned stories_n;
 
+void story_quality(struct rig *r, int fam); /* quality.c */
+
 extern struct totals totals;
 
 void tables_run(struct rig *r); /* all rows and stories */

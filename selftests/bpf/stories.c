@@ -443,6 +443,6 @@ const struct story stories[] = {
 	{"window", story_window}, {"update", story_update},	  {"slot", story_slot},
 	{"ban", story_ban},	  {"interface", story_interface}, {"sums", story_sums},
 	{"race", story_race},	  {"too big", story_too_big},	  {"pinned", story_pinned},
-	{"loose", story_loose},
+	{"loose", story_loose},	  {"quality", story_quality},
 };
 const unsigned stories_n = sizeof(stories) / sizeof(stories[0]);

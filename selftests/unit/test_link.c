@@ -653,6 +653,52 @@ static void test_link_token_keys(void **state)
 	sallyport__link__free_unpacked(out, NULL);
 }
 
+/* At most 8 a direction, each a payload type with a clock that is worth measuring by. */
+static void test_link_clocks(void **state)
+{
+	static const struct {
+		uint32_t clock;
+		size_t n;
+		bool good;
+	} cases[] = {
+		{8000u << 8 | 0x80, 1, true},
+		{0xffffffffu, LINK_CLOCKS_MAX, true},
+		{LINK_CLOCK_HZ_MIN << 8 | 0xff, 2, true},
+		{0, 0, true},
+		{8000u << 8 | 0x80, LINK_CLOCKS_MAX + 1, false},
+		{8000u << 8 | 0x7f, 1, false},
+		{(LINK_CLOCK_HZ_MIN - 1) << 8 | 0x80, 1, false},
+		{0, 1, false},
+	};
+	Sallyport__Link m = SALLYPORT__LINK__INIT, *out;
+	Sallyport__Clocks c = SALLYPORT__CLOCKS__INIT;
+	uint32_t list[LINK_CLOCKS_MAX + 1];
+	uint8_t frame[256];
+	ssize_t n;
+	size_t i, k;
+
+	(void)state;
+	m.m_case = SALLYPORT__LINK__M_CLOCKS;
+	m.clocks = &c;
+	for (i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		for (k = 0; k < cases[i / 2].n; k++)
+			list[k] = cases[i / 2].clock;
+		c.in = c.out = list;
+		c.n_in = i % 2 ? cases[i / 2].n : 0;
+		c.n_out = i % 2 ? 0 : cases[i / 2].n;
+		n = link_frame_pack(&m, frame, sizeof(frame));
+		assert_true(n > 0);
+		if (!cases[i / 2].good) {
+			assert_int_equal(link_frame_unpack(span_of(frame, (size_t)n), &out),
+					 -EBADMSG);
+			continue;
+		}
+		assert_int_equal(link_frame_unpack(span_of(frame, (size_t)n), &out), n);
+		assert_int_equal(out->clocks->n_in, c.n_in);
+		sallyport__link__free_unpacked(out, NULL);
+	}
+}
+
 static void test_link_frame_refused(void **state)
 {
 	static const struct {
@@ -697,6 +743,7 @@ int main(void)
 		cmocka_unit_test(test_link_frame_roundtrip),
 		cmocka_unit_test(test_link_frame_refused),
 		cmocka_unit_test(test_link_token_keys),
+		cmocka_unit_test(test_link_clocks),
 		cmocka_unit_test(test_link_up),
 		cmocka_unit_test(test_link_many_flows_in_several_hellos),
 		cmocka_unit_test(test_link_messages_both_ways),

@@ -17,7 +17,8 @@ struct maps {
 	bool on[SLOTS];
 	struct maps_flow flow[SLOTS];
 	struct maps_flow_report report[SLOTS];
-	unsigned reopened, updated;
+	unsigned reopened, updated, n_clocks;
+	uint32_t clocks[2], clocks_slot;
 	uint64_t until_ns;
 };
 
@@ -29,6 +30,7 @@ struct link_peer {
 	Sallyport__FlowReport report;
 	char error[32];
 	uint8_t outside[16], inside[16], from[16];
+	Sallyport__Quality quality_in;
 	unsigned n_allocated, n_punched, n_report;
 };
 
@@ -74,6 +76,17 @@ int maps_flow_reopen(struct maps *m, uint32_t slot, uint64_t until_ns)
 	assert_true(m->on[slot]);
 	m->reopened++;
 	m->until_ns = until_ns;
+	return 0;
+}
+
+int maps_flow_clocks(struct maps *m, uint32_t slot, const uint32_t *in, unsigned n_in,
+		     const uint32_t *out, unsigned n_out)
+{
+	assert_true(m->on[slot]);
+	m->n_clocks++;
+	m->clocks_slot = slot;
+	m->clocks[0] = n_in ? in[n_in - 1] : 0;
+	m->clocks[1] = n_out ? out[n_out - 1] : 0;
 	return 0;
 }
 
@@ -171,6 +184,8 @@ int link_send(struct link_peer *p, const Sallyport__Link *m)
 		assert_int_equal(m->m_case, SALLYPORT__LINK__M_FLOW_REPORT);
 		p->n_report++;
 		p->report = *m->flow_report;
+		if (p->report.quality_in)
+			p->quality_in = *p->report.quality_in;
 	}
 	return 0;
 }
@@ -515,8 +530,18 @@ static void test_reports(void **state)
 	assert_int_equal(core_a.n_report, 1);
 	assert_int_equal(core_a.report.idle_ms, 0xffffffffu);
 	assert_int_equal(core_a.report.latched_ip.len, 0);
-	maps.report[0] = (struct maps_flow_report){
-		.packets_in = 7, .packets_out = 9, .last_in_ns = 1, .latched = latched};
+	assert_true(!core_a.report.quality_in && !core_a.report.quality_out);
+	maps.report[0] = (struct maps_flow_report){.packets_in = 7,
+						   .packets_out = 9,
+						   .last_in_ns = 1,
+						   .latched = latched,
+						   .in = {.heard = true,
+							  .timed = true,
+							  .ssrc = 0x80000001,
+							  .received = 7,
+							  .expected = 9,
+							  .lost = 2,
+							  .jitter_ns = 5000000000}};
 	media_edge_tick(m, 3100);
 	assert_int_equal(core_a.n_report, 1);
 	media_edge_tick(m, 5000);
@@ -524,10 +549,42 @@ static void test_reports(void **state)
 	assert_int_equal(core_a.report.packets_in, 7);
 	assert_int_equal(core_a.report.packets_out, 9);
 	assert_int_equal(core_a.report.latched_port, 4000);
+	assert_null(core_a.report.quality_out);
+	assert_int_equal(core_a.quality_in.ssrc, 0x80000001);
+	assert_int_equal(core_a.quality_in.received, 7);
+	assert_int_equal(core_a.quality_in.expected, 9);
+	assert_int_equal(core_a.quality_in.lost, 2);
+	assert_true(core_a.quality_in.timed && core_a.quality_in.jitter_ns == 5000000000);
 	assert_true(core_a.report.idle_ms > 0 && core_a.report.idle_ms != 0xffffffffu);
 	media_edge_down(m, &core_a, 5000);
 	media_edge_tick(m, 7000);
 	assert_int_equal(core_a.n_report, 2);
+}
+
+/* Only of the core's own flow; one that is not there is passed over. */
+static void test_clocks(void **state)
+{
+	uint32_t in[2] = {8000 << 8 | 0x80, 48000 << 8 | 0xe0}, out[1] = {16000 << 8 | 0x89};
+	Sallyport__Clocks c = SALLYPORT__CLOCKS__INIT;
+	Sallyport__Link msg = SALLYPORT__LINK__INIT;
+
+	(void)state;
+	allocate(&core_a, 11, "203.0.113.77", 0, key1, false, 1000);
+	hello(&core_b, NULL, 0, 1000);
+	c = (Sallyport__Clocks){
+		.base = c.base, .flow = 11, .in = in, .n_in = 2, .out = out, .n_out = 1};
+	msg.m_case = SALLYPORT__LINK__M_CLOCKS;
+	msg.clocks = &c;
+	assert_true(media_edge_message(m, &core_b, &msg, 1000));
+	assert_int_equal(maps.n_clocks, 0);
+	assert_true(media_edge_message(m, &core_a, &msg, 1000));
+	assert_int_equal(maps.n_clocks, 1);
+	assert_int_equal(maps.clocks_slot, 0);
+	assert_int_equal(maps.clocks[0], in[1]);
+	assert_int_equal(maps.clocks[1], out[0]);
+	c.flow = 12;
+	assert_true(media_edge_message(m, &core_a, &msg, 1000));
+	assert_int_equal(maps.n_clocks, 1);
 }
 
 /* A worker that dies leaves the maps; the next one goes on with them. */
@@ -636,6 +693,7 @@ int main(void)
 		T(test_hello_frees_unlisted),
 		T(test_orphans),
 		T(test_reports),
+		T(test_clocks),
 		T(test_adopt),
 		T(test_adopt_without_route),
 		T(test_show),
