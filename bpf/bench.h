@@ -7,6 +7,8 @@
 
 #define BENCH_FRAME_LEN 224 /* Ethernet 14, IPv4 20, UDP 8, RTP 12 + 160, SRTP tag 10 */
 #define BENCH_COUNTED	200 /* bytes from which on the sink counts a packet: no punch, no ARP */
+#define BENCH_RTP_AT	42
+#define BENCH_RTP_STEP	160 /* timestamp units a packet */
 #define BENCH_STAMP_AT	64  /* in the payload: the time of sending */
 #define BENCH_BURST	32
 #define BENCH_BUCKETS	8192 /* of the latency histogram */
@@ -25,6 +27,8 @@ struct bench_gen_state { /* written before a run, except sent and next_ns */
 	__u32 frames;	/* how many to choose from */
 	__u32 random;	/* 1: in random order */
 	__u32 ifindex, stamp;
+	__u32 rtp; /* 1: each frame's sequence number and timestamp go on with each sending */
+	__u32 pad;
 };
 
 struct bench_sink_state {

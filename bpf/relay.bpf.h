@@ -206,6 +206,16 @@ static __always_inline enum relay_reason relay_out(const struct relay_conf *cf, 
 	return R_FORWARD_OUT;
 }
 
+/* The three lines that the packet will need are asked for at once: with many flows none of them is in a cache, and the CPU waits for them
+ * side by side instead of one after the other. */
+static __always_inline void touch(const struct spot *spot, const struct flow *f,
+				  const struct flow_state *s)
+{
+	(void)*(const volatile __u32 *)&f->generation;
+	(void)*(const volatile __u64 *)&s->latch;
+	(void)*(const volatile __u64 *)(spot->side->inside ? &s->out.window : &s->in.window);
+}
+
 static __always_inline enum relay_reason relay_spot(const struct relay_conf *cf, struct cursor *c,
 						    struct packet *p, const struct spot *spot,
 						    struct egress *out)
@@ -214,6 +224,8 @@ static __always_inline enum relay_reason relay_spot(const struct relay_conf *cf,
 	const struct flow *f = bpf_map_lookup_elem(&flows, &slot);
 	struct flow_state *s = bpf_map_lookup_elem(&flow_state, &slot);
 
+	if (f && s)
+		touch(spot, f, s);
 	if (p->fragment)
 		return R_DROP_FRAGMENT;
 	if (p->payload == ~0u)

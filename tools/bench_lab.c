@@ -400,7 +400,8 @@ int lab_measure(struct lab *l, const struct lab_run *r, struct lab_result *out)
 				      .frames = r->frames,
 				      .random = r->random,
 				      .ifindex = r->lane->gen_index,
-				      .stamp = r->stamp};
+				      .stamp = r->stamp,
+				      .rtp = r->rtp};
 	before = lab_cost(r->lane, r->dut);
 	start = lab_now();
 	err = bpf_prog_test_run_opts(bpf_program__fd(l->skel->progs.bench_gen), &opts);

@@ -31,6 +31,7 @@ struct lab_run {
 	uint64_t packets;
 	uint32_t frames; /* how many of the prepared frames are used */
 	bool random, stamp;
+	bool rtp;     /* RTP headers that go on: what a call's packets are like */
 	uint64_t pps; /* 0: flat out */
 	pid_t dut;    /* a process that belongs to the device under test, or 0 */
 };

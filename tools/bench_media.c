@@ -71,7 +71,8 @@ static int bench_latch(struct bench *b)
 	struct lab_run r = {.lane = lab_lane(b->lab, 1),
 			    .packets = flow_counts[SIZES - 1],
 			    .frames = flow_counts[SIZES - 1],
-			    .pps = 200000};
+			    .pps = 200000,
+			    .rtp = true};
 	struct lab_result out;
 	struct maps_flow_report rep;
 	unsigned i, latched = 0;
@@ -102,7 +103,8 @@ static int bench_xdp_round(struct bench *b, unsigned round)
 		struct lab_run r = {.packets = (uint64_t)OFFERED_PPS * b->seconds_x10 / 10,
 				    .frames = flow_counts[s],
 				    .random = true,
-				    .pps = OFFERED_PPS};
+				    .pps = OFFERED_PPS,
+				    .rtp = true};
 
 		r.lane = lab_lane(b->lab, round % 2);
 		err = lab_measure(b->lab, &r, round % 2 ? &b->relay[s][round] : &b->bare[s][round]);
@@ -115,7 +117,8 @@ static int bench_xdp_round(struct bench *b, unsigned round)
 		struct lab_run r = {.lane = lab_lane(b->lab, 1),
 				    .frames = BENCH_CALLS,
 				    .random = true,
-				    .stamp = true};
+				    .stamp = true,
+				    .rtp = true};
 
 		r.pps = (uint64_t)(b->relay[1][round].pps_per_cpu_s / 2);
 		r.packets = r.pps * b->seconds_x10 / 10;

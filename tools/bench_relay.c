@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/abi.h"
+
 #define BASE_PORT  36000
 #define CLIENT_NET 0xc6120000u
 
@@ -71,6 +73,7 @@ void bench_frames(const struct bench_layout *l, struct lab *lab, const struct la
 int bench_install(const struct bench_layout *l, struct maps *m, const struct lab_lane *lane,
 		  unsigned flows)
 {
+	const uint32_t pcmu = FLOW_CLOCK(0, 8000);
 	struct maps_next_hop nh = {.ifindex = lane->out_index, .mtu = 1500};
 	unsigned i;
 	int err;
@@ -88,6 +91,8 @@ int bench_install(const struct bench_layout *l, struct maps *m, const struct lab
 			return -EINVAL;
 		f.core = bench_addr("172.31.0.", 100, 2776);
 		err = maps_flow_install(m, bench_slot(l, i), &f);
+		if (!err)
+			err = maps_flow_clocks(m, bench_slot(l, i), &pcmu, 1, &pcmu, 1);
 	}
 	return err;
 }

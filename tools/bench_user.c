@@ -184,6 +184,7 @@ static int user_best(struct bench *b, unsigned flows, struct lab_result *out)
 				      .pps = rates[i],
 				      .frames = flows,
 				      .random = true,
+				      .rtp = true,
 				      .dut = b->relay};
 
 		err = lab_measure(b->lab, &run, &r);
@@ -206,7 +207,8 @@ static int xdp_best(struct bench *b, unsigned flows, struct lab_result *out)
 			      .packets = XDP_PPS,
 			      .pps = XDP_PPS,
 			      .frames = flows,
-			      .random = true};
+			      .random = true,
+			      .rtp = true};
 
 	bench_frames(&layout, b->lab, lab_lane(b->lab, 0), flows);
 	return lab_measure(b->lab, &run, out);
@@ -218,6 +220,7 @@ static int bench_round(struct bench *b, unsigned round)
 			       .frames = FLOWS,
 			       .random = true,
 			       .stamp = true,
+			       .rtp = true,
 			       .dut = b->relay};
 	unsigned s, k;
 	int err = 0;
