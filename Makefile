@@ -94,7 +94,11 @@ endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
 
 # Test helpers and benches that are programs of their own.
-helpers: $(HELPERS:%=$(B)/%)
+helpers: $(HELPERS:%=$(B)/%) $(B)/selftests/net/impair.bpf.o
+$(B)/selftests/net/%.bpf.o: selftests/net/%.bpf.c
+	$(call say,BPF)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -target bpf -O2 -g -mcpu=v3 -Wall -Wextra $(if $(WERROR),-Werror) -isystem /usr/include/$(MULTIARCH) -c -o $@ $<
 define helper_rule
 $(B)/$(1): $(call obj,$($(subst /,_,$(1))_OBJS))
 	$$(call say,LD)
