@@ -39,12 +39,13 @@ same() { # same WHAT JSON CAPTURE: counts, source, jitter
 	py "all(d[0][k] == d[1][k] for k in ('received', 'expected', 'lost', 'reordered', 'duplicates', 'ssrc')) and \
 		abs(d[0]['jitter_ms'] - d[1]['jitter_ms']) < 1 and d[0]['restarts'] == 0" <<<"[$2,$3]" || fail "$1: $2, capture: $3"
 }
-tshark_agrees() { # tshark_agrees CAPTURE-NAME JSON: loss as expected - received (RFC 3550 A.3), and the largest jitter
+tshark_agrees() { # tshark_agrees NAME: its packets, its lost (RFC 3550 A.3: expected - received) and its largest jitter are the capture's
 	local row
 
-	row=$(tshark -n -r "$RUN/$1.pcap" -d udp.port==36000-37999,rtp -q -z rtp,streams 2>/dev/null | awk '/0x[0-9A-F]{8}/ {
-		for (i = 1; i <= NF; i++) if ($i ~ /^0x/) { printf "[%s,%s,", $(i + 2), $(i + 3); } print $0 }')
-	say "  tshark: $row"
+	row=$(tshark -n -r "$RUN/$1.pcap" -d udp.port==36000-37999,rtp -q -z rtp,streams 2>/dev/null |
+		awk '$7 ~ /^0x/ { printf "[%d,%d,%s]", $9, $10, $17 }')
+	py "d[1]['received'] == d[0][0] and d[1]['expected'] - d[1]['received'] == d[0][1] and abs(d[1]['worst_ms'] - d[0][2]) < 0.05" \
+		<<<"[$row,$(cat "$RUN/$1.json")]" || fail "$1: tshark: $row, capture: $(cat "$RUN/$1.json")"
 }
 
 for at in "inet n0" "in i0"; do
@@ -70,6 +71,17 @@ for way in in out; do
 	py 'd["lost"] >= 10 and d["reordered"] >= 10 and d["duplicates"] >= 4 and d["jitter_ms"] > 4' <"$RUN/$way.json" ||
 		fail "$way: the plan was not carried out: $(cat "$RUN/$way.json")"
 	same "$way" "$(py "json.dumps(d['$way'])" <"$RUN/edge")" "$(cat "$RUN/$way.json")"
-	tshark_agrees "$way" "$RUN/$way.json"
+	tshark_agrees "$way"
 	say "  $way: $(py '"%(received)d of %(expected)d, lost %(lost)d, reordered %(reordered)d, duplicates %(duplicates)d, jitter %(jitter_ms).3f ms" % d' <"$RUN/$way.json") (edge: $(py "'%.3f' % d['$way']['jitter_ms']" <"$RUN/edge"))"
 done
+
+say "the core: the edge's view by its reports, and what it heard itself"
+wait_for 5 "the edge's report" told
+ctl core calls | py "[c['quality'] for c in d if c['state'] == 'up'] == [$(py "{'in': d['in'], 'out': d['out']}" <"$RUN/edge")]" || fail "calls: $(ctl core calls)"
+quality core quality >"$RUN/core"
+# From the edge: no duplicates, SRTP refuses them. From inside: all that was sent, lost were they only behind it.
+py "(lambda e, c: c['in']['lost'] == e['lost'] and c['in']['reordered'] == e['reordered'] and c['in']['duplicates'] == 0 and
+	c['in']['received'] == e['received'] - e['duplicates'] and c['in']['ssrc'] == e['ssrc'] and c['in']['jitter_ms'] > 4 and
+	c['out']['lost'] == c['out']['reordered'] == c['out']['duplicates'] == 0 and c['out']['received'] >= 201 and
+	c['out']['jitter_ms'] is not None)(d[0]['in'], d[1])" <<<"[$(cat "$RUN/edge"),$(cat "$RUN/core")]" ||
+	fail "the core's own: $(cat "$RUN/core"), the edge's: $(cat "$RUN/edge")"
