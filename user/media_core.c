@@ -138,6 +138,7 @@ void mc_medium_free(struct medium *d)
 {
 	struct media_core *m = d->m;
 	struct medium **pp = medium_bucket(m, d->id);
+	struct quality q;
 	unsigned i;
 
 	mc_flush(m);	 /* packets that wait name this medium */
@@ -146,6 +147,10 @@ void mc_medium_free(struct medium *d)
 	mc_join_del(d);
 	loop_timer_cancel(m->p.loop, &d->timer);
 	loop_timer_cancel(m->p.loop, &d->add_timer);
+	quality_of(&d->heard_in, d->clocks.in, &q);
+	summary_heard_add(&m->gone_heard, &q);
+	quality_of(&d->heard_out, d->clocks.out, &q);
+	summary_heard_add(&m->gone_heard, &q);
 	for (i = 0; i < 2; i++) {
 		m->gone_in += d->leg[i].in;
 		m->gone_out += d->leg[i].out;

@@ -10,6 +10,7 @@
 #include "bpf/abi.h"
 #include "user/media_core.h"
 #include "user/punch.h"
+#include "user/summary.h"
 
 #define MC_ALLOCATE_MS	 5000 /* then failed("timeout") */
 #define MC_PUNCH_FAST_MS 250
@@ -107,7 +108,8 @@ struct media_core {
 	struct mc_pair *pairs;
 	uint32_t n_pairs, next_pair;
 	uint64_t gone_in, gone_out; /* packets of media that ended */
-	bool leaving;		    /* the worker ends: records and the edge's flows stay */
+	struct summary_heard gone_heard;
+	bool leaving; /* the worker ends: records and the edge's flows stay */
 	struct mc_batch open, seal;
 	struct {
 		uint64_t unknown_source, unknown_flow, moved, realloc_failed, link_send,

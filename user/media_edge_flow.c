@@ -85,6 +85,8 @@ void media_flow_free(struct media_edge *m, struct flow *f, uint64_t now_ms)
 		m->gone.packets_out += r.packets_out;
 		m->gone.bytes_in += r.bytes_in;
 		m->gone.bytes_out += r.bytes_out;
+		summary_heard_add(&m->gone_heard, &r.in);
+		summary_heard_add(&m->gone_heard, &r.out);
 	}
 	maps_flow_free(m->p.maps, f->slot);
 	flow_drop(m, f, now_ms);

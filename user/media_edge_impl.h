@@ -6,6 +6,7 @@
 #include "user/prefix.h"
 #include "user/punch.h"
 #include "user/slots.h"
+#include "user/summary.h"
 
 #define PAIRS_MAX    8
 #define FLOW_BUCKETS 16384 /* power of two */
@@ -62,6 +63,7 @@ struct media_edge {
 	struct flow *first, *last;
 	struct flow *buckets[FLOW_BUCKETS];
 	struct maps_flow_report gone; /* counts of flows that were freed */
+	struct summary_heard gone_heard;
 	uint64_t refused[MEDIA_REFUSALS];
 	uint64_t allocated, freed, freed_hello, freed_orphan, reports, reports_lost, moved;
 	uint64_t punches[PUNCH_RESULTS];

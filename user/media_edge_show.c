@@ -90,7 +90,8 @@ void media_edge_sum(const struct media_edge *m, struct summary_flows *out)
 	*out = (struct summary_flows){.packets_in = m->gone.packets_in,
 				      .packets_out = m->gone.packets_out,
 				      .bytes_in = m->gone.bytes_in,
-				      .bytes_out = m->gone.bytes_out};
+				      .bytes_out = m->gone.bytes_out,
+				      .heard = m->gone_heard};
 	for (f = m->first; f; f = f->next) {
 		enum rung rung = m->p.rungs[slots_pair_of(m->slots, f->slot)].rung;
 
@@ -103,6 +104,8 @@ void media_edge_sum(const struct media_edge *m, struct summary_flows *out)
 		out->packets_out += r.packets_out;
 		out->bytes_in += r.bytes_in;
 		out->bytes_out += r.bytes_out;
+		summary_flows_hear(out, &r.in);
+		summary_flows_hear(out, &r.out);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include "user/media_pass.h"
 #include "user/punch.h"
 #include "user/slots.h"
+#include "user/summary.h"
 
 #define MP_ALLOCATE_MS	 5000 /* then failed("timeout") */
 #define MP_PUNCH_FAST_MS 250
@@ -87,7 +88,8 @@ struct media_pass {
 	uint32_t mask; /* of both tables */
 	unsigned n_media, n_joins, n_adopted;
 	uint64_t gone_in, gone_out; /* packets of flows and joins that ended */
-	uint64_t *told;		    /* media_max ids: scratch of the tick */
+	struct summary_heard gone_heard;
+	uint64_t *told; /* media_max ids: scratch of the tick */
 	struct loop_timer tick;
 	struct {
 		uint64_t opened, failed, closed, silent, moved, realloc_failed, link_send,

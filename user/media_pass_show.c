@@ -169,6 +169,8 @@ void mp_slot_gone(struct media_pass *m, uint32_t slot)
 	maps_flow_read(m->p.maps, slot, &r);
 	m->gone_in += r.packets_in;
 	m->gone_out += r.packets_out;
+	summary_heard_add(&m->gone_heard, &r.in);
+	summary_heard_add(&m->gone_heard, &r.out);
 }
 
 static void sum_slot(const struct media_pass *m, uint32_t slot, struct summary_flows *out)
@@ -178,6 +180,8 @@ static void sum_slot(const struct media_pass *m, uint32_t slot, struct summary_f
 	maps_flow_read(m->p.maps, slot, &r);
 	out->packets_in += r.packets_in;
 	out->packets_out += r.packets_out;
+	summary_flows_hear(out, &r.in);
+	summary_flows_hear(out, &r.out);
 }
 
 void media_pass_sum(const struct media_pass *m, struct summary_flows *out)
@@ -187,6 +191,8 @@ void media_pass_sum(const struct media_pass *m, struct summary_flows *out)
 
 	out->packets_in += m ? m->gone_in : 0;
 	out->packets_out += m ? m->gone_out : 0;
+	out->heard.lost += m ? m->gone_heard.lost : 0;
+	out->heard.reordered += m ? m->gone_heard.reordered : 0;
 	for (d = m ? m->list : NULL; d; d = d->list_next) {
 		const struct pass_join *j = d->join;
 

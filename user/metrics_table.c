@@ -39,7 +39,17 @@ const struct metric metrics_table[] = {
 	NODE("sallyport_media_bytes", COUNTER, "bytes", "Their bytes", "media.bytes_in",
 	     "direction:in", 0),
 	MORE(NODES, "media.bytes_out", "direction:out"),
-	/* here: loss, reordering, jitter, when the summary has them */
+	NODE("sallyport_media_lost_packets", GAUGE, "packets",
+	     "RTP packets of all flows that are missing by their sequence numbers; fewer when one "
+	     "comes late",
+	     "media.lost", "", 0),
+	NODE("sallyport_media_reordered_packets", COUNTER, "packets", "RTP packets that came late",
+	     "media.reordered", "", 0),
+	NODE("sallyport_media_jitter_median_seconds", GAUGE, "seconds",
+	     "Median of the live flows' interarrival jitters (RFC 3550), both directions",
+	     "media.jitter_ms_p50", "", 0.001),
+	NODE("sallyport_media_jitter_max_seconds", GAUGE, "seconds",
+	     "The worst of the live flows' jitters", "media.jitter_ms_max", "", 0.001),
 	NODE("sallyport_streams", GAUGE, "", "Clients' and servers' streams now", "streams.sip",
 	     "service:sip", 0),
 	MORE(NODES, "streams.https", "service:https"),

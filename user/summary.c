@@ -41,10 +41,27 @@ void summary_set_streams(json_t *o, const struct summary_streams *s)
 				      (int)s->rungs[TLS_RUNG_C], "plain", (int)s->plain));
 }
 
+/* The lower middle one of the directions' jitters. */
+static double jitter_median_ms(const struct summary_flows *f)
+{
+	uint32_t below = 0;
+	unsigned i;
+
+	for (i = 0; i < SUMMARY_JITTER - 1; i++) {
+		below += f->jitter[i];
+		if (2 * below >= f->timed)
+			break;
+	}
+	return f->timed ? i / 10.0 : 0;
+}
+
 void summary_set_flows(json_t *o, const struct summary_flows *f, bool edge)
 {
-	json_t *media = json_pack("{s:I, s:I}", "packets_in", (json_int_t)f->packets_in,
-				  "packets_out", (json_int_t)f->packets_out);
+	json_t *media = json_pack(
+		"{s:I, s:I, s:I, s:I, s:f, s:f}", "packets_in", (json_int_t)f->packets_in,
+		"packets_out", (json_int_t)f->packets_out, "lost", (json_int_t)f->heard.lost,
+		"reordered", (json_int_t)f->heard.reordered, "jitter_ms_p50", jitter_median_ms(f),
+		"jitter_ms_max", (double)f->jitter_max_ns / 1e6);
 
 	if (edge) {
 		json_object_set_new(media, "bytes_in", json_integer((json_int_t)f->bytes_in));
@@ -141,7 +158,6 @@ struct field {
 static const struct field peak_fields[] = {COUNT("now"), COUNT("peak"), COUNT("total"), END};
 static const struct field flow_fields[] = {COUNT("xdp"), COUNT("tc"), COUNT("user"),
 					   COUNT("terminated"), END};
-/* Those behind bytes_out come with the quality of media. */
 static const struct field media_fields[] = {COUNT("packets_in"),
 					    COUNT("packets_out"),
 					    COUNT("bytes_in"),

@@ -10,7 +10,8 @@
  *   name, role ("edge", "core"), version, uptime_s, memory_kib, cpu_s
  *   registrations? {now, peak}   calls? {now, peak, total}    core. Peaks outlive a worker's death, in the keeper's memory
  *   flows {xdp, tc, user, terminated}       rows of `sallyctl flows` by rung
- *   media {packets_in, packets_out, bytes_in?, bytes_out?}   of all flows since the worker's start, those that are over too
+ *   media {packets_in, packets_out, bytes_in?, bytes_out?, lost, reordered}   of all flows since the worker's start, those that are over too
+ *         {jitter_ms_p50, jitter_ms_max}   of live flows' directions, RFC 3550 6.4.1, as it is now; the median in steps of 0.1 ms
  *   streams {total, admitted, sip, https, xmpp, federation}, rungs {kernel, kernel_send, user, plain} of the admitted ones
  *   refusals {REASON: n}, bans? {active, total}, certificates [{what, name, days_left, not_after}], links [{peer, state, up_s, pool_idle}]
  * Numbers and names of nodes and services only: never a user's.
@@ -22,12 +23,14 @@
 
 #include <jansson.h>
 
+#include "user/quality.h"
 #include "user/span.h"
 #include "user/tls.h"
 
 #define SUMMARY_MAX	   32768u /* bytes of a report: LINK_REPORT_MAX */
 #define SUMMARY_DEPTH	   3	  /* objects and arrays in one another */
 #define SUMMARY_WHY_MAX	   160
+#define SUMMARY_JITTER	   1000 /* 0.1 ms each */
 #define SUMMARY_WALK_A_SEC 2000 /* things that walks may look at, a second */
 
 /* Streams of one node. */
@@ -35,11 +38,40 @@ struct summary_streams {
 	unsigned total, admitted;
 	unsigned rungs[TLS_RUNG_C + 1], plain; /* of admitted ones */
 };
-/* Flows of one node: rows by rung, and what they carried. */
+/* What was missed or came late in the RTP of flows that are over. */
+struct summary_heard {
+	uint64_t lost, reordered;
+};
+/* Flows of one node: rows by rung, what they carried, and how it came (bpf/quality.h), both directions. */
 struct summary_flows {
 	unsigned xdp, tc, user, terminated;
 	uint64_t packets_in, packets_out, bytes_in, bytes_out;
+	struct summary_heard heard;
+	uint32_t timed; /* directions of live flows whose jitter is known */
+	uint64_t jitter_max_ns;
+	uint32_t jitter
+		[SUMMARY_JITTER]; /* how many of them, by tenths of a millisecond; the last: that or more */
 };
+
+static inline void summary_heard_add(struct summary_heard *h, const struct quality *q)
+{
+	h->lost += q->lost;
+	h->reordered += q->reordered;
+}
+
+/* Of a live flow. */
+static inline void summary_flows_hear(struct summary_flows *f, const struct quality *q)
+{
+	uint64_t tenths = q->jitter_ns / 100000;
+
+	summary_heard_add(&f->heard, q);
+	if (!q->timed)
+		return;
+	f->timed++;
+	f->jitter[tenths < SUMMARY_JITTER ? tenths : SUMMARY_JITTER - 1]++;
+	if (q->jitter_ns > f->jitter_max_ns)
+		f->jitter_max_ns = q->jitter_ns;
+}
 
 /* A walk over @n things may be repeated after n / SUMMARY_WALK_A_SEC seconds: 10,000 streams are looked at every 5 s, 200 every time. */
 struct summary_walk {
