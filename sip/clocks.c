@@ -36,54 +36,59 @@ static uint32_t static_hz(uint32_t type)
 	}
 }
 
-/* rtpmap:TYPE NAME/RATE[/CHANNELS] of @type: true and *hz, 0 where it has none for us. */
-static bool rtpmap(struct span value, uint32_t type, uint32_t *hz)
+struct clock_table { /* by payload type */
+	uint32_t hz[128];
+	bool mapped[128];
+};
+
+/* rtpmap:TYPE NAME/RATE[/CHANNELS]. The first of a type counts; a rate that cannot be is none. */
+static void rtpmap(struct clock_table *t, struct span value)
 {
 	struct span number, name, rate;
-	uint32_t v;
+	uint32_t type, hz;
 
-	if (!sdp_field(&value, &number) || sip_number(number, 127, &v) || v != type)
-		return false;
-	*hz = 0;
+	if (!sdp_field(&value, &number) || sip_number(number, 127, &type) || t->mapped[type])
+		return;
+	t->mapped[type] = true;
+	t->hz[type] = 0;
 	name = scan_until(value, '/');
 	rate = scan_until(span_cut(value, name.n + 1, value.n), '/');
-	if (span_ieq(name, SPAN("telephone-event")) || sip_number(rate, HZ_MAX, &v) || v < HZ_MIN)
-		return true;
-	*hz = v;
-	return true;
+	if (!span_ieq(name, SPAN("telephone-event")) && !sip_number(rate, HZ_MAX, &hz) &&
+	    hz >= HZ_MIN)
+		t->hz[type] = hz;
 }
 
-/* The first rtpmap of a type counts. */
-static uint32_t type_hz(const struct sdp_media *sm, uint32_t type)
+static void table_read(const struct sdp_media *sm, struct clock_table *t)
 {
 	struct span rest = sm->lines, name, value;
-	uint32_t hz = static_hz(type);
 	struct sdp_line l;
+	uint32_t i;
 
+	for (i = 0; i < 128; i++) {
+		t->hz[i] = static_hz(i);
+		t->mapped[i] = false;
+	}
 	while (sdp_line_next(&rest, &l) > 0) {
 		if (l.type != 'a')
 			continue;
 		sdp_attribute(l.value, &name, &value);
-		if (span_ieq(name, SPAN("rtpmap")) && rtpmap(value, type, &hz))
-			break;
+		if (span_ieq(name, SPAN("rtpmap")))
+			rtpmap(t, value);
 	}
-	return hz;
 }
 
 unsigned clocks_read(const struct sdp_media *sm, uint32_t *out, unsigned max)
 {
 	struct span rest = sm->formats, one;
+	struct clock_table t;
+	uint32_t type;
 	unsigned n = 0;
-	uint32_t type, hz;
 
+	table_read(sm, &t);
 	memset(out, 0, max * sizeof(*out));
-	while (n < max && sdp_field(&rest, &one)) {
-		if (sip_number(one, 127, &type))
-			continue;
-		hz = type_hz(sm, type);
-		if (hz)
-			out[n++] = hz << 8 | 0x80 | type;
-	}
+	while (n < max && sdp_field(&rest, &one))
+		if (!sip_number(one, 127, &type) && t.hz[type])
+			out[n++] = t.hz[type] << 8 | 0x80 | type;
 	return n;
 }
 

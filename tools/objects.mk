@@ -147,7 +147,7 @@ fuzz_gate_http_LIBS := -lcrypto
 fuzz_http_SRCS := $(HTTP_SRCS) selftests/unit/http_kit.c
 fuzz_https_SRCS := $(HTTP_SRCS) $(ALLOW:=.c) user/basic.c user/http_token.c user/uds_xml.c
 fuzz_https_LIBS := -lcrypto -lexpat
-fuzz_sdp_SRCS := $(SIP_SRCS) sip/pass.c
+fuzz_sdp_SRCS := $(SIP_SRCS) sip/clocks.c sip/pass.c
 fuzz_sip_SRCS := $(SIP_SRCS)
 fuzz_summary_SRCS := user/addr.c $(TLS:=.c) user/metrics.c user/metrics_table.c user/summary.c user/wall.c
 fuzz_summary_LIBS := -lssl -lcrypto -ljansson -lm

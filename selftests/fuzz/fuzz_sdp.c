@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "selftests/unit/sip_spans.h"
+#include "sip/clocks.h"
 #include "sip/pass.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -68,6 +69,22 @@ static void hold_kept(const struct sdp_media *was, const struct sdp_media *m,
 		HOLD(pass_answer_ok(&before, m));
 }
 
+/* Rates are told once each, and rewriting changes none. */
+static void hold_clocks(const struct sdp_media *was, const struct sdp_media *m, bool rejected)
+{
+	uint32_t before[CLOCKS_OFFER], after[CLOCKS_OFFER], picked[CLOCKS_MAX];
+	unsigned n = clocks_read(was, before, CLOCKS_OFFER), i;
+
+	HOLD(n <= CLOCKS_OFFER);
+	for (i = 0; i < n; i++)
+		HOLD((before[i] & 0x80) && before[i] >> 8 >= 1000);
+	clocks_pick(before, n, before, picked);
+	HOLD(memcmp(picked, before, sizeof(picked)) == 0);
+	if (!rejected)
+		HOLD(clocks_read(m, after, CLOCKS_OFFER) == n &&
+		     memcmp(before, after, sizeof(after)) == 0);
+}
+
 static void hold_media(const struct sdp_media *was, const struct sdp_media *m,
 		       const struct sdp_media_edit *e)
 {
@@ -75,6 +92,7 @@ static void hold_media(const struct sdp_media *was, const struct sdp_media *m,
 	unsigned i;
 
 	HOLD(span_eq(m->type, was->type) && span_eq(m->formats, was->formats));
+	hold_clocks(was, m, e->reject);
 	HOLD(!m->has_ice && !m->has_dtls && m->ports == 1);
 	HOLD(m->port == (e->reject ? 0 : e->port));
 	HOLD(!rtp || (m->proto == SDP_RTP_SAVP || m->proto == SDP_RTP_SAVPF) == e->secure);
