@@ -112,6 +112,61 @@ static void test_offer_suites(void **state)
 	}
 }
 
+#define CLOCK(type, hz)	 ((uint32_t)(hz) << 8 | 0x80 | (type))
+#define CLOCKS_CLIENT	 "96 0 101\na=rtpmap:96 opus/48000/2\na=rtpmap:101 telephone-event/48000\n"
+#define CLOCKS_INSIDE	 "0 98\na=rtpmap:98 speex/16000\n"
+#define CRYPTO_CLIENT(t) "a=crypto:" t " AES_CM_128_HMAC_SHA1_80 inline:" KEY_CLIENT "\n"
+
+static void clocks_check(struct kit *k)
+{
+	/* The client sends what the inside wants, and the other way round; what both know comes first. */
+	const uint32_t in[8] = {CLOCK(0, 8000), CLOCK(98, 16000)},
+		       out[8] = {CLOCK(0, 8000), CLOCK(96, 48000)};
+	const struct engine_medium_set *set = &k->media[0].set;
+
+	assert_true(set->clocks_in[0] == in[0] && set->clocks_in[1] == in[1] && !set->clocks_in[2]);
+	assert_int_equal(set->clocks_out[0] ^ set->clocks_out[1], out[0] ^ out[1]);
+	assert_true(set->clocks_out[0] == out[0] || set->clocks_out[0] == out[1]);
+	assert_int_equal(set->clocks_out[2], 0);
+}
+
+static void test_offer_clocks_out(void **state)
+{
+	struct kit *k = kit_alice();
+	struct kit_msg *m;
+
+	(void)state;
+	kit_client(
+		k, 1,
+		INVITE_OUT CT_SDP SDP_HEAD(
+			"192.168.1.9") "m=audio 4000 RTP/SAVP " CLOCKS_CLIENT CRYPTO_CLIENT("1"));
+	m = kit_inside_request(k, "INVITE");
+	kit_inside(
+		k,
+		"%s" CONTACT_B CT_SDP SDP_HEAD("10.0.0.77") "m=audio 5000 RTP/AVP " CLOCKS_INSIDE,
+		kit_answer(k, m, "200 OK", "b1"));
+	clocks_check(k);
+	assert_int_equal(k->media[0].set.clocks_out[0], CLOCK(0, 8000));
+	kit_free(k);
+}
+
+static void test_offer_clocks_in(void **state)
+{
+	struct kit *k = kit_alice();
+	struct kit_msg *m;
+
+	(void)state;
+	kit_inside(k, INVITE_IN CT_SDP SDP_HEAD("10.0.0.77") "m=audio 5000 RTP/AVP " CLOCKS_INSIDE,
+		   kit_path);
+	m = kit_client_request(k, 1, "INVITE");
+	kit_client(k, 1,
+		   "%s" CONTACT_A CT_SDP SDP_HEAD(
+			   "192.168.1.9") "m=audio 4000 RTP/SAVP " CLOCKS_CLIENT CRYPTO_CLIENT("3"),
+		   kit_answer(k, m, "200 OK", "a1"));
+	clocks_check(k);
+	kit_free(k);
+}
+
 static void test_offer_inside_offer_refused(void **state)
 {
 	struct kit *k = kit_alice();
@@ -668,6 +723,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_offer_refused),
 		cmocka_unit_test(test_offer_suites),
+		cmocka_unit_test(test_offer_clocks_out),
+		cmocka_unit_test(test_offer_clocks_in),
 		cmocka_unit_test(test_offer_inside_offer_refused),
 		cmocka_unit_test(test_offer_more_lines),
 		cmocka_unit_test(test_offer_inside_mux),
