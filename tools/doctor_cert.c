@@ -199,7 +199,7 @@ static X509 *file_chain(const char *path, STACK_OF(X509) * rest, long long *rest
 struct wanted {
 	const char *what, *use;
 	bool public; /* clients see it */
-	const struct config_tls_files *files;
+	const char *certificate, *key;
 	const char *ca;
 	json_t *names; /* a reference that is taken */
 };
@@ -207,13 +207,13 @@ struct wanted {
 static void cert_row(json_t *list, const struct wanted *w)
 {
 	json_t *row = json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:s}", "what", w->what, "use",
-				w->use, "public", w->public, "file", w->files->certificate,
-				"key_file", w->files->key, "wanted", w->names, "error", "");
+				w->use, "public", w->public, "file", w->certificate, "key_file",
+				w->key, "wanted", w->names, "error", "");
 	STACK_OF(X509) *rest = sk_X509_new_null();
 	char why[200] = "", mode[8];
 	long long rest_ends = 0;
 	struct stat st;
-	X509 *leaf = file_chain(w->files->certificate, rest, &rest_ends, why, sizeof(why));
+	X509 *leaf = file_chain(w->certificate, rest, &rest_ends, why, sizeof(why));
 
 	json_array_append_new(list, row);
 	json_object_set_new(row, "error", json_string(why));
@@ -223,9 +223,9 @@ static void cert_row(json_t *list, const struct wanted *w)
 		json_object_set_new(row, "chain_n", json_integer(sk_X509_num(rest)));
 		json_object_set_new(row, "chain_not_after", json_integer(rest_ends));
 		json_object_set_new(row, "key",
-				    json_string(key_why(leaf, w->files->key, why, sizeof(why))));
+				    json_string(key_why(leaf, w->key, why, sizeof(why))));
 	}
-	if (!stat(w->files->key, &st)) {
+	if (!stat(w->key, &st)) {
 		snprintf(mode, sizeof(mode), "%04o", (unsigned)st.st_mode & 07777);
 		json_object_set_new(row, "key_mode", json_string(mode));
 	}
@@ -233,23 +233,33 @@ static void cert_row(json_t *list, const struct wanted *w)
 	sk_X509_pop_free(rest, X509_free);
 }
 
+/* The first stands for all of the service: any of them may have the names that are wanted. */
+static void service_rows(json_t *list, const char *what, const struct config_tls_files *t,
+			 const char *ca, json_t *names)
+{
+	unsigned i;
+
+	cert_row(list, &(struct wanted){what, "server", true, t->certificate, t->key, ca, names});
+	for (i = 1; i < t->certificates_count; i++)
+		cert_row(list,
+			 &(struct wanted){what, "server", true, t->certificates[i].certificate,
+					  t->certificates[i].key, ca, json_array()});
+}
+
 void doctor_certs_edge(json_t *node, const struct config_edge *c, const char *ca)
 {
-	json_t *list = json_array(), *domains = json_object_get(node, "domains"), *chat;
+	json_t *list = json_array();
 
 	json_object_set_new(node, "certificates", list);
-	cert_row(list, &(struct wanted){"link", "server", false, &c->link.tls, c->link.tls.ca,
-					json_pack("[s]", c->name)});
-	cert_row(list, &(struct wanted){"sip", "server", true, &c->sip.tls, ca,
-					json_pack("[s]", c->sip.host)});
+	cert_row(list,
+		 &(struct wanted){"link", "server", false, c->link.tls.certificate, c->link.tls.key,
+				  c->link.tls.ca, json_pack("[s]", c->name)});
+	service_rows(list, "sip", &c->sip.tls, ca, json_pack("[s]", c->sip.host));
 	if (c->https.host)
-		cert_row(list, &(struct wanted){"https", "server", true, &c->https.tls, ca,
-						json_pack("[s]", c->https.host)});
-	if (!c->xmpp.host)
-		return;
-	chat = json_deep_copy(
-		domains); /* RFC 6120 section 13.7.2.1: the domain, not the host that SRV names */
-	cert_row(list, &(struct wanted){"xmpp", "server", true, &c->xmpp.tls, ca, chat});
+		service_rows(list, "https", &c->https.tls, ca, json_pack("[s]", c->https.host));
+	if (c->xmpp.host) /* RFC 6120 section 13.7.2.1: the domain, not the host that SRV names */
+		service_rows(list, "xmpp", &c->xmpp.tls, ca,
+			     json_deep_copy(json_object_get(node, "domains")));
 }
 
 void doctor_certs_core(json_t *node, const struct config_core *c)
@@ -259,12 +269,14 @@ void doctor_certs_core(json_t *node, const struct config_core *c)
 	uint16_t port;
 
 	json_object_set_new(node, "certificates", list);
-	cert_row(list, &(struct wanted){"link", "client", false, &c->link.tls, c->link.tls.ca,
-					json_pack("[s]", c->name)});
+	cert_row(list,
+		 &(struct wanted){"link", "client", false, c->link.tls.certificate, c->link.tls.key,
+				  c->link.tls.ca, json_pack("[s]", c->name)});
 	if (!c->sip.tls.certificate)
 		return;
 	doctor_host_port(c->sip.advertise ? c->sip.advertise : c->sip.listen, host, sizeof(host),
 			 &port);
 	cert_row(list, &(struct wanted){"inside", c->sip.tls_listen ? "both" : "client", false,
-					&c->sip.tls, c->sip.tls.ca, json_pack("[s]", host)});
+					c->sip.tls.certificate, c->sip.tls.key, c->sip.tls.ca,
+					json_pack("[s]", host)});
 }

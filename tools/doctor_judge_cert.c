@@ -169,6 +169,11 @@ static bool rule_chain(struct judge *j, const json_t *c)
 	if (!flag_of(c, "public", false))
 		mend(j, "put that CA into the ca file, or issue the certificate by the one that is "
 			"in it");
+	else if (!strcmp(issuer, text_of(c, "subject")))
+		mend(j,
+		     "signed by itself, for a trial: get one from a CA into %s; clients of the "
+		     "trial have to be told to trust it, and doctor, too: --ca %s",
+		     file, file);
 	else
 		mend(j,
 		     "append the certificate of %s, and those above it but for the root, to %s; "

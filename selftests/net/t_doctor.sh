@@ -39,12 +39,14 @@ inside_up cucm1 cucm2
 chat_sections
 chat_edge=$EDGE_MORE chat_core=$CORE_MORE
 pki_issue web-ca web "$EDGE_NAME"
-EDGE_HTTPS="  tls: {certificate: \"$RUN/pki/web.pem\", key: \"$RUN/pki/web.key\"}" https_config
+pki_issue web-ca web-old "old.$DOMAIN"
+EDGE_HTTPS="  tls: {certificates: [{certificate: \"$RUN/pki/web-old.pem\", key: \"$RUN/pki/web-old.key\"}, {certificate: \"$RUN/pki/web.pem\", key: \"$RUN/pki/web.key\"}]}"
+https_config
 EDGE_MORE="$EDGE_MORE
 $chat_edge" CORE_MORE="$CORE_MORE
 $chat_core"
 pki_up
-chmod 600 "$RUN"/pki/{sip,web,xmpp,core-sip}.key
+chmod 600 "$RUN"/pki/{sip,web,web-old,xmpp,core-sip}.key
 gcc -shared -fPIC -O2 -o "$RUN/stepclock.so" "$NET/stepclock.c"
 # step SECONDS: the core's clock, and that of whoever asks beside it.
 step() { python3 -c 'import struct, sys; open(sys.argv[1], "r+b").write(struct.pack("<q", int(sys.argv[2])))' "$RUN/ahead" "$1"; }
