@@ -96,6 +96,10 @@ s = samples("core")
 check(one(s, "sallyport_calls", node=CORE_NAME) == 1 and one(s, "sallyport_registrations", node=CORE_NAME) == 1, "metrics of the call")
 step("a call: calls, registrations, flows as sallyctl has them")
 
+q = [f["quality"][w] for f in flows() for w in ("in", "out") if f["quality"][w]]
+wait_until(3, "jitter of the call", lambda: nodes("edge")["edge"]["media"].get("jitter_ms_max", -1) >= 0)
+m = nodes("edge")["edge"]["media"]
+check(len(q) == 2 and m["lost"] == sum(i["lost"] for i in q) == 0 and m["jitter_ms_p50"] <= m["jitter_ms_max"] + 0.1, f"quality: {m} {q}")
 x, y = x.result(), y.result()
 tones(x, y, 1200, 600, 0.5)
 sent = y["received"], x["received"]
