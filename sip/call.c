@@ -113,10 +113,12 @@ void call_request(struct engine *e, struct call *c, struct txn *t, const struct 
 	int has;
 
 	record_touch(e, &c->record);
-	if (t->initial)
+	if (t->initial) {
 		call_log(e, c, 2, "call-started", NULL);
-	else
+		call_tell(e, c, ENGINE_CALL_STARTED, "");
+	} else {
 		dialog_seen(c, from, m);
+	}
 	if (m->method == SIP_M_BYE)
 		call_end(e, c, from == SIDE_CLIENT ? "bye-client" : "bye-inside");
 	if (c->state == CALL_UP)
@@ -181,6 +183,7 @@ static void call_pass(struct engine *e, struct call *c, struct txn *t, const str
 			c->to_tag = strndup((const char *)m->to_tag.p, m->to_tag.n);
 			offer_unsilence(c); /* while it rang nothing had to be heard */
 			call_log(e, c, 2, "call-answered", NULL);
+			call_tell(e, c, ENGINE_CALL_ANSWERED, "");
 		}
 	} else if (ok) {
 		dialog_refresh(c, from, m);

@@ -58,7 +58,8 @@ struct call {
 	struct timer timer; /* life of a plain dialog or an idle call; linger after the end */
 	uint64_t
 		session_end; /* RFC 4028: without a refresh both parties hold it to be over; 0: never */
-	uint64_t since;
+	uint64_t since;	     /* of its state: asked for, then answered */
+	uint64_t started;
 };
 
 /* ---- call_life.c, call.c ---- */
@@ -93,6 +94,9 @@ void call_client_moved(struct engine *e, uint64_t id, const struct stream *s);
 void call_arm(struct engine *e, struct call *c);
 /* BYE to both, then the end. */
 void call_hang_up(struct engine *e, struct call *c, const char *reason);
+/* ENGINE_CALL; @reason: "" but at the end. */
+void call_tell(struct engine *e, const struct call *c, enum engine_call_what what,
+	       const char *reason);
 void call_log(struct engine *e, const struct call *c, int level, const char *event,
 	      const char *reason);
 /* Close media, log, keep the record a while for late messages. */

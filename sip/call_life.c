@@ -4,7 +4,9 @@
  * which lives on for CALL_LINGER_MS after its end, for late messages, and as long as a transaction names it. */
 #include "sip/call.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sip/record.h"
 #include "sip/txn.h"
@@ -164,7 +166,7 @@ struct call *call_new(struct engine *e, const struct call_from *f, const struct 
 	c->server = f->server;
 	c->plain = f->plain;
 	c->outbound = f->outbound;
-	c->since = e->now;
+	c->since = c->started = e->now;
 	call_count(e, c, 1);
 	dialog_from_request(e, c, f->outbound ? SIDE_CLIENT : SIDE_INSIDE, m);
 	if (c->plain)
@@ -189,6 +191,53 @@ void call_log(struct engine *e, const struct call *c, int level, const char *eve
 		   reason ? " reason=" : "", reason ? reason : "");
 }
 
+/* Strings one behind the other, each with its NUL. Returns where the next one begins. */
+static char *tell_put(char *at, const char *s)
+{
+	size_t n = strlen(s) + 1;
+
+	memcpy(at, s, n);
+	return at + n;
+}
+
+void call_tell(struct engine *e, const struct call *c, enum engine_call_what what,
+	       const char *reason)
+{
+	const struct leg *caller = &c->leg[c->outbound ? SIDE_CLIENT : SIDE_INSIDE];
+	const struct leg *callee = &c->leg[c->outbound ? SIDE_INSIDE : SIDE_CLIENT];
+	const char *from = caller->uri ? caller->uri : "", *to = callee->uri ? callee->uri : "";
+	const char *id = c->call_id ? c->call_id : "";
+	size_t n = strlen(c->user->aor) + strlen(from) + strlen(to) + strlen(id) + 4;
+	struct engine_action *a;
+	char *text;
+
+	if (c->plain || !e->c.calls)
+		return;
+	text = malloc(n);
+	if (!text)
+		return;
+	tell_put(tell_put(tell_put(tell_put(text, c->user->aor), from), to), id);
+	a = engine_action(e, ENGINE_CALL, span_of(text, n));
+	free(text);
+	if (!a)
+		return;
+	a->id = c->id;
+	a->stream = c->stream;
+	a->server = c->server;
+	a->call = (struct engine_call_event){
+		.what = what,
+		.outbound = c->outbound,
+		.started_ms = c->started,
+		.answered_ms = c->state == CALL_UP ? c->since : 0,
+		.user = (const char *)a->data.p,
+	};
+	a->call.from = a->call.user + strlen(a->call.user) + 1;
+	a->call.to = a->call.from + strlen(from) + 1;
+	a->call.call_id = a->call.to + strlen(to) + 1;
+	a->call.n_media = offer_media(c, a->call.media);
+	(void)snprintf(a->text, sizeof(a->text), "%s", reason);
+}
+
 void call_end(struct engine *e, struct call *c, const char *reason)
 {
 	bool was_up = c->state == CALL_UP;
@@ -196,6 +245,7 @@ void call_end(struct engine *e, struct call *c, const char *reason)
 	if (c->state == CALL_ENDED)
 		return;
 	call_log(e, c, 2, "call-ended", reason);
+	call_tell(e, c, ENGINE_CALL_ENDED, reason);
 	record_forget(e, &c->record);
 	c->state = CALL_ENDED;
 	c->waiting = NULL;

@@ -94,6 +94,7 @@ bool call_record(const struct engine *e, const struct record *r, struct record_o
 	record_put_text(o, c->user->aor);
 	record_put(o, (c->plain ? CALL_PLAIN : 0u) | (c->outbound ? CALL_OUTBOUND : 0u), 1);
 	record_put(o, c->since, 8);
+	record_put(o, c->started, 8);
 	record_put(o, c->timer.due, 8);
 	record_put(o, c->session_end, 8);
 	record_put(o, c->refused, 4);
@@ -160,6 +161,7 @@ static void call_fields(struct engine *e, struct call *c, struct record_in *in)
 	c->answered = true;
 	c->state = c->plain ? CALL_NEW : CALL_UP;
 	c->since = record_get(in, 8);
+	c->started = record_get(in, 8);
 	due = record_get(in, 8);
 	c->session_end = record_get(in, 8);
 	c->refused = (unsigned)record_get(in, 4);

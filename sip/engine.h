@@ -61,7 +61,8 @@ struct engine_config {
 	struct span token_key; /* >= 32 bytes */
 	uint32_t bindings_max, calls_max, calls_user_max, transactions_max;
 	uint32_t message_max;
-	bool keep; /* ENGINE_KEEP and ENGINE_FORGET are wanted */
+	bool keep;  /* ENGINE_KEEP and ENGINE_FORGET are wanted */
+	bool calls; /* ENGINE_CALL is wanted */
 	/* Cryptographic random bytes; tests give a fixed sequence. */
 	void (*random)(void *arg, void *buf, size_t n);
 	/* HMAC-SHA256 of the token key over the parts, for tokens and nonces; the caller binds it to the crypto
@@ -94,13 +95,14 @@ enum engine_action_kind {
 	ENGINE_ADMIT, /* stream: its user has authenticated */
 	ENGINE_REVOKE,
 	ENGINE_CLOSE_STREAM, /* .text: reason */
-	ENGINE_MEDIUM_OPEN, /* .medium, .stream (whose edge and client address), .with_rtcp, .pass; of one that is open
+	ENGINE_MEDIUM_OPEN, /* .medium, .id (its call's), .stream (whose edge and client address), .with_rtcp, .pass; of one that is open
 				without: RTCP gets ports of its own */
-	ENGINE_MEDIUM_SET,   /* .medium, .pass and .set */
+	ENGINE_MEDIUM_SET,  /* .medium, .pass and .set */
 	ENGINE_MEDIUM_CLOSE, /* .medium, .pass */
 	ENGINE_KEEP, /* .record, .id, .data: what must outlive the engine (sip/record.h); comes before what it was caused by */
 	ENGINE_FORGET, /* .record, .id */
-	ENGINE_LOG,    /* .level (log.h order), .event, .text "key=value ..." already escaped */
+	ENGINE_CALL, /* .id (of the call), .stream, .server, .call, .text: why it ended; its media are still open then */
+	ENGINE_LOG, /* .level (log.h order), .event, .text "key=value ..." already escaped */
 };
 
 enum engine_record {
@@ -121,6 +123,18 @@ struct engine_medium_set { /* mirrors struct media_set of user/media_core.h */
 	uint32_t clocks_in[8], clocks_out[8];
 };
 
+/* Of a call with media, what people and call records want to know. An end is told once for each call that was told to have started, in this
+ * engine or one before it; not of those that ring when an engine ends. */
+struct engine_call_event {
+	enum engine_call_what { ENGINE_CALL_STARTED, ENGINE_CALL_ANSWERED, ENGINE_CALL_ENDED } what;
+	bool outbound;			  /* the client called */
+	uint64_t started_ms, answered_ms; /* 0: it was not answered */
+	const char *user, *from, *to,
+		*call_id; /* AOR; URIs with display names and tags; in .data */
+	unsigned n_media;
+	uint64_t media[8];
+};
+
 struct engine_action {
 	enum engine_action_kind kind;
 	uint64_t stream, medium;
@@ -134,7 +148,10 @@ struct engine_action {
 	enum engine_record record;
 	uint64_t id;
 	struct span data;
-	struct engine_medium_set set;
+	union {
+		struct engine_medium_set set;  /* ENGINE_MEDIUM_SET */
+		struct engine_call_event call; /* ENGINE_CALL */
+	};
 	int level;
 	const char *event;
 	char text[256];

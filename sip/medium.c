@@ -32,6 +32,7 @@ struct medium *medium_open(struct engine *e, struct call *c, bool with_rtcp, boo
 		return NULL;
 	}
 	a->medium = m->id;
+	a->id = c->id;
 	a->stream = s->id;
 	a->with_rtcp = with_rtcp;
 	a->pass = pass;
@@ -47,6 +48,7 @@ int medium_part_rtcp(struct engine *e, struct medium *m)
 	if (!a)
 		return -ENOMEM;
 	a->medium = m->id;
+	a->id = m->call->id;
 	a->stream = s->id;
 	a->with_rtcp = m->with_rtcp = m->parting = true;
 	m->ready = false;

@@ -18,7 +18,7 @@
 
 #include "user/span.h"
 
-#define KEEP_VERSION   4 /* of the file and of all records in it; another one is not read */
+#define KEEP_VERSION   5 /* of the file and of all records in it; another one is not read */
 #define KEEP_KINDS_MAX 8
 #define KEEP_DEATHS    5 /* so many workers that died before keep_settled(): the next begins empty */
 

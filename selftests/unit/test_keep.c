@@ -218,11 +218,11 @@ static void test_keep_check(void **state)
 	assert_int_equal(keep_check(fd, kinds, 1, why, sizeof(why)), -EPROTO);
 	assert_non_null(strstr(why, "bytes"));
 	assert_int_equal(keep_check(fd, other, 2, why, sizeof(why)), -EPROTO);
-	assert_string_equal(why, "state is of version 4, but its records differ: large");
+	assert_string_equal(why, "state is of version 5, but its records differ: large");
 	version = KEEP_VERSION + 1;
 	assert_int_equal(pwrite(fd, &version, sizeof(version), 8), sizeof(version));
 	assert_int_equal(keep_check(fd, kinds, 2, why, sizeof(why)), -EPROTO);
-	assert_string_equal(why, "state is of version 5, and this binary knows 4");
+	assert_string_equal(why, "state is of version 6, and this binary knows 5");
 	close(fd);
 }
 
