@@ -46,4 +46,7 @@ const char *ctl_cell(
 void ctl_print(const json_t *v, int indent);
 void ctl_print_json(const json_t *v);
 
+/* ---- commands of files of their own ---- */
+ctl_fn ctl_trace_main;
+
 #endif

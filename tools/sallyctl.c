@@ -195,6 +195,10 @@ static const struct ctl_command {
 	{"regs", ctl_plain_show, "  regs          registered devices (core)\n"},
 	{"calls", ctl_plain_show, "  calls         calls (core)\n"},
 	{"why", ctl_why, "  why ID        one stream, flow or call: its rung and the reason\n"},
+	{"trace", ctl_trace_main,
+	 "  trace USER|CALL   what happened to a user (user@domain, or the part before the @) or a "
+	 "call (id or Call-ID), on the core and its edges;\n"
+	 "                on an edge: trace STREAM|FLOW|ADDRESS. 0: there is something, else 1\n"},
 	{"allow", ctl_allow,
 	 "  allow test METHOD URL [USER[@DOMAIN]]   which rule lets an HTTPS client's request "
 	 "through, or why none does (core): 0, else 1\n"

@@ -67,13 +67,12 @@ struct config_service {	     /* what clients of one kind connect to */
 };
 
 struct config_edge {
-	const char *name;     /* certificate name on the link, e.g. edge.example.com */
-	const char *instance; /* bpffs folder; default "edge" */
-	const char *user;     /* default "sallyport" */
-	const char *admin;    /* unix socket; default /run/sallyport/edge.sock */
-	const char *
-		admin_http; /* status page and metrics: loopback address:port, default port 9061; NULL: off */
-	const char *log; /* error|warn|info|debug; default info */
+	const char *name;	/* certificate name on the link, e.g. edge.example.com */
+	const char *instance;	/* bpffs folder; default "edge" */
+	const char *user;	/* default "sallyport" */
+	const char *admin;	/* unix socket; default /run/sallyport/edge.sock */
+	const char *log;	/* error|warn|info|debug; default info */
+	uint32_t trace_records; /* of user/trace.h, 128 bytes each; default 16384 */
 	struct {
 		const char **listen; /* address:port, default port 7001 */
 		unsigned listen_count;
@@ -249,8 +248,9 @@ struct config_core {
 	const char *admin;	/* default /run/sallyport/core.sock */
 	const char *admin_http; /* as an edge's; default port 9062 */
 	const char *log;
-	const char *token_key; /* path of 32 random bytes or more; cores of one site share it */
-	const char *dns;       /* server address[:port] for SRV; default: the system's */
+	uint32_t trace_records; /* as the edge's */
+	const char *token_key;	/* path of 32 random bytes or more; cores of one site share it */
+	const char *dns;	/* server address[:port] for SRV; default: the system's */
 	struct {
 		struct config_tls_files tls;
 		const char *ktls; /* kernel TLS: auto|on|tx|off; default auto */

@@ -1,6 +1,7 @@
 /* user/config_core.c -- the core's file: schema, defaults, and what must hold between its fields. See config.h. */
 #include "user/config_int.h"
 #include "user/ktls_policy.h"
+#include "user/trace.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -98,6 +99,7 @@ static const cyaml_schema_field_t core_fields[] = {
 	CONFIG_STR(struct config_core, admin, "admin", CYAML_FLAG_OPTIONAL),
 	CONFIG_STR(struct config_core, admin_http, "admin_http", CYAML_FLAG_OPTIONAL),
 	CONFIG_STR(struct config_core, log, "log", CYAML_FLAG_OPTIONAL),
+	CONFIG_UINT(struct config_core, trace_records, "trace_records"),
 	CONFIG_STR(struct config_core, token_key, "token_key", 0),
 	CONFIG_STR(struct config_core, dns, "dns", CYAML_FLAG_OPTIONAL),
 	CONFIG_MAP(struct config_core, link, "link", CYAML_FLAG_DEFAULT, link_fields),
@@ -122,6 +124,8 @@ static const struct config_rule core_rules[] = {
 	 .def = 9062},
 	{CONFIG_AT(struct config_core, log), .kind = CONFIG_WORD, .text = "info",
 	 .words = "error|warn|info|debug"},
+	{CONFIG_AT(struct config_core, trace_records), .kind = CONFIG_NUM32,
+	 .def = TRACE_RECORDS_USUAL, .min = TRACE_RECORDS_MIN, .max = TRACE_RECORDS_MAX},
 	{CONFIG_AT(struct config_core, token_key), .kind = CONFIG_FILE},
 	{CONFIG_AT(struct config_core, dns), .kind = CONFIG_ADDRPORT, .optional = true, .def = 53},
 	{CONFIG_AT(struct config_core, link.ktls), .kind = CONFIG_WORD, .text = "auto",

@@ -1,6 +1,7 @@
 /* user/config_edge.c -- the edge's file: schema, defaults, and what must hold between its fields. See config.h. */
 #include "user/config_int.h"
 #include "user/ktls_policy.h"
+#include "user/trace.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -130,6 +131,7 @@ static const cyaml_schema_field_t edge_fields[] = {
 	CONFIG_STR(struct config_edge, admin, "admin", CYAML_FLAG_OPTIONAL),
 	CONFIG_STR(struct config_edge, admin_http, "admin_http", CYAML_FLAG_OPTIONAL),
 	CONFIG_STR(struct config_edge, log, "log", CYAML_FLAG_OPTIONAL),
+	CONFIG_UINT(struct config_edge, trace_records, "trace_records"),
 	CONFIG_MAP(struct config_edge, link, "link", CYAML_FLAG_DEFAULT, link_fields),
 	CONFIG_MAP(struct config_edge, sip, "sip", CYAML_FLAG_DEFAULT, sip_fields),
 	CONFIG_MAP(struct config_edge, https, "https", CYAML_FLAG_OPTIONAL, https_fields),
@@ -151,6 +153,8 @@ static const struct config_rule edge_rules[] = {
 	 .def = 9061},
 	{CONFIG_AT(struct config_edge, log), .kind = CONFIG_WORD, .text = "info",
 	 .words = "error|warn|info|debug"},
+	{CONFIG_AT(struct config_edge, trace_records), .kind = CONFIG_NUM32,
+	 .def = TRACE_RECORDS_USUAL, .min = TRACE_RECORDS_MIN, .max = TRACE_RECORDS_MAX},
 	{CONFIG_AT(struct config_edge, link.tls.certificate), .kind = CONFIG_FILE},
 	{CONFIG_AT(struct config_edge, link.tls.key), .kind = CONFIG_FILE},
 	{CONFIG_AT(struct config_edge, link.tls.ca), .kind = CONFIG_FILE},

@@ -2,14 +2,14 @@
 #include "user/core.h"
 
 #include <errno.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "user/core_ask.h"
 #include "user/core_chat.h"
 #include "user/core_int.h"
+#include "user/core_trace.h"
 #include "user/keeper.h"
 #include "user/log.h"
 #include "user/upstream.h"
@@ -18,28 +18,6 @@
 #define CORE_STREAMS_MAX 20000
 #define CORE_TELL_MS \
 	2 /* Admit and Revoke wait for others; the edge holds what comes before an Admit */
-
-/* ---- small services for the engine -------------------------------------------------------------------------------------- */
-
-static void core_random(void *arg, void *buf, size_t n)
-{
-	(void)arg;
-	if (getrandom(buf, n, 0) != (ssize_t)n) {
-		log_event(LOG_L_ERROR, "random", "error=\"%s\"", strerror(errno));
-		abort(); /* keys from anything else would be worse than a restart */
-	}
-}
-
-static void core_hmac(void *arg, struct span key, struct span data, uint8_t out[32])
-{
-	unsigned n = 32;
-
-	(void)arg;
-	if (!HMAC(EVP_sha256(), key.p, (int)key.n, data.p, data.n, out, &n)) {
-		log_event(LOG_L_ERROR, "hmac", "error=failed");
-		abort();
-	}
-}
 
 /* ---- actions ------------------------------------------------------------------------------------------------------------ */
 
@@ -82,6 +60,7 @@ static void core_admit(struct core *c, uint64_t id)
 	if (!s)
 		return;
 	s->admitted = true;
+	core_trace_stream(s, TRACE_STREAM_ADMITTED, "");
 	core_tell_admitted(c, s);
 	core_lodge(c, s);
 }
@@ -95,6 +74,7 @@ static void core_revoke(struct core *c, uint64_t id, const char *reason)
 	if (!s)
 		return;
 	s->admitted = false;
+	core_trace_stream(s, TRACE_STREAM_REVOKED, reason);
 	core_stream_unlodge(s);
 	revoke.stream = s->edge_stream;
 	revoke.reason = (char *)reason;
@@ -134,8 +114,9 @@ static void core_send_inside(struct core *c, const struct engine_action *a)
 			(struct core_failed){.server = a->server, .to = a->to, .err = err};
 }
 
-static void core_log_action(const struct engine_action *a)
+static void core_log_action(struct core *c, const struct engine_action *a)
 {
+	core_trace_log(c, a);
 	log_event((enum log_level)a->level, a->event, "%s", a->text);
 }
 
@@ -151,9 +132,11 @@ static void core_action(struct core *c, const struct engine_action *a, uint64_t 
 {
 	switch (a->kind) {
 	case ENGINE_SEND_STREAM:
+		core_trace_client(c, a->stream, TRACE_TO_CLIENT, a->data);
 		core_stream_send(c->streams, a->stream, a->data);
 		break;
 	case ENGINE_SEND_INSIDE:
+		core_trace_inside(c, a->server, TRACE_TO_INSIDE, a->data);
 		core_send_inside(c, a);
 		break;
 	case ENGINE_ADMIT:
@@ -176,8 +159,11 @@ static void core_action(struct core *c, const struct engine_action *a, uint64_t 
 	case ENGINE_FORGET:
 		keep_del(c->keep, a->record, a->id);
 		break;
+	case ENGINE_CALL:
+		core_trace_call(c, a);
+		break;
 	case ENGINE_LOG:
-		core_log_action(a);
+		core_log_action(c, a);
 		break;
 	}
 }
@@ -236,6 +222,7 @@ static void core_on_stream_message(void *arg, struct core_stream *s, const struc
 {
 	struct core *c = arg;
 
+	core_trace_client(c, s->id, TRACE_FROM_CLIENT, m->whole);
 	engine_stream_recv(c->engine, s->id, m, loop_now_ms(c->loop));
 	core_pump(c);
 }
@@ -250,6 +237,7 @@ static void core_on_stream_closed(void *arg, struct core_stream *s)
 
 static void core_on_stream_climbed(void *arg, struct core_stream *s)
 {
+	core_trace_rung(s);
 	core_lodge(arg, s);
 }
 
@@ -258,6 +246,7 @@ static void core_on_inside_message(void *arg, const struct engine_inside_src *sr
 {
 	struct core *c = arg;
 
+	core_trace_inside(c, src->server, TRACE_FROM_INSIDE, m->whole);
 	engine_inside_recv(c->engine, src, m, loop_now_ms(c->loop));
 	core_pump(c);
 }
@@ -312,6 +301,7 @@ static void core_on_link_down(void *arg, struct link_peer *p, const char *why)
 		  why ? why : "");
 	media_core_link_down(c->media, p);
 	media_pass_link_down(c->pass, p);
+	core_asks_down(c->asks, p);
 	if (e && e->peer == p)
 		e->peer = NULL;
 	core_drain_down(c);
@@ -321,7 +311,7 @@ static void core_on_link_message(void *arg, struct link_peer *p, const Sallyport
 {
 	struct core *c = arg;
 
-	if (core_chat_message(c, link_peer_name(p), m) || core_drain_message(c, p, m))
+	if (core_chat_message(c, link_peer_name(p), m) || core_asks_message(c->asks, p, m))
 		return;
 	if (!media_pass_message(c->pass, p, m))
 		media_core_message(c->media, p, m);
@@ -337,6 +327,7 @@ static void core_open_sip(struct core *c, struct core_edge *e, struct link_data 
 
 	if (core_stream_open(c->streams, e->name, d, o, &s))
 		return;
+	core_trace_stream_open(s);
 	es = (struct engine_stream){.id = s->id,
 				    .client = s->client,
 				    .edge = e->name,
@@ -402,40 +393,6 @@ static int core_make_tls(struct core *c, char *why, size_t why_n)
 		return err;
 	p = (struct tls_params){.server = true, .tickets = true};
 	return core_tls_ctx(&p, "sip", &c->tls_inside_server, why, why_n);
-}
-
-static bool core_may_register(void *arg, struct span user, struct span domain)
-{
-	return core_https_may(arg, domain, user, POLICY_SIP);
-}
-
-static int core_make_engine(struct core *c, char *why, size_t why_n)
-{
-	const struct config_core *cfg = c->cfg;
-	struct engine_config ec = {
-		.core_name = cfg->name,
-		.inside_host = c->inside_host,
-		.inside_port = c->inside_port,
-		.inside_tls_port = c->inside_tls_port,
-		.servers = c->servers,
-		.n_servers = cfg->call_servers_count,
-		.token_key = span_of(c->token_key, c->token_key_n),
-		.bindings_max = cfg->limits.bindings,
-		.calls_max = cfg->limits.calls,
-		.calls_user_max = cfg->limits.calls_user,
-		.transactions_max = 4 * cfg->limits.calls + cfg->limits.bindings,
-		.message_max = cfg->limits.message_bytes,
-		.keep = true,
-		.random = core_random,
-		.hmac = core_hmac,
-		.may_register = core_may_register,
-		.arg = c,
-	};
-	int err = engine_new(&ec, loop_now_ms(c->loop), &c->engine);
-
-	if (err)
-		snprintf(why, why_n, "SIP engine: %s", strerror(-err));
-	return err;
 }
 
 static int core_make_inside(struct core *c, char *why, size_t why_n)
@@ -522,6 +479,10 @@ static int core_make(struct core *c, char *why, size_t why_n)
 		err = core_keep_wait(c, why, why_n);
 	c->started_ms = loop_now_ms(c->loop);
 	if (!err)
+		err = core_asks_new(c->loop, &c->asks);
+	if (!err)
+		err = trace_open(keeper_fd("trace"), c->cfg->trace_records);
+	if (!err)
 		err = core_keep_open(c, why, why_n);
 	if (!err)
 		err = core_make_engine(c, why, why_n);
@@ -552,9 +513,10 @@ static void core_free(struct core *c)
 {
 	handover_free(&c->turn);
 	admin_free(c->admin);
-	core_drain_stop(c);
+	core_trace_stop(c);
 	core_https_stop(c);
 	link_core_free(c->link);
+	core_asks_free(c->asks);
 	core_streams_free(c->streams);
 	inside_free(c->inside);
 	dns_free(c->dns);
@@ -566,6 +528,7 @@ static void core_free(struct core *c)
 	tls_ctx_free(c->tls_inside_server);
 	loop_free(c->loop);
 	keep_close(c->keep);
+	trace_close();
 	core_stop_values(c);
 	free(c);
 }

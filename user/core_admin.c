@@ -9,6 +9,7 @@
 #include "user/core_chat.h"
 #include "user/core_int.h"
 #include "user/core_pass.h"
+#include "user/core_trace.h"
 #include "user/keeper.h"
 #include "user/quality_show.h"
 #include "user/srtp.h"
@@ -377,7 +378,7 @@ int core_admin_start(struct core *c, char *why, size_t why_n)
 		{"status", core_cmd_status},	     {"flows", core_cmd_flows},
 		{"streams", core_cmd_streams},	     {"regs", core_cmd_regs},
 		{"calls", core_cmd_calls},	     {"why", core_cmd_why},
-		{"upgrade", core_cmd_upgrade},	     {"drain", core_drain_cmd},
+		{"trace", core_trace_cmd},	     {"upgrade", core_cmd_upgrade},
 		{"allow-test", core_cmd_allow_test}, {"allow-check", core_cmd_allow_check},
 	};
 	int fd = keeper_fd("admin"), err;

@@ -9,6 +9,7 @@
 
 #include "user/core_http_impl.h"
 #include "user/log.h"
+#include "user/trace.h"
 
 /* ---- buffers ---- */
 
@@ -69,6 +70,8 @@ void core_http_end(struct core_http_stream *s, bool orderly, const char *reason)
 {
 	struct core_http *h = s->h;
 
+	trace_put(TRACE_STREAM_CLOSED, &(struct trace_ids){.stream = s->edge_stream}, 0, "%s",
+		  reason);
 	log_event(LOG_L_DEBUG, "http-closed", "stream=%llx edge=%s client=%s reason=\"%s\"",
 		  (unsigned long long)s->id, s->edge, s->client_text, reason);
 	if (s->phase == HTTP_LOGON)
@@ -325,6 +328,8 @@ void core_http_open(struct core_http *h, const char *edge, struct link_data *d,
 	memcpy(s->client.ip, o->client_ip.data, 16);
 	s->client.port = (uint16_t)o->client_port;
 	(void)addr_ip_text(&s->client, s->client_text);
+	trace_put(TRACE_STREAM_OPEN, &(struct trace_ids){.stream = s->edge_stream}, 0,
+		  "client %s https edge %s", s->client_text, edge);
 	core_http_due(s, s->h->head_ms);
 	link_data_set_ops(d, &stream_ops, s);
 }

@@ -54,6 +54,8 @@ struct core_http_work {
 	size_t moved;			   /* bytes of the body since its time began */
 	char segment[HTTP_DESCRIPTOR_MAX]; /* as it was asked */
 	char who[HTTP_TOKEN_USER_MAX], domain[HTTP_TOKEN_DOMAIN_MAX];
+	unsigned status; /* of the answer, for the trace; 0: none yet */
+	char rule[28];	 /* that let it through, or came nearest */
 	char set_cookie[CORE_HTTP_COOKIE_MAX];
 	size_t n, used, tried; /* bytes in buf; of them done with; at the last look for a head */
 	struct core_http_buf out;

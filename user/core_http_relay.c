@@ -247,6 +247,7 @@ static void on_head(void *arg, const struct http_head *h, enum http_framing fram
 		return;
 	}
 	if (final) {
+		w->status = h->status;
 		w->dechunk = w->old && framing == HTTP_BODY_CHUNKED;
 		w->close = !w->keep || framing == HTTP_BODY_CLOSE || w->dechunk || !w->body.done;
 		a.close = w->close;

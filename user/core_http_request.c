@@ -11,15 +11,66 @@
 
 #include "http/write.h"
 #include "user/core_http_impl.h"
+#include "user/trace.h"
 #include "user/log.h"
 #include "user/wall.h"
 
 /* ---- our own answers ---- */
 
+static const char *reason_of(unsigned status)
+{
+	static const struct {
+		unsigned status;
+		const char *text;
+	} reasons[] = {
+		{200, "OK"},
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{405, "Method Not Allowed"},
+		{408, "Request Timeout"},
+		{414, "URI Too Long"},
+		{417, "Expectation Failed"},
+		{426, "Upgrade Required"},
+		{429, "Too Many Requests"},
+		{431, "Request Header Fields Too Large"},
+		{501, "Not Implemented"},
+		{502, "Bad Gateway"},
+		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
+		{505, "HTTP Version Not Supported"},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (reasons[i].status == status)
+			return reasons[i].text;
+	return "";
+}
+
+/* "GET 200 https://cucm1.in.example.com:8443 uds-user hq" */
+static void trace_request(const struct core_http_stream *s)
+{
+	const struct core_http_work *w = s->w;
+	char who[HTTP_TOKEN_USER_MAX + HTTP_TOKEN_DOMAIN_MAX + 1] = "", port[8] = "";
+
+	if (*w->who)
+		(void)snprintf(who, sizeof(who), "%s@%s", w->who, w->domain);
+	if (w->d.port)
+		(void)snprintf(port, sizeof(port), ":%u", w->d.port);
+	trace_put(TRACE_HTTP,
+		  &(struct trace_ids){.user = trace_user(span_str(who)), .stream = s->edge_stream},
+		  w->status, "%s %u %s%s%s%s", http_method_name(w->asked.method), w->status,
+		  w->d.what == HTTP_PATH_RELAY ? w->d.host : "own service", port,
+		  w->rule[0] ? " rule " : "", w->rule);
+}
+
 void core_http_over(struct core_http_stream *s, enum core_http_outcome o)
 {
 	struct core_http_work *w = s->w;
 
+	trace_request(s);
 	s->h->stats.outcomes[o]++;
 	core_http_user_give(s->h, w->user);
 	w->user = NULL;
@@ -57,6 +108,7 @@ static bool reply_typed(struct core_http_stream *s, unsigned status, enum core_h
 	bool keep = w->keep && body_skip(w);
 	int n;
 
+	w->status = status;
 	n = snprintf((char *)w->out_bytes, sizeof(w->out_bytes),
 		     "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
 		     "Cache-Control: no-store\r\n%s%s%s%s%s\r\n",
@@ -173,6 +225,10 @@ static bool admitted_relay(struct core_http_stream *s)
 	struct allow_verdict v;
 
 	allow_match(policy_allow(s->h->p.policy), &q, &v);
+	(void)snprintf(w->rule, sizeof(w->rule), "%s",
+		       v.rule	   ? v.rule->name
+		       : v.nearest ? v.nearest->name
+				   : "");
 	if (!v.rule)
 		return deny(s, &v);
 	return core_http_relay(s, targets, targets_of(s, v.rule, targets));
@@ -486,6 +542,8 @@ void core_http_clear(struct core_http_work *w)
 	w->used = 0;
 	w->out.n = 0;
 	w->out.full = false;
+	w->rule[0] = 0;
+	w->status = 0;
 }
 
 bool core_http_begin(struct core_http_stream *s)

@@ -23,8 +23,11 @@
 #include "user/nodes.h"
 #include "user/summary.h"
 #include "user/tls.h"
+#include "user/trace.h"
 
+struct core_asks;
 struct core_federation;
+struct core_trace_run;
 struct core_xmpp;
 
 #define CORE_SERVERS_MAX 64 /* call servers */
@@ -61,13 +64,8 @@ struct core {
 	struct core_federation *federation;
 	struct tls_ctx **tls_xmpp;
 	struct admin *admin;
-	struct nodes *nodes;
-	struct admin_http *admin_http;
-	struct summary_walk walk; /* with the next two: what it found */
-	struct summary_streams sum_streams;
-	struct summary_flows sum_flows;
-	struct core_peaks *peaks; /* in the keeper's memory, or peaks_own where it has no room */
-	struct core_peaks peaks_own;
+	struct core_asks *asks;
+	struct core_trace_run *traces; /* that wait for edges */
 	struct handover turn;
 	struct core_drain drain;
 	struct keep *keep;
@@ -103,6 +101,8 @@ void core_stop_values(struct core *c);
 /* A context from the keeper's files "NAME.cert", "NAME.key", "NAME.ca"; the key's text is wiped. */
 int core_tls_ctx(struct tls_params *p, const char *name, struct tls_ctx **out, char *why,
 		 size_t why_n);
+/* core_engine.c */
+int core_make_engine(struct core *c, char *why, size_t why_n);
 /* core.c */
 struct core_edge *core_edge_find(struct core *c, const char *name);
 /* Carry out what the engine wants, after each input. */

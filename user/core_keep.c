@@ -119,6 +119,7 @@ static void core_last(void *arg)
 	struct core *c = arg;
 
 	core_lodge_leave(c);
+	trace_close(); /* the next worker writes there now */
 	keep_settled(c->keep);
 }
 

@@ -3,7 +3,7 @@
  * In: admitted streams; or slots of an earlier worker. Out: the same streams, admitted by the engine as they were, or ended. */
 #include <stdio.h>
 
-#include "user/core_int.h"
+#include "user/core_trace.h"
 #include "user/log.h"
 
 void core_lodge(struct core *c, struct core_stream *s)
@@ -40,6 +40,7 @@ static bool take(void *arg, uint32_t slot, uint32_t kind, const int fds[LODGE_RO
 	if (core_stream_take(c->streams, c->link, slot, fds, record, &s, &es.edge_host,
 			     &es.edge_port))
 		return true; /* the slot is gone already */
+	core_trace_stream_open(s);
 	es.id = s->id;
 	es.client = s->client;
 	es.edge = s->edge;

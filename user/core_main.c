@@ -22,6 +22,7 @@
 #include "user/ktls.h"
 #include "user/lodge.h"
 #include "user/log.h"
+#include "user/trace_plan.h"
 
 #define CORE_FILES_BASE	 38000 /* streams of all services, link, call servers, servers for HTTPS */
 #define CORE_LODGE_SLOTS 24576 /* streams' data connections, call servers' */
@@ -140,6 +141,8 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 	if (!err)
 		err = core_keep_plan(p, cfg, why, why_n);
 	if (!err)
+		err = trace_plan(p, cfg->trace_records, why, why_n);
+	if (!err)
 		err = core_pass_plan(p, cfg, why, why_n);
 	if (!err)
 		err = core_chat_plan(p, cfg, why, why_n);
@@ -189,6 +192,8 @@ static const char *core_privileged_change(const struct config_core *a, const str
 		return "media.link, inside, first_port, ports or max";
 	if (a->limits.bindings != b->limits.bindings || a->limits.calls != b->limits.calls)
 		return "limits.bindings or limits.calls";
+	if (a->trace_records != b->trace_records)
+		return "trace_records";
 	if (!core_pass_same(a, b))
 		return "instance or media.relay";
 	if (!core_chat_same(a, b))

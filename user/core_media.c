@@ -8,6 +8,7 @@
 
 #include "user/core_int.h"
 #include "user/core_pass.h"
+#include "user/core_trace.h"
 #include "user/keeper.h"
 #include "user/log.h"
 
@@ -75,6 +76,7 @@ static void core_medium_close(struct core *c, const struct engine_action *a)
 
 void core_media_act(struct core *c, const struct engine_action *a, uint64_t now)
 {
+	core_trace_medium(c, a);
 	if (a->kind == ENGINE_MEDIUM_OPEN)
 		core_medium_open(c, a, now);
 	else if (a->kind == ENGINE_MEDIUM_SET)
@@ -101,6 +103,7 @@ static void core_on_medium_failed(void *arg, uint64_t medium, const char *reason
 {
 	struct core *c = arg;
 
+	core_trace_medium_failed(medium, reason);
 	engine_medium_failed(c->engine, medium, reason, loop_now_ms(c->loop));
 	core_pump(c);
 }

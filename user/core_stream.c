@@ -9,6 +9,7 @@
 #include "sip/answer.h"
 #include "sip/keepalive.h"
 #include "user/log.h"
+#include "user/trace.h"
 
 static struct core_stream **core_stream_slot(struct core_streams *t, uint64_t id)
 {
@@ -65,6 +66,8 @@ static void core_stream_end(struct core_stream *s, bool orderly, const char *rea
 	t->n--;
 	log_event(LOG_L_INFO, "stream-closed", "stream=%llx edge=%s client=%s reason=\"%s\"",
 		  (unsigned long long)s->id, s->edge, addr_text(&s->client, peer), reason);
+	trace_put(TRACE_STREAM_CLOSED, &(struct trace_ids){.stream = s->edge_stream}, 0, "%s",
+		  reason);
 	t->ops->closed(t->arg, s);
 	core_stream_unlodge(s);
 	link_core_end(s->data, orderly);

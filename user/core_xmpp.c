@@ -7,6 +7,7 @@
 
 #include "user/core_xmpp_impl.h"
 #include "user/log.h"
+#include "user/trace.h"
 
 #define MEMO_SETS 2048
 
@@ -58,6 +59,8 @@ void xmpp_stream_end(struct xmpp_stream *s, enum xmpp_end how, bool orderly, con
 		return;
 	s->gone = true;
 	x->ends[how]++;
+	trace_put(TRACE_STREAM_CLOSED, &(struct trace_ids){.stream = s->edge_stream}, 0, "%s: %s",
+		  xmpp_end_text(how), why);
 	log_event(LOG_L_INFO, "xmpp-closed",
 		  "stream=%llx edge=%s client=%s who=%s how=\"%s\" reason=%s",
 		  (unsigned long long)s->id, s->edge, addr_text(&s->client, peer),
@@ -110,6 +113,7 @@ static struct xmpp_stream *stream_new(struct core_xmpp *x, const char *edge,
 void core_xmpp_open(struct core_xmpp *x, const char *edge, struct link_data *d,
 		    const Sallyport__Open *o)
 {
+	char peer[ADDR_TEXT_MAX];
 	struct xmpp_stream *s;
 
 	if (o->client_ip.len != 16 || o->client_port > 65535) {
@@ -128,6 +132,8 @@ void core_xmpp_open(struct core_xmpp *x, const char *edge, struct link_data *d,
 		return;
 	}
 	x->opened++;
+	trace_put(TRACE_STREAM_OPEN, &(struct trace_ids){.stream = s->edge_stream}, 0,
+		  "client %s xmpp edge %s", addr_text(&s->client, peer), edge);
 	s->id = x->p.ops->id(x->p.arg);
 	s->pair.data = d;
 	s->pair.link = link_data_conn(d);

@@ -9,6 +9,7 @@
 
 #include "user/core_xmpp_impl.h"
 #include "user/log.h"
+#include "user/trace.h"
 
 static void pump(struct xmpp_stream *s);
 
@@ -221,11 +222,21 @@ static void start_tls(struct xmpp_stream *s)
 
 /* ---- the client's exchange ---- */
 
+static void trace_chat(const struct xmpp_stream *s, const char *user, const char *what,
+		       const char *more)
+{
+	trace_put(TRACE_CHAT,
+		  &(struct trace_ids){.user = trace_user(span_str(user ? user : "")),
+				      .stream = s->edge_stream},
+		  0, "%s%s%s", what, *more ? ": " : "", more);
+}
+
 static void deny(struct xmpp_stream *s, const char *condition, const char *text, const char *why)
 {
 	char peer[ADDR_TEXT_MAX], user[300];
 
 	s->x->denied++;
+	trace_chat(s, s->w->user, "log-in denied", why);
 	log_event(LOG_L_WARN, "xmpp-denied", "stream=%llx client=%s user=%s reason=\"%s\"",
 		  (unsigned long long)s->id, addr_text(&s->client, peer),
 		  log_esc(span_str(s->w->user), user, sizeof(user)), why);
@@ -281,6 +292,7 @@ static void on_failed(struct xmpp_stream *s)
 	char peer[ADDR_TEXT_MAX], user[300];
 
 	x->failed++;
+	trace_chat(s, s->w->user, "log-in failed", "");
 	log_event(LOG_L_INFO, "xmpp-login-failed", "stream=%llx client=%s user=%s",
 		  (unsigned long long)s->id, addr_text(&s->client, peer),
 		  log_esc(span_str(s->w->user), user, sizeof(user)));
@@ -312,6 +324,7 @@ static void on_admit(struct xmpp_stream *s, struct span bytes)
 	if (rest.n)
 		conn_write(s->pair.in, rest);
 	remember(s);
+	trace_chat(s, s->name, "logged in", s->node->host);
 	log_event(LOG_L_INFO, "xmpp-login", "stream=%llx edge=%s client=%s who=%s node=%s:%u",
 		  (unsigned long long)s->id, s->edge, addr_text(&s->client, peer),
 		  log_esc(span_str(s->name ? s->name : ""), user, sizeof(user)), s->node->host,

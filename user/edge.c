@@ -9,13 +9,14 @@
 #include <unistd.h>
 
 #include "user/bpf_plan.h"
-#include "user/edge_certs.h"
+#include "user/edge_ask.h"
 #include "user/edge_impl.h"
 #include "user/keeper.h"
 #include "user/log.h"
 #include "user/maps_memory.h"
 #include "user/media_user_socket.h"
 #include "user/sockpool.h"
+#include "user/trace.h"
 #include "user/version.h"
 #include "user/wall.h"
 
@@ -73,7 +74,7 @@ static void core_message(void *arg, struct link_peer *p, const Sallyport__Link *
 
 	if (media_edge_message(e->media, p, m, loop_now_ms(e->loop)) ||
 	    streams_message(e->streams, p, m) || edge_dials_message(e->dials, p, m) ||
-	    edge_drain_message(e, p, m))
+	    edge_ask_message(e, p, m))
 		return;
 	if (m->m_case == SALLYPORT__LINK__M_BAN)
 		on_ban(e, p, m->ban);
@@ -425,6 +426,7 @@ static void leave(void *arg)
 {
 	edge_invite_end(arg, "the next worker has the port");
 	streams_leave(((struct edge *)arg)->streams);
+	trace_close(); /* the next worker writes there now */
 }
 
 /* Nothing of an earlier worker's was touched so far. */
@@ -464,6 +466,8 @@ static int edge_start(struct edge *e, char *why, size_t why_n)
 	if (!err)
 		err = turn_wait(e, why, why_n);
 	e->start_ms = e->second_ms = loop_now_ms(e->loop);
+	if (!err)
+		err = trace_open(keeper_fd("trace"), e->cfg->trace_records);
 	if (!err)
 		err = media_start(e, why, why_n);
 	if (!err && edge_on_sockets(e))
@@ -509,6 +513,7 @@ static void edge_stop(struct edge *e)
 	ban_free(e->ban);
 	nexthop_free(e->nexthop);
 	maps_close(e->maps);
+	trace_close();
 	tls_ctx_free(e->link_tls);
 	edge_services_free(e);
 	if (e->loop) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/edge_ask.h"
 #include "user/edge_impl.h"
 #include "user/keeper.h"
 #include "user/version.h"
@@ -218,9 +219,8 @@ static json_t *cmd_upgrade(void *arg, const json_t *req)
 int edge_admin_start(struct edge *e, char *why, size_t why_n)
 {
 	static const struct admin_cmd cmds[] = {
-		{"status", cmd_status},	 {"flows", cmd_flows},	   {"streams", cmd_streams},
-		{"why", cmd_why},	 {"upgrade", cmd_upgrade}, {"nodes", cmd_nodes},
-		{"invite", edge_invite},
+		{"status", cmd_status}, {"flows", cmd_flows},	  {"streams", cmd_streams},
+		{"why", cmd_why},	{"upgrade", cmd_upgrade}, {"trace", edge_trace_cmd},
 	};
 	int fd = keeper_fd("admin"), err;
 

@@ -18,6 +18,7 @@
 #include "user/ktls.h"
 #include "user/lodge.h"
 #include "user/log.h"
+#include "user/trace_plan.h"
 #include "user/media_edge.h"
 
 #define NOFILE	    65536
@@ -92,6 +93,8 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 		err = keeper_listen_tcp(p, "listen.admin_http.0", cfg->admin_http, why, why_n);
 	if (!err)
 		err = keeper_state(p, keep_size(NULL, 0), why, why_n);
+	if (!err)
+		err = trace_plan(p, cfg->trace_records, why, why_n);
 	if (!err)
 		err = edge_media_open(p, cfg, why, why_n);
 	if (!err)
@@ -180,6 +183,7 @@ static void privileged_changes(const struct config_edge *a, const struct config_
 		{"media.rung", !strcmp(a->media.rung, b->media.rung)},
 		{"media.punch_port", a->media.punch_port == b->media.punch_port},
 		{"link.cores (order)", cores_kept(a, b)},
+		{"trace_records", a->trace_records == b->trace_records},
 	};
 	size_t at = 0, i;
 

@@ -135,7 +135,7 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 	p->accepts = LINK_BIT(ADMIT) | LINK_BIT(REVOKE) | LINK_BIT(CLOSE_STREAM) |
 		     LINK_BIT(ALLOCATE) | LINK_BIT(CLOCKS) | LINK_BIT(FREE) | LINK_BIT(BAN) |
 		     LINK_BIT(DRAIN) | LINK_BIT(TOKEN_KEYS) | LINK_BIT(STREAM_IDLE) |
-		     LINK_BIT(DIAL);
+		     LINK_BIT(DIAL) | LINK_BIT(ASK);
 	p->next = l->peers;
 	if (l->peers)
 		l->peers->prev = p;

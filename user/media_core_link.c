@@ -10,6 +10,7 @@
 
 #include "user/media_core_int.h"
 #include "user/quality_show.h"
+#include "user/trace.h"
 
 static uint32_t edge_bucket(const struct media_core *m, const struct addr *a)
 {
@@ -210,6 +211,7 @@ static void on_allocated(struct media_core *m, struct mc_flow *f, const Sallypor
 {
 	struct medium *d = f->medium;
 	struct addr outside, edge;
+	char text[ADDR_TEXT_MAX];
 
 	if (a->error && *a->error) {
 		on_error(f, a->error);
@@ -225,6 +227,9 @@ static void on_allocated(struct media_core *m, struct mc_flow *f, const Sallypor
 		m->count.moved++;
 	f->outside = outside;
 	f->allocated = true;
+	trace_put(TRACE_FLOW_ALLOCATED, &(struct trace_ids){.call = d->id, .flow = f->id}, 0,
+		  "%s edge %s outside %s", f->rtcp ? "rtcp" : "rtp", d->edge,
+		  addr_text(&outside, text));
 	f->punched = f->reopen = false;
 	mc_punch_fire(f);
 	if (d->adding && f->rtcp)
@@ -237,6 +242,8 @@ static void on_allocated(struct media_core *m, struct mc_flow *f, const Sallypor
 
 static void on_punched(struct media_core *m, struct mc_flow *f, const Sallyport__Punched *p)
 {
+	char text[ADDR_TEXT_MAX];
+
 	if (!get_addr(&p->from_ip, p->from_port, &f->punched_from)) {
 		m->count.bad_message++;
 		return;
@@ -244,6 +251,8 @@ static void on_punched(struct media_core *m, struct mc_flow *f, const Sallyport_
 	if (f->punched)
 		return;
 	f->punched = true;
+	trace_put(TRACE_FLOW_PUNCHED, &(struct trace_ids){.call = f->medium->id, .flow = f->id}, 0,
+		  "edge sees us as %s", addr_text(&f->punched_from, text));
 	mc_keep(f->medium);
 	loop_timer_set(m->p.loop, &f->punch, MC_PUNCH_MS);
 }

@@ -6,6 +6,7 @@
 
 #include "user/log.h"
 #include "user/media_edge_impl.h"
+#include "user/trace.h"
 
 /* ---- punch ---- */
 
@@ -100,6 +101,9 @@ void media_edge_punch(struct media_edge *m, const struct addr *from, struct span
 		}
 		m->moved += f->punched;
 	}
+	if (moved || !f->punched)
+		trace_put(TRACE_FLOW_PUNCHED, &(struct trace_ids){.flow = f->id}, 0, "core %s",
+			  addr_text(from, text));
 	if (moved || !f->punched || f->confirm)
 		punched_send(m, f);
 	f->punched = true;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "user/media_edge_impl.h"
+#include "user/trace.h"
 
 /* ---- table ---- */
 
@@ -78,16 +79,7 @@ static void flow_drop(struct media_edge *m, struct flow *f, uint64_t now_ms)
 
 void media_flow_free(struct media_edge *m, struct flow *f, uint64_t now_ms)
 {
-	struct maps_flow_report r;
-
-	if (!maps_flow_read(m->p.maps, f->slot, &r)) {
-		m->gone.packets_in += r.packets_in;
-		m->gone.packets_out += r.packets_out;
-		m->gone.bytes_in += r.bytes_in;
-		m->gone.bytes_out += r.bytes_out;
-		summary_heard_add(&m->gone_heard, &r.in);
-		summary_heard_add(&m->gone_heard, &r.out);
-	}
+	media_flow_trace(m, f, true);
 	maps_flow_free(m->p.maps, f->slot);
 	flow_drop(m, f, now_ms);
 	m->freed++;
@@ -221,6 +213,17 @@ static const char *flow_move_client(struct media_edge *m, struct flow *f, const 
 	return NULL;
 }
 
+static void trace_allocated(const struct media_edge *m, const struct flow *f, const char *how)
+{
+	struct addr outside = {}, inside = {};
+	char text[ADDR_TEXT_MAX];
+
+	maps_slot_addrs(m->p.maps, f->slot, &outside, &inside);
+	trace_put(TRACE_FLOW_ALLOCATED, &(struct trace_ids){.flow = f->id}, 0,
+		  "%s %s ports %u/%u rung %s", how, addr_ip_text(&f->f.client, text), outside.port,
+		  inside.port, media_flow_rung(m, f));
+}
+
 void media_flow_allocate(struct media_edge *m, struct link_peer *p, uint32_t core,
 			 const Sallyport__Allocate *a, uint64_t now_ms)
 {
@@ -249,6 +252,7 @@ void media_flow_allocate(struct media_edge *m, struct link_peer *p, uint32_t cor
 		f->have_key = true;
 		f->counter = 0;
 	}
+	trace_allocated(m, f, moved ? "moved to" : f->confirm || f->punched ? "again" : "for");
 	f->confirm = true;
 	if (moved || a->reopen)
 		maps_flow_reopen(m->p.maps, f->slot, (now_ms + REOPEN_MS) * 1000000ull);

@@ -11,6 +11,7 @@
 #define PAIRS_MAX    8
 #define FLOW_BUCKETS 16384 /* power of two */
 #define REPORT_MS    2000
+#define COUNTS_MS    30000 /* a flow's counts in the trace */
 #define REPORTS_TICK \
 	1000 /* with more flows than 20 ticks' worth the reports of each come less often */
 #define REOPEN_MS 10000
@@ -23,9 +24,11 @@ struct flow {
 	struct maps_flow f; /* as it is in the maps */
 	uint8_t key[PUNCH_KEY_LEN];
 	bool have_key;
-	bool punched;  /* a verified punch since this worker knows the flow */
-	bool confirm;  /* the core waits for Punched */
-	bool unlisted; /* not in the running Hello */
+	bool punched;	    /* a verified punch since this worker knows the flow */
+	bool confirm;	    /* the core waits for Punched */
+	bool unlisted;	    /* not in the running Hello */
+	bool latched;	    /* told to the trace */
+	uint64_t counts_ms; /* when its counts go there again */
 };
 
 struct media_core_state {
@@ -83,6 +86,9 @@ struct addr media_client_ip(const struct addr *a); /* without its port */
 
 /* media_edge_show.c */
 void media_flow_report(struct media_edge *m, struct flow *f, struct link_peer *p);
+/* The flow's counts, on its end and now and then, for the trace (user/trace.h). */
+void media_flow_trace(struct media_edge *m, struct flow *f, bool freed);
+const char *media_flow_rung(const struct media_edge *m, const struct flow *f); /* "xdp-native" */
 const char *media_punch_name(enum punch_result r);
 const char *media_refusal_name(enum media_refusal r);
 

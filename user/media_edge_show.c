@@ -7,6 +7,7 @@
 
 #include "user/media_edge_impl.h"
 #include "user/quality_show.h"
+#include "user/trace.h"
 
 #define NEVER	  0xffffffffu
 #define SHOWN_MAX 10000 /* rows of one answer; the status has the true count */
@@ -26,6 +27,37 @@ static uint32_t idle_ms(const struct maps_flow_report *r)
 	return (now - last) / 1000000u < NEVER ? (uint32_t)((now - last) / 1000000u) : NEVER - 1;
 }
 
+static void trace_counts(const struct flow *f, const struct maps_flow_report *r, bool freed)
+{
+	trace_put(freed ? TRACE_FLOW_FREED : TRACE_FLOW_COUNTS, &(struct trace_ids){.flow = f->id},
+		  0, "packets in %llu out %llu", (unsigned long long)r->packets_in,
+		  (unsigned long long)r->packets_out);
+}
+
+void media_flow_trace(struct media_edge *m, struct flow *f, bool freed)
+{
+	struct maps_flow_report r = {};
+
+	if (!maps_flow_read(m->p.maps, f->slot, &r))
+		trace_counts(f, &r, freed);
+}
+
+/* What a report shows anyway. */
+static void trace_report(struct flow *f, const struct maps_flow_report *r, uint64_t now_ms)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (r->latched.port && !f->latched)
+		trace_put(TRACE_FLOW_LATCHED, &(struct trace_ids){.flow = f->id}, 0, "client %s",
+			  addr_text(&r->latched, text));
+	f->latched = r->latched.port != 0;
+	if (now_ms < f->counts_ms)
+		return;
+	if (f->counts_ms)
+		trace_counts(f, r, false);
+	f->counts_ms = now_ms + COUNTS_MS;
+}
+
 void media_flow_report(struct media_edge *m, struct flow *f, struct link_peer *p)
 {
 	Sallyport__Link l = SALLYPORT__LINK__INIT;
@@ -35,6 +67,7 @@ void media_flow_report(struct media_edge *m, struct flow *f, struct link_peer *p
 
 	if (maps_flow_read(m->p.maps, f->slot, &mr))
 		return;
+	trace_report(f, &mr, f->report_ms);
 	r.flow = f->id;
 	r.packets_in = mr.packets_in;
 	r.packets_out = mr.packets_out;
@@ -190,6 +223,11 @@ json_t *media_edge_rungs(const struct media_edge *m)
 static const struct media_rung *flow_rung(const struct media_edge *m, const struct flow *f)
 {
 	return &m->p.rungs[f->slot / m->pairs[0].range];
+}
+
+const char *media_flow_rung(const struct media_edge *m, const struct flow *f)
+{
+	return rung_text(flow_rung(m, f));
 }
 
 static json_t *flow_json(const struct media_edge *m, const struct flow *f)

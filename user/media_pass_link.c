@@ -11,6 +11,7 @@
 
 #include "user/media_pass_int.h"
 #include "user/quality_show.h"
+#include "user/trace.h"
 
 static void tell(struct pass_medium *d, const Sallyport__Link *msg)
 {
@@ -164,6 +165,7 @@ static void on_allocated(struct media_pass *m, struct pass_flow *f, const Sallyp
 {
 	struct pass_medium *d = f->medium;
 	struct addr outside, edge;
+	char text[ADDR_TEXT_MAX];
 
 	if (a->error && *a->error) {
 		on_error(f, a->error);
@@ -179,6 +181,9 @@ static void on_allocated(struct media_pass *m, struct pass_flow *f, const Sallyp
 		m->count.moved++;
 	f->outside = outside;
 	f->allocated = true;
+	trace_put(TRACE_FLOW_ALLOCATED, &(struct trace_ids){.call = d->id, .flow = f->id}, 0,
+		  "%s edge %s outside %s", f->rtcp ? "rtcp" : "rtp", d->edge,
+		  addr_text(&outside, text));
 	f->punched = f->reopen = false;
 	if (!d->opened) {
 		f->edge = edge;
@@ -195,6 +200,8 @@ static void on_allocated(struct media_pass *m, struct pass_flow *f, const Sallyp
 
 static void on_punched(struct media_pass *m, struct pass_flow *f, const Sallyport__Punched *p)
 {
+	char text[ADDR_TEXT_MAX];
+
 	if (!get_addr(&p->from_ip, p->from_port, &f->punched_from)) {
 		m->count.bad_message++;
 		return;
@@ -202,6 +209,8 @@ static void on_punched(struct media_pass *m, struct pass_flow *f, const Sallypor
 	if (f->punched)
 		return;
 	f->punched = true;
+	trace_put(TRACE_FLOW_PUNCHED, &(struct trace_ids){.call = f->medium->id, .flow = f->id}, 0,
+		  "edge sees us as %s", addr_text(&f->punched_from, text));
 	loop_timer_set(m->p.loop, &f->punch, MP_PUNCH_MS);
 }
 

@@ -11,6 +11,7 @@
 
 #include "user/log.h"
 #include "user/stream_impl.h"
+#include "user/trace.h"
 
 #define PREFIX_V4 24
 #define PREFIX_V6 56
@@ -65,6 +66,8 @@ static void refusal_log(struct stream *s, enum gate_reason reason, const char *d
 	char text[ADDR_TEXT_MAX], quoted[120];
 
 	stream_counts(s)->n_by_reason[reason]++;
+	trace_put(TRACE_STREAM_REFUSED, &(struct trace_ids){.stream = s->id}, 0, "client %s %s %s",
+		  addr_text(&s->peer, text), gate_reason_name(reason), detail);
 	log_event(LOG_L_WARN, "gate-refused", "stream=%llx service=%s reason=%s peer=%s detail=%s",
 		  (unsigned long long)s->id, s->use->service->name, gate_reason_name(reason),
 		  addr_text(&s->peer, text), log_esc(span_str(detail), quoted, sizeof(quoted)));
@@ -112,6 +115,9 @@ void stream_end(struct stream *s, bool clean, const char *reason)
 		  clean, (unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out,
 		  (unsigned long long)(loop_now_ms(t->p.loop) - s->since_ms) / 1000,
 		  log_esc(span_str(reason), quoted, sizeof(quoted)));
+	trace_put(TRACE_STREAM_CLOSED, &(struct trace_ids){.stream = s->id}, 0,
+		  "in %llu out %llu %s", (unsigned long long)s->bytes_in,
+		  (unsigned long long)s->bytes_out, reason);
 	stream_uncount(s);
 	/* What is on its way goes out, as what is queued does. */
 	if (clean && s->client && s->core) {
@@ -254,6 +260,13 @@ static void client_climbed(void *arg)
 {
 	struct stream *s = arg;
 	struct streams *t = s->all;
+	const char *why;
+	enum tls_rung rung = conn_rung(s->client, &why);
+
+	trace_put(TRACE_STREAM_RUNG, &(struct trace_ids){.stream = s->id}, 0, "client: %s",
+		  rung == TLS_RUNG_A   ? "kernel TLS"
+		  : rung == TLS_RUNG_B ? "kernel TLS send"
+				       : "user TLS");
 
 	if (++t->climbed >= TRIM_CLIMBS && !t->trim.pos)
 		loop_timer_set(t->p.loop, &t->trim, TRIM_MS);

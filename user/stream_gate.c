@@ -8,6 +8,7 @@
 
 #include "user/log.h"
 #include "user/stream_impl.h"
+#include "user/trace.h"
 
 /* ---- whose domain ---- */
 
@@ -98,6 +99,9 @@ static int core_open(struct stream *s, const struct gate_out *out)
 		return ret;
 	s->core = link_data_conn(s->data);
 	s->core_index = stream_core_index(t, link_peer_name(p));
+	trace_put(TRACE_STREAM_OPEN, &(struct trace_ids){.stream = s->id}, 0,
+		  "client %s %s %s core %s", addr_text(&s->peer, text), s->use->service->name,
+		  s->tls_version, link_peer_name(p));
 	log_event(LOG_L_INFO, "stream-open",
 		  "stream=%llx service=%s peer=%s core=%s tls=%s cipher=%s",
 		  (unsigned long long)s->id, s->use->service->name, addr_text(&s->peer, text),

@@ -8,6 +8,7 @@
 
 #include "user/log.h"
 #include "user/stream_impl.h"
+#include "user/trace.h"
 
 #define CLOSE_LINGER_MS \
 	1000 /* CloseStream overtakes the core's last bytes; they get this long to arrive */
@@ -209,6 +210,7 @@ void stream_admit(struct stream *s, uint64_t max_bytes, uint32_t max_seconds)
 		return;
 	loop_timer_cancel(t->p.loop, &s->step);
 	s->state = STREAM_ADMITTED;
+	trace_put(TRACE_STREAM_ADMITTED, &(struct trace_ids){.stream = s->id}, 0, "%s", "");
 	log_event(LOG_L_INFO, "stream-admitted", "stream=%llx peer=%s", (unsigned long long)s->id,
 		  addr_text(&s->peer, text));
 	/* What the gate had not passed yet; the core reads it with the same parser. */

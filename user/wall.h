@@ -1,9 +1,9 @@
-/* user/wall.h -- the time of day, for what needs it: how long a session token is good; and how far the clocks of edge and core are apart,
- * which is shown (sallyctl doctor) and decides nothing.
+/* user/wall.h -- the time of day, for what needs it: how long a session token is good, and when something was, for people to read.
  *
  * A token is signed on one machine and judged on others, and outlives both processes: its times are UTC. All else in the daemons
  * goes by the loop's monotonic clock, and selftests/unit/no-wall-clock lets only wall.c ask for this one. A clock that steps can
- * end a session early, or let one live longer by as much; it ends no stream, call or binding. No state. */
+ * end a session early, or let one live longer by as much; it ends no stream, call or binding. Records of what has happened (user/trace.h,
+ * user/cdr.h) bear it, and nothing is decided by them. No state. */
 #ifndef SALLYPORT_WALL_H
 #define SALLYPORT_WALL_H
 

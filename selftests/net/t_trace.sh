@@ -1,0 +1,111 @@
+#!/bin/bash
+# t_trace.sh -- what happened to a user and to a call, on both nodes in one time line; a second user's is not in it; a call's record
+#
+#	203.0.113.50 alice --+                                          +-- Kamailio 10.20.0.30
+#	203.0.113.51 carol --+--tls-- edge (dmz) ==link== core (inside) --+-- bob 10.20.0.40
+set -eu
+. "$(dirname "$0")/lib.sh"
+net_isolate "$@"
+need kamailio nft ethtool
+need baresip dnsmasq tshark
+net_up
+kamailio_up
+pair_up
+phones_up alice carol bob
+trace() { # trace NODE ARG: JSON into $RUN/trace.json
+	"$B/sallyctl" -j -s "$RUN/$1.sock" trace "$2" >"$RUN/trace.json"
+}
+check() { # check WHAT, a program on standard input: d is the answer, ev() finds events, say who called whom
+	python3 -c "
+import json, sys, re
+d = json.load(open(sys.argv[1]))
+E = d['events']
+def ev(what, text='', node=None):
+    return [e for e in E if e['what'] == what and re.search(text, e['text']) and (node is None or e.get('node') == node)]
+edge, core = 'edge.$DOMAIN', 'core.$DOMAIN'
+$(cat)" "$RUN/trace.json" || { py "\"\\n\".join(f\"{e}\" for e in d[\"events\"])" <"$RUN/trace.json" | head -80; fail "$1"; }
+}
+
+say "a call"
+phone alice dial "sip:bob@$DOMAIN" >/dev/null
+wait_for 10 "alice in a call" phone_established alice
+CALL=$(ctl core calls | py 'd[0]["call"]')
+CALL_ID=$(ctl core calls | py 'd[0]["call_id"]')
+latched() { ctl core trace "$CALL" | py '"flow-latched" in [e["what"] for e in d["events"]]'; }
+wait_for 5 "the media latched" latched
+phone alice hangup >/dev/null
+wait_for 5 "bob idle" phone_idle bob
+wait_for 5 "the flows to end" no_flows
+
+say "by user"
+trace core alice
+check "alice's time line" <<'PY'
+assert all(a['at_ms'] <= b['at_ms'] for a, b in zip(E, E[1:])), 'order'
+assert ev('stream-open', r'^client 203\.0\.113\.50:\d+ sip TLSv1\.3 core', edge) and ev('stream-open', r'^client 203\.0\.113\.50:\d+ sip edge', core)
+assert {e['stream'] for e in ev('stream-open')} == {ev('stream-open')[0]['stream']}, 'one id on both nodes'
+assert ev('stream-admitted', node=edge) and ev('stream-admitted', node=core)
+r = [e['text'] for e in ev('sip', 'REGISTER')][:6]
+assert r[0] == 'from client: REGISTER (CSeq %s)' % r[0].split()[-1][:-1] and r[1].startswith('to inside kamailio: REGISTER'), r
+assert any(t.startswith('to client: 401 to REGISTER') for t in r) or any(t.startswith('to client: 200 to REGISTER') for t in r), r
+assert len(ev('registered', '^for 6[0-9] s', core)) == 1, ev('registered')
+for text in ('from client: INVITE', 'to inside kamailio: INVITE', 'from inside kamailio: 200 to INVITE', 'to client: 200 to INVITE',
+             'from client: ACK', 'from client: BYE', 'to client: 200 to BYE'):
+    assert ev('sip', '^' + text, core), text
+order = lambda rows: [E.index(e) for e in rows] == sorted(E.index(e) for e in rows)
+assert order([ev('call-started')[0], ev('medium-open')[0], ev('call-answered')[0], ev('flow-latched')[0], ev('call-ended', 'bye-client')[0]])
+assert order([ev('flow-allocated', node=edge)[-1], ev('flow-latched')[0], ev('flow-freed', node=edge)[-1]])
+assert ev('flow-punched', node=edge) and ev('flow-punched', node=core)
+assert ev('flow-allocated', r'203\.0\.113\.50 ports \d+/\d+ rung ', edge)
+assert ev('flow-latched', r'^client 203\.0\.113\.50:', edge)
+freed = ev('flow-freed', r'packets in [1-9]\d* out [1-9]', edge)
+assert freed and freed[0]['flow'] in {e['flow'] for e in ev('flow-allocated', node=core)}
+assert ev('medium-closed', r'packets in [1-9]\d* out [1-9]', core)
+text = json.dumps(E)
+for word in ('203.0.113.51', 'carol', 'Digest', 'nonce', 'a=crypto', 'pw-'):
+    assert word not in text, word
+n = {n['node']: n for n in d['nodes']}
+assert set(n) == {edge, core} and abs(n[edge]['clock_ahead_ms']) < 1000 and n[core]['overwritten'] == 0, n
+PY
+say "by call, id and Call-ID"
+trace core "$CALL"
+check "the call's time line" <<'PY'
+assert not ev('sip', 'REGISTER') and len(ev('call-ended')) == 1 and ev('flow-freed', node=edge) and ev('stream-open', node=edge)
+PY
+trace core "$CALL_ID"
+check "the Call-ID's time line" <<'PY'
+assert [e['text'] for e in ev('call-ended')] == ['out-in status-407', 'out-in bye-client'], ev('call-ended') # the first was challenged
+assert not ev('sip', 'REGISTER') and len(ev('sip', 'from client: INVITE')) == 2
+PY
+trace core "carol@$DOMAIN"
+check "carol's time line" <<'PY'
+assert ev('registered') and ev('stream-open', r'203\.0\.113\.51', edge) and not ev('sip', 'INVITE') and not ev('call-started')
+assert '203.0.113.50' not in json.dumps(E)
+PY
+
+say "on the edge, and for people"
+trace edge "$CAROL"
+check "the edge by address" <<'PY'
+assert ev('stream-open', r'203\.0\.113\.51:\d+ sip') and ev('stream-admitted') and '203.0.113.50' not in json.dumps(E)
+assert not ev('sip') and not ev('registered')
+PY
+"$B/sallyctl" -s "$RUN/edge.sock" trace alice >"$RUN/out" 2>&1 && fail "the edge knows alice"
+grep -q 'known on the core only' "$RUN/out" || fail "the edge says $(cat "$RUN/out")"
+"$B/sallyctl" -s "$RUN/core.sock" trace mallory >"$RUN/out" 2>&1 && fail "mallory is known"
+grep -q 'nothing is known' "$RUN/out" && grep -q 'recorded since 20' "$RUN/out" || fail "of mallory: $(cat "$RUN/out")"
+"$B/sallyctl" -s "$RUN/core.sock" trace alice >"$RUN/out"
+grep -Eq '^20[0-9-]+ [0-9:]+\.[0-9]{3}Z  core\.corp\.example +sip +from client: INVITE \(CSeq [0-9]+\), stream [0-9a-f]+$' "$RUN/out" ||
+	fail "the text: $(cat "$RUN/out")"
+
+say "an edge that does not answer; and a worker's death"
+kill -STOP "$(worker_of edge)"
+"$B/sallyctl" -j -s "$RUN/core.sock" trace alice >"$RUN/trace.json"
+kill -CONT "$(worker_of edge)"
+check "one node is missing" <<'PY'
+assert ev('registered') and not [e for e in E if e['node'] == edge]
+assert [n['error'] for n in d['nodes'] if n['node'] == edge] == ['no answer within 5 s'], d['nodes']
+PY
+old=$(worker_of core)
+kill -KILL "$old"
+again() { [ "$(worker_of core)" != "$old" ] && ctl core trace "$CALL" | py 'len([e for e in d["events"] if e["what"] == "call-ended"]) == 1'; }
+wait_for 10 "the next worker to tell the same" again
+say "time lines are whole"
