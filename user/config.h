@@ -249,8 +249,9 @@ struct config_core {
 	const char *admin_http; /* as an edge's; default port 9062 */
 	const char *log;
 	uint32_t trace_records; /* as the edge's */
-	const char *token_key;	/* path of 32 random bytes or more; cores of one site share it */
-	const char *dns;	/* server address[:port] for SRV; default: the system's */
+	const char *cdr; /* path: a line of JSON for each call that has ended; default: none */
+	const char *token_key; /* path of 32 random bytes or more; cores of one site share it */
+	const char *dns;       /* server address[:port] for SRV; default: the system's */
 	struct {
 		struct config_tls_files tls;
 		const char *ktls; /* kernel TLS: auto|on|tx|off; default auto */

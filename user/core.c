@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/cdr.h"
 #include "user/core_ask.h"
+#include "user/core_cdr.h"
 #include "user/core_chat.h"
 #include "user/core_int.h"
 #include "user/core_trace.h"
@@ -161,6 +163,7 @@ static void core_action(struct core *c, const struct engine_action *a, uint64_t 
 		break;
 	case ENGINE_CALL:
 		core_trace_call(c, a);
+		core_cdr(c, a);
 		break;
 	case ENGINE_LOG:
 		core_log_action(c, a);
@@ -452,7 +455,8 @@ static int core_make(struct core *c, char *why, size_t why_n)
 			   (c->cfg->xmpp.clusters_count ? 4 * c->cfg->xmpp.limits.streams : 0),
 		.recv_bufs = 4096,
 		.send_bufs = 4096,
-		.buf_size = 2048};
+		.buf_size = 2048,
+		.writes = keeper_fd("cdr") >= 0};
 	int err = core_start_values(c, why, why_n);
 
 	if (err)
@@ -482,6 +486,8 @@ static int core_make(struct core *c, char *why, size_t why_n)
 		err = core_asks_new(c->loop, &c->asks);
 	if (!err)
 		err = trace_open(keeper_fd("trace"), c->cfg->trace_records);
+	if (!err)
+		err = cdr_new(c->loop, keeper_fd("cdr"), &c->cdr);
 	if (!err)
 		err = core_keep_open(c, why, why_n);
 	if (!err)
@@ -523,6 +529,7 @@ static void core_free(struct core *c)
 	core_chat_stop(c);
 	core_media_stop(c);
 	engine_free(c->engine);
+	cdr_free(c->cdr);
 	tls_ctx_free(c->tls_link);
 	tls_ctx_free(c->tls_inside_client);
 	tls_ctx_free(c->tls_inside_server);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/cdr.h"
 #include "user/core_chat.h"
 #include "user/core_int.h"
 #include "user/core_pass.h"
@@ -140,7 +141,7 @@ static json_t *core_call_servers(const struct core *c)
 json_t *core_status(struct core *c)
 {
 	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-			 "s:o, s:o, s:o*, s:o*, s:o*}",
+			 "s:o*, s:o*, s:o}",
 			 "role", "core", "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid",
 			 (int)getpid(), "uptime_s",
 			 (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
@@ -148,21 +149,8 @@ json_t *core_status(struct core *c)
 			 media_core_counters(c->media), "relay", media_pass_status(c->pass),
 			 "links", core_links(c), "link", core_link_counts(c), "call_servers",
 			 core_call_servers(c), "kept", core_keep_show(c), "kernel_tls",
-			 ktls_show(&c->ktls), "certificates", core_certificates(c), "node_reports",
-			 nodes_counts(c->nodes), "https", core_https_show(c), "xmpp",
-			 core_chat_show(c), "admin_http", admin_http_show(c->admin_http));
-}
-
-static json_t *core_cmd_status(void *arg, const json_t *req)
-{
-	(void)req;
-	return core_status(arg);
-}
-
-static json_t *core_cmd_nodes(void *arg, const json_t *req)
-{
-	(void)req;
-	return nodes_show(((struct core *)arg)->nodes, false);
+			 ktls_show(&c->ktls), "https", core_https_show(c), "xmpp",
+			 core_chat_show(c), "call_records", cdr_show(c->cdr));
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)

@@ -25,6 +25,7 @@
 #include "user/tls.h"
 #include "user/trace.h"
 
+struct cdr;
 struct core_asks;
 struct core_federation;
 struct core_trace_run;
@@ -64,6 +65,7 @@ struct core {
 	struct core_federation *federation;
 	struct tls_ctx **tls_xmpp;
 	struct admin *admin;
+	struct cdr *cdr; /* NULL: no call records are wanted */
 	struct core_asks *asks;
 	struct core_trace_run *traces; /* that wait for edges */
 	struct handover turn;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "user/bpf_plan.h"
+#include "user/cdr.h"
 #include "user/core_int.h"
 #include "user/log.h"
 
@@ -119,6 +120,8 @@ static void core_last(void *arg)
 	struct core *c = arg;
 
 	core_lodge_leave(c);
+	cdr_free(c->cdr);
+	c->cdr = NULL;
 	trace_close(); /* the next worker writes there now */
 	keep_settled(c->keep);
 }

@@ -142,6 +142,8 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 		err = core_keep_plan(p, cfg, why, why_n);
 	if (!err)
 		err = trace_plan(p, cfg->trace_records, why, why_n);
+	if (!err && cfg->cdr)
+		err = keeper_open_append(p, "cdr", cfg->cdr, why, why_n);
 	if (!err)
 		err = core_pass_plan(p, cfg, why, why_n);
 	if (!err)
@@ -194,6 +196,8 @@ static const char *core_privileged_change(const struct config_core *a, const str
 		return "limits.bindings or limits.calls";
 	if (a->trace_records != b->trace_records)
 		return "trace_records";
+	if (!a->cdr != !b->cdr)
+		return "cdr (begun or left out)";
 	if (!core_pass_same(a, b))
 		return "instance or media.relay";
 	if (!core_chat_same(a, b))
@@ -212,6 +216,7 @@ static int core_reload(void *arg, struct keeper_plan *plan)
 	if (change)
 		snprintf(why, sizeof(why), "%s changed: restart the service to apply it", change);
 	if (!cfg || change || core_https_reopen(plan, cfg, why, sizeof(why)) ||
+	    (cfg->cdr && keeper_reopen_append(plan, "cdr", cfg->cdr, why, sizeof(why))) ||
 	    keeper_reopen_file(plan, "config", start->path, why, sizeof(why))) {
 		log_event(LOG_L_ERROR, "reload-refused", "reason=\"%s\"", why);
 		if (cfg)

@@ -84,6 +84,12 @@ int keeper_bind_udp(struct keeper_plan *p, const char *name, const char *addr_te
 		    size_t why_n);
 int keeper_open_file(struct keeper_plan *p, const char *name, const char *path, char *why,
 		     size_t why_n);
+/* A regular file that the worker adds lines to: made if it is missing, mode 0640, only ever written at its end. */
+int keeper_open_append(struct keeper_plan *p, const char *name, const char *path, char *why,
+		       size_t why_n);
+/* The same in place of the entry @name, as keeper_reopen_file(): a file that was moved away is begun anew. */
+int keeper_reopen_append(struct keeper_plan *p, const char *name, const char *path, char *why,
+			 size_t why_n);
 /* Open @path anew in place of the entry @name, for .reload after everything else was found good; on error the old one stays. */
 int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path, char *why,
 		       size_t why_n);

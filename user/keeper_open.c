@@ -241,6 +241,37 @@ int keeper_reopen_file(struct keeper_plan *p, const char *name, const char *path
 	return fd < 0 ? fd : entry_replace(p, name, fd, why, why_n);
 }
 
+static int append_open(const char *path, char *why, size_t why_n)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+		      0640);
+	struct stat st;
+
+	if (fd < 0)
+		return fail(why, why_n, path, -errno);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return fail(why, why_n, path, -EINVAL);
+	}
+	return fd;
+}
+
+int keeper_open_append(struct keeper_plan *p, const char *name, const char *path, char *why,
+		       size_t why_n)
+{
+	int fd = append_open(path, why, why_n);
+
+	return fd < 0 ? fd : add_or_close(p, name, fd, why, why_n);
+}
+
+int keeper_reopen_append(struct keeper_plan *p, const char *name, const char *path, char *why,
+			 size_t why_n)
+{
+	int fd = append_open(path, why, why_n);
+
+	return fd < 0 ? fd : entry_replace(p, name, fd, why, why_n);
+}
+
 void keeper_reopened(struct keeper_plan *p, bool good)
 {
 	unsigned i;

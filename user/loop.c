@@ -45,15 +45,16 @@ static int ring_init(struct loop *l, const struct loop_params *p)
 
 /* The ring can do just this from now on, and no register call at all. liburing 2.3 declares helpers for both steps that
  * Debian's library does not export. */
-static int ring_restrict_and_enable(struct loop *l)
+static int ring_restrict_and_enable(struct loop *l, bool writes)
 {
-	static const uint8_t ops[] = {IORING_OP_POLL_ADD, IORING_OP_ACCEPT, IORING_OP_RECVMSG,
-				      IORING_OP_SENDMSG, IORING_OP_ASYNC_CANCEL};
+	static const uint8_t ops[] = {IORING_OP_POLL_ADD, IORING_OP_ACCEPT,	  IORING_OP_RECVMSG,
+				      IORING_OP_SENDMSG,  IORING_OP_ASYNC_CANCEL, IORING_OP_WRITE};
+	const size_t n = writes ? sizeof(ops) : sizeof(ops) - 1; /* the last one for who asked */
 	struct io_uring_restriction r[sizeof(ops) + 2] = {};
 	size_t i;
 	int ret;
 
-	for (i = 0; i < sizeof(ops); i++) {
+	for (i = 0; i < n; i++) {
 		r[i].opcode = IORING_RESTRICTION_SQE_OP;
 		r[i].sqe_op = ops[i];
 	}
@@ -62,7 +63,7 @@ static int ring_restrict_and_enable(struct loop *l)
 	r[i + 1].opcode = IORING_RESTRICTION_REGISTER_OP;
 	r[i + 1].register_op = IORING_REGISTER_ENABLE_RINGS;
 	ret = io_uring_register((unsigned)l->ring.ring_fd, IORING_REGISTER_RESTRICTIONS, r,
-				sizeof(ops) + 2);
+				(unsigned)n + 2);
 	if (ret)
 		return ret;
 	return io_uring_register((unsigned)l->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
@@ -107,7 +108,7 @@ int loop_new(const struct loop_params *p, struct loop **out)
 	if (!ret)
 		ret = loop_dgram_init(l, p);
 	if (!ret)
-		ret = ring_restrict_and_enable(l);
+		ret = ring_restrict_and_enable(l, p->writes);
 	if (ret) {
 		loop_free(l);
 		return ret;
@@ -487,6 +488,8 @@ static void cqe_handle(struct loop *l, const struct io_uring_cqe *cqe)
 		poll_done(l, slot, cqe->res);
 	else if (kind == LOOP_ACCEPT)
 		accept_done(l, slot, cqe->res);
+	else if (kind == LOOP_WRITE)
+		loop_write_done(l, slot, cqe->res);
 	else
 		loop_recv_done(l, slot, cqe);
 }

@@ -39,6 +39,7 @@ struct loop_params {
 	unsigned recv_bufs; /* datagram receive buffers (power of two); 0: no datagram receive */
 	unsigned send_bufs; /* datagrams that may be in flight; 0: no datagram send */
 	unsigned buf_size;  /* bytes of each, e.g. 2048 */
+	bool writes;	    /* loop_write() is wanted; else the ring refuses it */
 	unsigned
 		recv_control; /* of a receive buffer: room for control messages, a multiple of 16; 0: none are wanted */
 };
@@ -113,6 +114,16 @@ struct loop_packet {
 	uint64_t tag; /* the module's own */
 };
 int loop_send_packet(struct loop *l, int fd, const struct loop_packet *p);
+
+/* Write to a regular file, at its end where it was opened so. The kernel does it in a thread of its own if it would block. @data is the
+ * module's, and stays as it is until @fn was called, once, with what write(2) would have returned (a negative errno; less than asked for on
+ * a disk that got full). Not to be cancelled. 0 or -ENOBUFS. */
+typedef void loop_wrote_fn(void *arg, int res);
+int loop_write(struct loop *l, int fd, struct span data, loop_wrote_fn *fn, void *arg,
+	       struct loop_handle *out);
+/* Behind loop_run(), or where a process lets go of everything: wait for that one, @ms at most. Other completions that come meanwhile are lost.
+ * 0: its @fn was called; -ETIME. */
+int loop_write_wait(struct loop *l, const struct loop_handle *h, unsigned ms);
 
 /* End an operation; {0,0} and stale handles are ignored. Clears *h. */
 void loop_cancel(struct loop *l, struct loop_handle *h);

@@ -23,7 +23,7 @@
 #define LOOP_NO_SLOT   UINT32_MAX
 
 /* user_data of an SQE: kind << 56 | slot << 32 | generation. */
-enum loop_kind { LOOP_FREE, LOOP_POLL, LOOP_ACCEPT, LOOP_RECV, LOOP_SEND, LOOP_CANCEL };
+enum loop_kind { LOOP_FREE, LOOP_POLL, LOOP_ACCEPT, LOOP_RECV, LOOP_SEND, LOOP_CANCEL, LOOP_WRITE };
 
 /* An operation of a module. It is armed while the kernel (or the SQ, not yet submitted) holds it. */
 struct loop_op {
@@ -44,6 +44,7 @@ struct loop_op {
 		loop_poll_fn *poll;
 		loop_accept_fn *accept;
 		loop_dgram_fn *dgram;
+		loop_wrote_fn *wrote;
 	} fn;
 	void *arg;
 };
@@ -109,6 +110,7 @@ struct loop {
 struct io_uring_sqe *loop_sqe(struct loop *l, enum loop_kind kind, uint32_t slot, uint32_t gen);
 int loop_submit(struct loop *l);
 uint32_t loop_op_new(struct loop *l, enum loop_kind kind, int fd, void *arg);
+void loop_write_done(struct loop *l, uint32_t slot, int res);
 /* Arm the new op in @slot, and tell the handle. 0 or -ENOBUFS (the slot is given back). */
 int loop_op_start(struct loop *l, uint32_t slot, struct loop_handle *out);
 void loop_op_end(struct loop *l, uint32_t slot);

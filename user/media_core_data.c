@@ -105,6 +105,7 @@ static void flush_open(struct media_core *m)
 			continue;
 		}
 		b->leg[i]->in++;
+		b->leg[i]->in_bytes += k->n;
 		d->report.in_packets++;
 		hear(b, i, &d->heard_in, d->clocks.in);
 	}
@@ -132,6 +133,7 @@ static void flush_seal(struct media_core *m)
 			continue;
 		}
 		b->leg[i]->out++;
+		b->leg[i]->out_bytes += k->n;
 		d->report.out_packets++;
 		hear(b, i, &d->heard_out, d->clocks.out);
 	}

@@ -47,7 +47,8 @@ struct mc_leg {
 	struct addr local, remote,
 		from; /* advertised; named by media_core_set(); who really sends */
 	struct loop_handle rx;
-	uint64_t in, out;    /* sent inside; sent to the client */
+	uint64_t in, out;	      /* sent inside; sent to the client */
+	uint64_t in_bytes, out_bytes; /* of them, UDP payload */
 	struct mc_leg *join; /* the leg of ours that remote is: it is handed what would be sent */
 	struct mc_leg *join_next, **join_prev, *joined_by; /* those that hand to the same; to us */
 };

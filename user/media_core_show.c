@@ -148,6 +148,8 @@ static json_t *show_flow(const struct medium *d, unsigned i)
 	/* on a flow for both, RTCP counts with it */
 	set_count(o, "packets_in", leg->in + (d->flows == 1 ? d->leg[1].in : 0));
 	set_count(o, "packets_out", leg->out + (d->flows == 1 ? d->leg[1].out : 0));
+	set_count(o, "bytes_in", leg->in_bytes + (d->flows == 1 ? d->leg[1].in_bytes : 0));
+	set_count(o, "bytes_out", leg->out_bytes + (d->flows == 1 ? d->leg[1].out_bytes : 0));
 	show_quality(o, d, i);
 	json_object_set_new(o, "refused", refused(&d->report)); /* of the medium */
 	json_object_set_new(o, "idle_ms", idle == MC_NEVER ? json_null() : json_integer(idle));
@@ -168,27 +170,15 @@ json_t *media_core_show(const struct media_core *m)
 	return a;
 }
 
-void media_core_sum(const struct media_core *m, struct summary_flows *out)
+json_t *media_core_show_medium(const struct media_core *m, uint64_t medium)
 {
-	const struct medium *d;
-	struct quality q;
+	const struct medium *d = mc_medium_find(m, medium);
+	json_t *a = json_array();
 	unsigned i;
 
-	out->packets_in += m->gone_in;
-	out->packets_out += m->gone_out;
-	out->heard.lost += m->gone_heard.lost;
-	out->heard.reordered += m->gone_heard.reordered;
-	for (d = m->list; d; d = d->list_next) {
-		out->terminated += d->flows;
-		quality_of(&d->heard_in, d->clocks.in, &q);
-		summary_flows_hear(out, &q);
-		quality_of(&d->heard_out, d->clocks.out, &q);
-		summary_flows_hear(out, &q);
-		for (i = 0; i < 2; i++) {
-			out->packets_in += d->leg[i].in;
-			out->packets_out += d->leg[i].out;
-		}
-	}
+	for (i = 0; d && i < d->flows; i++)
+		json_array_append_new(a, show_flow(d, i));
+	return a;
 }
 
 json_t *media_core_counters(const struct media_core *m)

@@ -68,6 +68,7 @@ uint64_t media_pass_joined(const struct media_pass *m,
 struct summary_flows;
 void media_pass_sum(const struct media_pass *m, struct summary_flows *out);
 void media_pass_show(const struct media_pass *m, json_t *flows); /* appended to the array */
+void media_pass_show_medium(const struct media_pass *m, uint64_t medium, json_t *flows);
 json_t *media_pass_status(const struct media_pass *m); /* object; JSON null: there is none */
 
 #endif

@@ -10,7 +10,8 @@ need kamailio nft ethtool
 need baresip dnsmasq tshark
 net_up
 kamailio_up
-pair_up
+mkdir -m 777 "$RUN/cdr"
+CORE_MORE="cdr: $RUN/cdr/calls" pair_up
 phones_up alice carol bob
 trace() { # trace NODE ARG: JSON into $RUN/trace.json
 	"$B/sallyctl" -j -s "$RUN/$1.sock" trace "$2" >"$RUN/trace.json"
@@ -36,6 +37,24 @@ wait_for 5 "the media latched" latched
 phone alice hangup >/dev/null
 wait_for 5 "bob idle" phone_idle bob
 wait_for 5 "the flows to end" no_flows
+
+say "its record"
+recorded() { [ "$(wc -l <"$RUN/cdr/calls")" = "$1" ]; }
+wait_for 5 "the call's record" recorded 1
+[ "$(stat -c %a "$RUN/cdr/calls")" = 640 ] || fail "the file's mode is $(stat -c %a "$RUN/cdr/calls")"
+python3 - "$RUN/cdr/calls" "$CALL" <<'PY' || { cat "$RUN/cdr/calls"; fail "the record"; }
+import json, sys, datetime as t
+d = json.loads(open(sys.argv[1]).read())
+at = lambda k: t.datetime.strptime(d[k], '%Y-%m-%dT%H:%M:%S.%fZ')
+assert d['call'] == sys.argv[2] and d['direction'] == 'out-in' and d['user'] == 'sip:alice@corp.example', d
+assert 'sip:alice@corp.example' in d['from'] and 'sip:bob@corp.example' in d['to'] and d['server'] == 'kamailio' and d['edge'] == 'edge.corp.example', d
+assert at('start') <= at('answer') < at('end') and abs((at('end') - at('answer')).total_seconds() * 1000 - d['duration_ms']) <= 2, d
+assert abs((at('end') - t.datetime.utcnow()).total_seconds()) < 3600 and d['ended_by'] == 'client' and d['code'] == 200 and d['reason'] == 'bye-client', d
+rtp = d['media'][0]
+assert rtp['open_suite'].startswith('A') and rtp['packets_in'] > 0 and rtp['bytes_in'] >= 172 * rtp['packets_in'] and rtp['rung'].startswith('user'), rtp
+assert rtp['quality']['in']['received'] == rtp['packets_in'] and rtp['quality']['in']['lost'] == 0 and 'jitter_ms' in rtp['quality']['in'], rtp
+assert rtp['edge_quality']['in']['received'] > 0, rtp
+PY
 
 say "by user"
 trace core alice
@@ -104,8 +123,29 @@ check "one node is missing" <<'PY'
 assert ev('registered') and not [e for e in E if e['node'] == edge]
 assert [n['error'] for n in d['nodes'] if n['node'] == edge] == ['no answer within 5 s'], d['nodes']
 PY
-old=$(worker_of core)
+say "the record's file is rotated; a call outlives its worker, and has one record"
+newest() { pgrep -n -P "$(pid_of core)"; } # the one before may live on as a relay
+old=$(newest)
+mv "$RUN/cdr/calls" "$RUN/cdr/calls.1"
+kill -HUP "$(pid_of core)"
+next() { [ -n "$(newest)" ] && [ "$(newest)" != "$old" ] && link_is_up; }
+wait_for 10 "the next worker" next
+recorded 0 || fail "the new file is not empty"
+old=$(newest)
+forget_recordings
+wait_for 15 "alice registered" phone_registered alice
+phone alice dial "sip:bob@$DOMAIN" >/dev/null
+wait_for 10 "alice in a call" phone_established alice
 kill -KILL "$old"
-again() { [ "$(worker_of core)" != "$old" ] && ctl core trace "$CALL" | py 'len([e for e in d["events"] if e["what"] == "call-ended"]) == 1'; }
-wait_for 10 "the next worker to tell the same" again
-say "time lines are whole"
+wait_for 10 "the worker after that" next
+again() { trace core "$CALL" && py 'len([e for e in d["events"] if e["what"] == "call-ended"]) == 1' <"$RUN/trace.json"; }
+again || fail "the next worker has forgotten the first call"
+phone bob hangup >/dev/null
+wait_for 5 "the record" recorded 1
+python3 -c '
+import json, sys
+d = json.loads(open(sys.argv[1]).read())
+assert d["ended_by"] == "inside" and d["duration_ms"] > 0 and d["start"] <= d["answer"] < d["end"], d' "$RUN/cdr/calls" || { cat "$RUN/cdr/calls"; fail "the second record"; }
+[ "$(wc -l <"$RUN/cdr/calls.1")" = 1 ] || fail "the old file has grown"
+ctl core status | py 'd["call_records"]["lines"] == 1 and d["call_records"]["lost"] == 0' || fail "status: $(ctl core status | py 'd["call_records"]')"
+say "whole"
