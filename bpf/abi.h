@@ -17,11 +17,13 @@
  *   reasons     per-CPU array: enum relay_reason -> __u64 packets. BPF writes, user space reads and sums.
  *   ticks       per-CPU array of one: struct relay_tick. BPF only: the time, asked for once a jiffy.
  *   live        hash: flow id -> struct live_flow. User space only: it is what `bpftool map dump` shows.
+ *   tap         ring buffer: struct tap_packet of flows with FLOW_TAP, from the XDP program. BPF writes; sallyctl reads, one at a time.
+ *   tap_lost    array of one: __u64 packets that found no room there. BPF counts, sallyctl reads.
  *   tx          devmap hash: ifindex -> ifindex, the redirect targets. The loader writes it at start; not pinned.
  *
  * A start by another SP_ABI than the pinned one: the old directory's programs are detached and its maps unpinned once the new ones are loaded, so
  * that live calls lose their flows (bpf_load.c); a worker of another SP_ABI than its keeper's refuses to take over (bpf_plan_check), and
- * the old one stays. So an upgrade across ABIs is a restart. 2: quality and clocks in flow_state.
+ * the old one stays. So an upgrade across ABIs is a restart. 2: quality and clocks in flow_state, taps.
  *
  * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d; the hot IPv4 words are kept beside them. */
 #ifndef SALLYPORT_ABI_H
@@ -78,10 +80,11 @@ enum relay_reason { RELAY_REASONS(RELAY_REASON_ENUM) RELAY_REASON_COUNT };
 
 enum flow_status { FLOW_OFF = 0, FLOW_ON = 1 };
 
-enum flow_flag {		   /* none on an edge */
+enum flow_flag {		   /* none but the last on an edge */
 		 FLOW_NO_STUN = 1, /* nobody punches: STUN requests end */
 		 FLOW_LOOSE =
 			 2, /* the inside leg takes one more source than core, the first that sends */
+		 FLOW_TAP = 4, /* its packets are copied to tap; user space takes it off again */
 };
 
 /* A payload type with its clock rate in Hz; 0: no more entries. Type and mark in the low byte. */
@@ -209,6 +212,18 @@ struct relay_tick {
 	__u64 jiffies, now_ns, told_jiffies;
 };
 
+/* A packet of a tapped flow, as it came (its address and port are the flow's side) or as it left (the other side). */
+#define TAP_SNAP 2032
+#define TAP_RING (1u << 20)
+struct tap_packet {
+	__u64 flow, at_ns; /* CLOCK_MONOTONIC */
+	__u32 len, kept;   /* of the frame; of it in data */
+	__u8 inside, out;  /* at the side towards cores; 1: it leaves */
+	__u16 pad;
+	__u32 pad1;
+	__u8 data[TAP_SNAP];
+};
+
 struct ban_key {
 	__u32 prefix_len; /* of the 128 bits: IPv4's length + 96 */
 	struct sp_ip ip;
@@ -241,6 +256,7 @@ _Static_assert(sizeof(struct next_hop) == 32, "two a cache line");
 _Static_assert(sizeof(struct relay_side) == 64, "one cache line");
 _Static_assert(sizeof(struct relay_conf) == 112, "no hidden padding");
 _Static_assert(sizeof(struct ban_key) == 20, "kernel's bpf_lpm_trie_key with 16 bytes");
+_Static_assert(sizeof(struct tap_packet) == 32 + TAP_SNAP, "no hidden padding");
 _Static_assert(sizeof(struct live_flow) == 216, "no hidden padding");
 
 #endif

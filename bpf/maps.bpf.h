@@ -84,4 +84,16 @@ struct {
 	__type(value, __u32);
 } tx SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, TAP_RING);
+} tap SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} tap_lost SEC(".maps");
+
 #endif

@@ -24,6 +24,7 @@
 
 struct cursor {
 	void *data, *end;
+	void *ctx;     /* XDP: struct xdp_md, for taps */
 	__u32 ifindex; /* ingress */
 	__u64 now_ns;  /* CLOCK_MONOTONIC, coarse */
 	__u32 len;     /* skb: of the frame; what is behind end was not pulled in */

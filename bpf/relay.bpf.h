@@ -13,6 +13,7 @@
 
 #include "bpf/maps.bpf.h"
 #include "bpf/quality.h"
+#include "bpf/tap.bpf.h"
 #include "bpf/translate.bpf.h"
 
 struct spot { /* what a destination address and port stand for */
@@ -234,6 +235,12 @@ static __always_inline enum relay_reason relay_spot(const struct relay_conf *cf,
 		return R_DROP_INTERFACE;
 	if (!f || !s || f->status != FLOW_ON)
 		return R_DROP_SLOT_OFF;
+	if (!c->skb &&
+	    f->flags & FLOW_TAP) { /* tc's packets pass where a packet socket sees them */
+		out->tap = f->id;
+		out->tap_inside = !spot->side->inside;
+		tap_frame(c->ctx, f->id, spot->side->inside, 0);
+	}
 	if (spot->side->inside)
 		return relay_out(cf, c, p, spot, f, s, out);
 	return relay_in(c, p, spot, f, s, out);

@@ -32,6 +32,8 @@ struct egress {
 	__u32 udp_at;	     /* of the UDP header in the frame as it came */
 	__u64 sum_addresses; /* change of the pseudo header, */
 	__u64 sum_ports;     /* of the UDP header, */
+	__u64 tap;	     /* XDP only: the flow, if it is tapped */
+	__u8 tap_inside;     /* and the side by which the packet leaves */
 	__u64 sum_ip;	     /* of an IPv6 header: no checksum of its own evens it out */
 };
 

@@ -69,6 +69,7 @@ int xdp_relay(struct xdp_md *ctx)
 {
 	struct cursor c = {.data = (void *)(long)ctx->data,
 			   .end = (void *)(long)ctx->data_end,
+			   .ctx = ctx,
 			   .ifindex = ctx->ingress_ifindex,
 			   .now_ns = now_coarse()};
 	struct egress out = {};
@@ -79,6 +80,8 @@ int xdp_relay(struct xdp_md *ctx)
 		verdict = send_out(ctx, &out, &why);
 	else if (why >= R_DROP_LENGTH)
 		verdict = drop_or_tell(ctx, &out, &why);
+	if (out.tap && verdict == XDP_REDIRECT)
+		tap_frame(ctx, out.tap, out.tap_inside, 1);
 	count(why);
 	return verdict;
 }

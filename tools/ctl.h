@@ -47,6 +47,7 @@ void ctl_print(const json_t *v, int indent);
 void ctl_print_json(const json_t *v);
 
 /* ---- commands of files of their own ---- */
+ctl_fn ctl_capture_main;
 ctl_fn ctl_trace_main;
 
 #endif

@@ -26,7 +26,7 @@ PAGE := user/page user/page_files
 INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
-EDGE := $(BASE) $(HTTP) $(SIP) $(TRACE_SHOW) user/edge_ask user/edge_trace user/ban user/bpf_iface user/bpf_load user/bpf_pins user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/dns user/edge_admin user/dial_target user/edge_dial user/edge_keeper user/edge_main user/edge_service user/gate user/gate_federation user/gate_http user/gate_http_keys user/gate_sip user/gate_xmpp user/http_token $(LINK_EDGE) user/maps user/quality user/media_edge user/media_edge_flow user/media_edge_show user/quality_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_dial user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket $(XMPP) user/tls_hello user/wall
+EDGE := $(BASE) $(HTTP) $(SIP) $(TRACE_SHOW) user/edge_ask user/edge_trace user/ban user/bpf_iface user/bpf_load user/bpf_pins user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/dns user/edge_admin user/dial_target user/edge_dial user/edge_keeper user/edge_main user/edge_service user/gate user/gate_federation user/gate_http user/gate_http_keys user/gate_sip user/gate_xmpp user/http_token $(LINK_EDGE) user/maps user/quality user/media_edge user/media_edge_flow user/media_edge_show user/media_edge_tap user/quality_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_dial user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket $(XMPP) user/tls_hello user/wall
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3 $(XMPP_LIBS) -lcares
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -42,8 +42,8 @@ XMPP_CORE := $(XMPP) $(XMPP_LOGIN) user/conn_move user/core_chat user/core_feder
 CORE := $(BASE) $(SIP) $(ENGINE) $(TRACE_SHOW) user/cdr user/cdr_row user/core_ask user/core_cdr user/core_trace user/core_trace_show $(HTTP) $(HTTPS) $(UPSTREAM) $(CORE_HTTP) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core_https user/core_https_admin user/config_https user/core user/core_admin user/core_engine user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) $(XMPP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
-CTL := tools/ctl_trace tools/sallyctl tools/ctl_ask tools/ctl_print tools/pki user/addr
-CTL_LIBS := -ljansson -lcrypto
+CTL := tools/ctl_capture tools/ctl_sniff tools/ctl_tap tools/ctl_trace tools/pcapng tools/sallyctl tools/ctl_ask tools/ctl_print tools/pki user/addr
+CTL_LIBS := -ljansson -lcrypto -lbpf -lelf -lz
 PARSE := $(HTTP) $(SIP) $(XMPP) tools/parse_http tools/parse_main tools/parse_xmpp user/addr
 PARSE_LIBS := $(XMPP_LIBS)
 
@@ -59,7 +59,7 @@ UNIT := test_addr test_admin test_ban test_base64 test_body test_bpf_ports test_
 test_addr_OBJS := user/addr
 test_body_OBJS := sip/body $(SIP) user/addr
 test_ban_OBJS := user/addr user/ban user/log user/prefix
-test_media_edge_OBJS := $(TRACE) user/addr user/link.pb-c user/log user/media_edge user/media_edge_flow user/media_edge_show user/quality user/quality_show user/prefix user/punch user/slots
+test_media_edge_OBJS := $(TRACE) user/addr user/link.pb-c user/log user/media_edge user/media_edge_flow user/media_edge_show user/media_edge_tap user/quality user/quality_show user/prefix user/punch user/slots
 test_media_edge_LIBS := -ljansson -lcrypto -lprotobuf-c
 test_media_user_OBJS := user/addr user/keeper_open user/keeper_take user/loop user/loop_dgram user/loop_timer user/loop_write user/maps user/quality user/maps_memory user/media_user user/media_user_socket user/prefix user/sockpool
 test_media_user_LIBS := -luring
@@ -353,3 +353,5 @@ test_trace_LIBS := -ljansson
 UNIT += test_cdr
 test_cdr_OBJS := user/addr user/cdr user/cdr_row user/log user/loop user/loop_dgram user/loop_timer user/loop_write user/wall
 test_cdr_LIBS := -ljansson -luring
+UNIT += test_pcapng
+test_pcapng_OBJS := tools/pcapng

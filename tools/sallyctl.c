@@ -199,6 +199,11 @@ static const struct ctl_command {
 	 "  trace USER|CALL   what happened to a user (user@domain, or the part before the @) or a "
 	 "call (id or Call-ID), on the core and its edges;\n"
 	 "                on an edge: trace STREAM|FLOW|ADDRESS. 0: there is something, else 1\n"},
+	{"capture", ctl_capture_main,
+	 "  capture CALL [-w FILE] [-t SECONDS] [-c PACKETS]   media packets of a call's own legs "
+	 "into a pcapng "
+	 "file (as root, 60 s, 100,000 packets);\n"
+	 "                on an edge: capture FLOW\n"},
 	{"allow", ctl_allow,
 	 "  allow test METHOD URL [USER[@DOMAIN]]   which rule lets an HTTPS client's request "
 	 "through, or why none does (core): 0, else 1\n"

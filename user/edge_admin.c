@@ -221,6 +221,7 @@ int edge_admin_start(struct edge *e, char *why, size_t why_n)
 	static const struct admin_cmd cmds[] = {
 		{"status", cmd_status}, {"flows", cmd_flows},	  {"streams", cmd_streams},
 		{"why", cmd_why},	{"upgrade", cmd_upgrade}, {"trace", edge_trace_cmd},
+		{"tap", edge_tap_cmd},
 	};
 	int fd = keeper_fd("admin"), err;
 

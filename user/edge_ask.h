@@ -16,6 +16,8 @@
 bool edge_ask_message(struct edge *e, struct link_peer *p, const Sallyport__Link *m);
 /* edge_trace.c: "s=ID,...;f=ID,..." of streams and flows -> {"node", "reaches_ms", ..., "rows": [...], "cut": n}. */
 json_t *edge_trace_ask(struct edge *e, const char *arg);
+/* edge_trace.c: the admin socket's "tap FLOW [SECONDS]", for sallyctl capture: {"ring", "lost"}: paths of the maps. */
+json_t *edge_tap_cmd(void *edge, const json_t *req);
 /* edge_trace.c: the admin socket's "trace STREAM|FLOW|ADDRESS". */
 json_t *edge_trace_cmd(void *edge, const json_t *req);
 

@@ -1,8 +1,11 @@
 /* user/edge_trace.c -- the edge's part of "sallyctl trace": by streams and flows for a core, by stream, flow or client address for its own
  * operator. See edge_ask.h, user/trace.h. In: the ring. Out: JSON. */
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/abi.h"
 #include "user/edge_ask.h"
 #include "user/trace_query.h"
 #include "user/trace_show.h"
@@ -131,4 +134,29 @@ json_t *edge_trace_cmd(void *edge, const json_t *req)
 	free(q);
 	return json_pack("{s:s, s:[o], s:O}", "trace", text, "nodes", j, "events",
 			 json_object_get(j, "rows"));
+}
+
+json_t *edge_tap_cmd(void *edge, const json_t *req)
+{
+	const char *arg = json_string_value(json_object_get(req, "arg"));
+	struct edge *e = edge;
+	unsigned long long flow;
+	char ring[128], lost[136];
+	unsigned seconds = 0;
+	int n = arg ? sscanf(arg, "%16llx %3u", &flow, &seconds) : 0, err = 0;
+
+	if (n < 1)
+		return json_pack("{s:s}", "error", "tap: wanted a flow and seconds");
+	if (n == 2)
+		err = media_edge_tap(e->media, flow, seconds, loop_now_ms(e->loop));
+	if (err)
+		return json_pack("{s:s}", "error",
+				 err == -ENOENT	      ? "tap: no such flow"
+				 : err == -EOPNOTSUPP ? "tap: the flow is not on the XDP rung"
+				 : err == -EBUSY      ? "tap: too many flows are tapped already"
+						      : strerror(-err));
+	snprintf(ring, sizeof(ring), "/sys/fs/bpf/sallyport/%.40s/v%d/tap", e->cfg->instance,
+		 SP_ABI);
+	snprintf(lost, sizeof(lost), "%s_lost", ring);
+	return json_pack("{s:s, s:s}", "ring", ring, "lost", lost);
 }

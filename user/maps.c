@@ -208,7 +208,8 @@ static void flow_write(struct flow *to, const struct maps_flow *f)
 	__atomic_store_n(&to->nh_out, f->nh_out, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->nh_in, f->nh_in, __ATOMIC_RELAXED);
 	to->core_index = f->core_index;
-	to->flags = (uint8_t)((f->no_stun ? FLOW_NO_STUN : 0) | (f->loose ? FLOW_LOOSE : 0));
+	to->flags = (uint8_t)((f->no_stun ? FLOW_NO_STUN : 0) | (f->loose ? FLOW_LOOSE : 0) |
+			      (to->flags & FLOW_TAP));
 	note_write(&to->note, &f->note);
 }
 
@@ -342,6 +343,18 @@ int maps_flow_get(const struct maps *m, uint32_t slot, struct maps_flow *out)
 	addr_from_ip(&out->note.client, &f->note.client, 0);
 	addr_from_ip(&out->client, &f->client6, f->client.port);
 	addr_from_ip(&out->core, &f->core6, f->core.port);
+	return 0;
+}
+
+int maps_flow_tap(struct maps *m, uint32_t slot, bool on)
+{
+	struct flow *f;
+
+	if (slot >= m->slots || m->flows[slot].status != FLOW_ON)
+		return -ENOENT;
+	f = &m->flows[slot];
+	__atomic_store_n(&f->flags, on ? f->flags | FLOW_TAP : f->flags & ~FLOW_TAP,
+			 __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -79,6 +79,8 @@ int maps_flow_reopen(struct maps *m, uint32_t slot, uint64_t until_ns);
 /* What its jitter is measured by from now on: FLOW_CLOCK() of payload types, at most FLOW_CLOCKS a direction (more are left out). */
 int maps_flow_clocks(struct maps *m, uint32_t slot, const uint32_t *in, unsigned n_in,
 		     const uint32_t *out, unsigned n_out);
+/* Copies of its packets go to the map "tap", where the XDP rung carries it. -ENOENT: off. */
+int maps_flow_tap(struct maps *m, uint32_t slot, bool on);
 void maps_flow_free(struct maps *m, uint32_t slot);
 int maps_flow_get(const struct maps *m, uint32_t slot, struct maps_flow *f); /* -ENOENT: off */
 int maps_flow_read(const struct maps *m, uint32_t slot, struct maps_flow_report *out);

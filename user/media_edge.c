@@ -241,6 +241,8 @@ void media_edge_tick(struct media_edge *m, uint64_t now_ms)
 		if (!m->cores[i].peer && now_ms - m->cores[i].away_ms >= orphan_ms)
 			orphans_free(m, i, now_ms);
 	}
+	if (m->n_taps)
+		media_taps_expire(m, now_ms);
 	for (n = 0; n < REPORTS_TICK && (f = m->first) && f->report_ms <= now_ms; n++) {
 		media_flow_unlink(m, f);
 		f->report_ms = now_ms + REPORT_MS;
@@ -293,6 +295,7 @@ static void adopt(void *arg, uint32_t slot, const struct maps_flow *mf)
 		maps_flow_free(m->p.maps, slot);
 		return;
 	}
+	maps_flow_tap(m->p.maps, slot, false); /* whose lease was the earlier worker's */
 	prefix_counts_add(m->by_client, &ip, mf->core_index, UINT32_MAX);
 	now.nh_out = now.nh_in = 0; /* without a route: media_flow_route() tries again */
 	nexthop_adopt(m->p.nexthop, mf->nh_out, &ip, &now.nh_out);

@@ -50,6 +50,12 @@ void media_edge_punch(struct media_edge *m, const struct addr *from, struct span
 #define MEDIA_EDGE_TICK_MS 100
 void media_edge_tick(struct media_edge *m, uint64_t now_ms);
 
+/* Copies of the flow's packets for a capture, for so many seconds (at most MEDIA_EDGE_TAP_S; 0: no more); it ends by itself, with this worker too.
+ * 0; -ENOENT (no such flow), -EBUSY (MEDIA_EDGE_TAPS already), -EOPNOTSUPP (not on XDP: a packet socket sees its packets). */
+#define MEDIA_EDGE_TAPS	 16
+#define MEDIA_EDGE_TAP_S 600
+int media_edge_tap(struct media_edge *m, uint64_t id, unsigned seconds, uint64_t now_ms);
+
 /* For the admin socket. */
 /* For the summary, a walk over all flows: flows by rung, and what they and those before them carried. */
 struct summary_flows;

@@ -221,7 +221,7 @@ static void trace_allocated(const struct media_edge *m, const struct flow *f, co
 	maps_slot_addrs(m->p.maps, f->slot, &outside, &inside);
 	trace_put(TRACE_FLOW_ALLOCATED, &(struct trace_ids){.flow = f->id}, 0,
 		  "%s %s ports %u/%u rung %s", how, addr_ip_text(&f->f.client, text), outside.port,
-		  inside.port, media_flow_rung(m, f));
+		  inside.port, media_flow_rung_text(m, f));
 }
 
 void media_flow_allocate(struct media_edge *m, struct link_peer *p, uint32_t core,

@@ -70,6 +70,11 @@ struct media_edge {
 	uint64_t refused[MEDIA_REFUSALS];
 	uint64_t allocated, freed, freed_hello, freed_orphan, reports, reports_lost, moved;
 	uint64_t punches[PUNCH_RESULTS];
+	struct media_tap {
+		uint64_t flow, until_ms; /* flow 0: free */
+	} taps[MEDIA_EDGE_TAPS];
+	unsigned n_taps;
+	uint64_t tapped, taps_expired;
 };
 
 /* media_edge_flow.c */
@@ -84,11 +89,16 @@ void media_flow_allocate(struct media_edge *m, struct link_peer *p, uint32_t cor
 void media_flow_route(struct media_edge *m, struct flow *f);
 struct addr media_client_ip(const struct addr *a); /* without its port */
 
+/* media_edge_tap.c */
+void media_taps_expire(struct media_edge *m, uint64_t now_ms);
+
 /* media_edge_show.c */
 void media_flow_report(struct media_edge *m, struct flow *f, struct link_peer *p);
 /* The flow's counts, on its end and now and then, for the trace (user/trace.h). */
 void media_flow_trace(struct media_edge *m, struct flow *f, bool freed);
-const char *media_flow_rung(const struct media_edge *m, const struct flow *f); /* "xdp-native" */
+enum rung media_flow_rung(const struct media_edge *m, const struct flow *f);
+const char *media_flow_rung_text(const struct media_edge *m,
+				 const struct flow *f); /* "xdp-native" */
 const char *media_punch_name(enum punch_result r);
 const char *media_refusal_name(enum media_refusal r);
 

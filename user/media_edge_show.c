@@ -153,13 +153,15 @@ json_t *media_edge_status(const struct media_edge *m)
 	for (i = 0; i < MEDIA_REFUSALS; i++)
 		json_object_set_new(refused, media_refusal_name(i),
 				    json_integer((json_int_t)m->refused[i]));
-	return json_pack("{s:i,s:i,s:i,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:o}", "flows", (int)m->n_flows,
-			 "slots", (int)maps_slots(m->p.maps), "adopted", (int)m->n_adopted,
-			 "allocated", (json_int_t)m->allocated, "refused", refused, "freed",
-			 (json_int_t)m->freed, "freed_unlisted", (json_int_t)m->freed_hello,
-			 "freed_orphaned", (json_int_t)m->freed_orphan, "reports",
-			 (json_int_t)m->reports, "reports_lost", (json_int_t)m->reports_lost,
-			 "punches", punches);
+	return json_pack("{s:i,s:i,s:i,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:i,s:I,s:I}", "flows",
+			 (int)m->n_flows, "slots", (int)maps_slots(m->p.maps), "adopted",
+			 (int)m->n_adopted, "allocated", (json_int_t)m->allocated, "refused",
+			 refused, "freed", (json_int_t)m->freed, "freed_unlisted",
+			 (json_int_t)m->freed_hello, "freed_orphaned", (json_int_t)m->freed_orphan,
+			 "reports", (json_int_t)m->reports, "reports_lost",
+			 (json_int_t)m->reports_lost, "punches", punches, "tapped_now",
+			 (int)m->n_taps, "tapped", (json_int_t)m->tapped, "taps_expired",
+			 (json_int_t)m->taps_expired);
 }
 
 /* What a flow's packets wait for, worst first; "" when they go both ways. */
@@ -225,7 +227,12 @@ static const struct media_rung *flow_rung(const struct media_edge *m, const stru
 	return &m->p.rungs[f->slot / m->pairs[0].range];
 }
 
-const char *media_flow_rung(const struct media_edge *m, const struct flow *f)
+enum rung media_flow_rung(const struct media_edge *m, const struct flow *f)
+{
+	return flow_rung(m, f)->rung;
+}
+
+const char *media_flow_rung_text(const struct media_edge *m, const struct flow *f)
 {
 	return rung_text(flow_rung(m, f));
 }

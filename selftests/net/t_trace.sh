@@ -34,9 +34,49 @@ CALL=$(ctl core calls | py 'd[0]["call"]')
 CALL_ID=$(ctl core calls | py 'd[0]["call_id"]')
 latched() { ctl core trace "$CALL" | py '"flow-latched" in [e["what"] for e in d["events"]]'; }
 wait_for 5 "the media latched" latched
+
+say "its packets"
+FLOW=$(ctl edge flows | py '[f["flow"] for f in d if f["packets_in"] > 9][0]')
+start cap-core in "$B/sallyctl" -s "$RUN/core.sock" capture "$CALL" -w "$RUN/core.pcapng" -t 30
+start cap-edge dmz "$B/sallyctl" -s "$RUN/edge.sock" capture "$FLOW" -w "$RUN/edge.pcapng" -c 120
+cap_core=$(pid_of cap-core) cap_edge=$(pid_of cap-edge)
+wait_for 10 "120 packets on the edge" gone "$cap_edge"
+grep -q '120 packets, 0 lost for want of room; the end: packets' "$RUN/log/cap-edge.log" || fail "the edge's capture: $(cat "$RUN/log/cap-edge.log")"
 phone alice hangup >/dev/null
 wait_for 5 "bob idle" phone_idle bob
 wait_for 5 "the flows to end" no_flows
+wait_for 5 "the capture to end with the call" gone "$cap_core"
+grep -q ' 0 lost for want of room; the end: the call ended' "$RUN/log/cap-core.log" || fail "the core's capture: $(cat "$RUN/log/cap-core.log")"
+packets() { # packets FILE: interface, source, destination, RTP payload type and SSRC of each
+	tshark -r "$1" -o rtp.heuristic_rtp:TRUE -T fields -e frame.interface_name -e ip.src -e udp.srcport -e ip.dst -e udp.dstport \
+		-e rtp.p_type -e rtp.ssrc -e frame.interface_description 2>"$RUN/log/tshark.log"
+}
+[ "$(stat -c %a "$RUN/core.pcapng")" = 600 ] || fail "everybody may read the capture"
+packets "$RUN/core.pcapng" >"$RUN/core.txt"
+packets "$RUN/edge.pcapng" >"$RUN/edge.txt"
+python3 - "$RUN/core.txt" "$RUN/edge.txt" <<'PY' || { head -4 "$RUN/core.txt" "$RUN/edge.txt"; fail "the captures"; }
+import sys
+rows = lambda f: [l.rstrip('\n').split('\t') for l in open(f)]
+core, edge = rows(sys.argv[1]), rows(sys.argv[2])
+ends = lambda r: ((r[1], int(r[2])), (r[3], int(r[4])))
+def both_ways(rows, name, ours, theirs):
+    mine = [r for r in rows if r[0] == name]
+    out, come = ({(a[1], b) for a, b in ((ends(r)[i], ends(r)[not i]) for r in mine) if a[0] == ours} for i in (0, 1))
+    assert out and come and {p for p, _ in out | come} == {out.copy().pop()[0]}, (name, 'one port of ours', out, come)
+    assert {b[0] for _, b in out | come} <= set(theirs) and all(ours in (r[1], r[3]) for r in mine), (name, out, come)
+    return mine
+inside = both_ways(core, 'rtp inside', '10.20.0.20', ['10.20.0.40', '10.20.0.30']) # bob's host has both
+link = both_ways(core, 'rtp towards the edge', '172.16.0.20', ['172.16.0.10'])
+out = both_ways(edge, 'outside', '203.0.113.10', ['203.0.113.50'])
+inn = both_ways(edge, 'inside', '172.16.0.10', ['172.16.0.20'])
+assert {r[0] for r in core} <= {'rtp inside', 'rtp towards the edge', 'rtcp inside', 'rtcp towards the edge'} and len(edge) == 120
+assert {x[0] for r in core for x in ends(r)} <= {'10.20.0.20', '10.20.0.30', '10.20.0.40', '172.16.0.20', '172.16.0.10'}
+ssrc = lambda rows: {r[6] for r in rows if r[5] == '0'}
+assert len(ssrc(inside)) == 2 and ssrc(inside) == ssrc(link) == ssrc(out) == ssrc(inn), (ssrc(inside), ssrc(link), ssrc(out), ssrc(inn))
+assert sum(r[5] == '0' for r in inside) >= 40 and abs(len(out) - len(inn)) <= 2, (len(inside), len(out), len(inn))
+PY
+"$B/sallyctl" -s "$RUN/core.sock" capture "$CALL" >"$RUN/out" 2>&1 && fail "a call that is over was captured"
+grep -q 'has this id now' "$RUN/out" || fail "of a call that is over: $(cat "$RUN/out")"
 
 say "its record"
 recorded() { [ "$(wc -l <"$RUN/cdr/calls")" = "$1" ]; }
