@@ -189,6 +189,14 @@ static void test_maps_install_refuses(void **state)
 	assert_int_equal(maps_flow_update(k->m, 0, &f), -ENOENT);
 }
 
+static uint8_t flow_flags(struct kit *k, uint32_t slot)
+{
+	struct flow f = {};
+
+	assert_int_equal(bpf_map_lookup_elem(k->fds.flows, &slot, &f), 0);
+	return f.flags;
+}
+
 static void test_maps_flow_life(void **state)
 {
 	struct kit *k = kit_or_skip(state);
@@ -217,7 +225,12 @@ static void test_maps_flow_life(void **state)
 	assert_int_equal(live.slot, 5);
 
 	f.core = text_addr("10.0.0.10:2777");
+	assert_int_equal(maps_flow_tap(k->m, 5, true), 0);
 	assert_int_equal(maps_flow_update(k->m, 5, &f), 0);
+	assert_true(flow_flags(k, 5) & FLOW_TAP); /* until it is taken off */
+	assert_int_equal(maps_flow_tap(k->m, 5, false), 0);
+	assert_false(flow_flags(k, 5) & FLOW_TAP);
+	assert_int_equal(maps_flow_tap(k->m, 6, true), -ENOENT);
 	assert_int_equal(bpf_map_lookup_elem(k->fds.live, &f.id, &live), 0);
 	assert_string_equal(live.core, "10.0.0.10");
 	f.id = 78;

@@ -79,6 +79,15 @@ int maps_flow_reopen(struct maps *m, uint32_t slot, uint64_t until_ns)
 	return 0;
 }
 
+static bool tapped[SLOTS];
+
+int maps_flow_tap(struct maps *m, uint32_t slot, bool on)
+{
+	assert_true(m->on[slot]);
+	tapped[slot] = on;
+	return 0;
+}
+
 int maps_flow_clocks(struct maps *m, uint32_t slot, const uint32_t *in, unsigned n_in,
 		     const uint32_t *out, unsigned n_out)
 {
@@ -644,6 +653,48 @@ static void test_adopt_without_route(void **state)
 	assert_int_equal(routes[77], 1);
 }
 
+static unsigned taps(void)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < SLOTS; i++)
+		n += maps.on[i] && tapped[i];
+	return n;
+}
+
+static void test_tap_leases(void **state)
+{
+	char client[32];
+	unsigned i;
+
+	(void)state;
+	for (i = 1; i <= MEDIA_EDGE_TAPS; i++) {
+		snprintf(client, sizeof(client), "203.0.113.%u", 50 + i); /* none has too many */
+		allocate(&core_a, i, client, 0, key1, false, 1000);
+	}
+	allocate(&core_a, i, "203.0.113.51", 1, key1, false,
+		 1000); /* its RTCP: even ports are used up */
+	assert_int_equal(media_edge_tap(m, 0, 5, 1000), -ENOENT);
+	assert_int_equal(media_edge_tap(m, 999, 5, 1000), -ENOENT);
+	for (i = 1; i <= MEDIA_EDGE_TAPS; i++)
+		assert_int_equal(media_edge_tap(m, i, i == 1 ? 5 : 999, 1000), 0);
+	assert_int_equal(media_edge_tap(m, i, 5, 1000), -EBUSY);
+	assert_int_equal(taps(), MEDIA_EDGE_TAPS);
+	media_edge_tick(m, 5900);
+	assert_int_equal(taps(), MEDIA_EDGE_TAPS);
+	assert_int_equal(media_edge_tap(m, 1, 5, 5900), 0); /* longer */
+	media_edge_tick(m, 6100);
+	assert_int_equal(taps(), MEDIA_EDGE_TAPS);
+	assert_int_equal(media_edge_tap(m, 2, 0, 6100), 0); /* given back; once more is fine */
+	assert_int_equal(media_edge_tap(m, 2, 0, 6100), 0);
+	assert_int_equal(taps(), MEDIA_EDGE_TAPS - 1);
+	assert_int_equal(media_edge_tap(m, MEDIA_EDGE_TAPS + 1, 5, 6100), 0);
+	media_edge_tick(m, 1000 + MEDIA_EDGE_TAP_S * 1000); /* nobody has more than that */
+	assert_int_equal(taps(), 0);
+	allocate(&core_a, 0x60, "2001:db8:2::77", 0, key1, false, 1000);
+	assert_int_equal(media_edge_tap(m, 0x60, 5, 1000), -EOPNOTSUPP); /* on tc */
+}
+
 static void test_show(void **state)
 {
 	json_t *j, *list;
@@ -696,6 +747,7 @@ int main(void)
 		T(test_clocks),
 		T(test_adopt),
 		T(test_adopt_without_route),
+		T(test_tap_leases),
 		T(test_show),
 	};
 
