@@ -1,4 +1,5 @@
-/* user/wall.h -- the time of day, for what needs it: how long a session token is good, and when something was, for people to read.
+/* user/wall.h -- the time of day, for what needs it: how long a session token or a certificate is good, when a page was made or something
+ * was, for people to read; and how far the clocks of edge and core are apart, which is shown (sallyctl doctor) and decides nothing.
  *
  * A token is signed on one machine and judged on others, and outlives both processes: its times are UTC. All else in the daemons
  * goes by the loop's monotonic clock, and selftests/unit/no-wall-clock lets only wall.c ask for this one. A clock that steps can
