@@ -201,6 +201,12 @@ void judge_daemon(struct judge *j)
 		    number_of(j->node, "uid", 0));
 		mend(j, "sudo sallyctl doctor");
 	}
+	if (!status && !strcmp(text_of(j->node, "status_error"), "Permission denied")) {
+		say(j, SEV_WARN, "daemon", "sallyport-%s cannot be asked: Permission denied",
+		    j->role);
+		mend(j, "sudo sallyctl doctor");
+		return;
+	}
 	if (!status) {
 		say(j, SEV_FAIL, "daemon", "sallyport-%s does not answer: %s", j->role,
 		    text_of(j->node, "status_error"));

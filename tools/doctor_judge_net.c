@@ -38,7 +38,7 @@ static void rule_media(struct judge *j, const json_t *m, const char *text)
 		return;
 	for (p = first; p <= last && p < 65536; p++)
 		missing += !reserved(text, p);
-	if (missing) {
+	if (missing && part(j, "status")) { /* else: the daemon reserves them when it starts */
 		say(j, SEV_WARN, "port.reserved",
 		    "media ports %ld-%ld (%s, %s): %ld of them are not in "
 		    "net.ipv4.ip_local_reserved_ports",
@@ -64,6 +64,34 @@ static void rule_media(struct judge *j, const json_t *m, const char *text)
 		    first, last, text_of(m, "what"), text_of(m, "address"));
 }
 
+/* A daemon that does not run is a finding of its own; who else has its port is one more. */
+static void rule_listener(struct judge *j, const json_t *l)
+{
+	const char *proto = text_of(l, "proto"), *at = text_of(l, "address"),
+		   *what = text_of(l, "what");
+	const char *colon = strrchr(at, ':');
+	bool bound = flag_of(l, "bound", false);
+	const char *error = text_of(j->node, "status_error");
+	bool gone =
+		!strcmp(error, "No such file or directory") || !strcmp(error, "Connection refused");
+
+	if (bound && part(j, "status")) {
+		say(j, SEV_OK, "port.listen", "%s %s (%s) is bound", proto, at, what);
+	} else if (bound && gone) {
+		say(j, SEV_FAIL, "port.listen",
+		    "%s %s (%s) is bound, though sallyport-%s does not answer: by another program?",
+		    proto, at, what, j->role);
+		mend(j, "ss -Hl%cnp sport = %s tells which; end it, or give it another port",
+		     proto[0], colon ? colon : at);
+	} else if (part(j, "status")) {
+		say(j, SEV_FAIL, "port.listen", "nobody listens on %s %s (%s)", proto, at, what);
+		mend(j,
+		     "ip addr shows if this host has the address; systemctl restart sallyport-%s "
+		     "(a reload opens no listener)",
+		     j->role);
+	}
+}
+
 void judge_sockets(struct judge *j)
 {
 	const json_t *l, *m, *ports = part(j, "ports");
@@ -74,17 +102,7 @@ void judge_sockets(struct judge *j)
 
 	json_array_foreach(part(j, "listeners"), i, l)
 	{
-		if (flag_of(l, "bound", false)) {
-			say(j, SEV_OK, "port.listen", "%s %s (%s) is bound", text_of(l, "proto"),
-			    text_of(l, "address"), text_of(l, "what"));
-			continue;
-		}
-		say(j, SEV_FAIL, "port.listen", "nobody listens on %s %s (%s)", text_of(l, "proto"),
-		    text_of(l, "address"), text_of(l, "what"));
-		mend(j,
-		     "ip addr shows if this host has the address; systemctl restart sallyport-%s "
-		     "(a reload opens no listener)",
-		     j->role);
+		rule_listener(j, l);
 	}
 	json_array_foreach(json_object_get(ports, "media"), i, m)
 	{

@@ -92,8 +92,23 @@ void doctor_probes_run(struct doctor_probes *all, json_t *node)
 
 /* ---- the edge's own listeners: is what they show what the files hold? ---- */
 
-static void own(struct doctor_probes *all, enum doctor_kind kind, const char *what,
-		const struct config_service *s, const char **listen, unsigned n, const char *ca)
+/* On this host: another machine that has the address would be asked else. */
+static bool bound_here(const json_t *node, const char *address)
+{
+	const json_t *l;
+	size_t i;
+
+	json_array_foreach(json_object_get(node, "listeners"), i, l)
+	{
+		if (!strcmp(json_string_value(json_object_get(l, "address")), address))
+			return json_is_true(json_object_get(l, "bound"));
+	}
+	return false;
+}
+
+static void own(struct doctor_probes *all, const json_t *node, enum doctor_kind kind,
+		const char *what, const struct config_service *s, const char **listen, unsigned n,
+		const char *ca)
 {
 	struct doctor_probe *p;
 	struct addr a;
@@ -101,7 +116,7 @@ static void own(struct doctor_probes *all, enum doctor_kind kind, const char *wh
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
-		if (addr_parse(span_str(listen[i]), &a))
+		if (addr_parse(span_str(listen[i]), &a) || !bound_here(node, listen[i]))
 			continue;
 		port = a.port;
 		if (addr_is_any(&a)) /* all addresses: loopback is one of them */
@@ -119,13 +134,13 @@ static void own(struct doctor_probes *all, enum doctor_kind kind, const char *wh
 void doctor_plan_edge(struct doctor_probes *all, const json_t *node, const struct config_edge *c,
 		      const char *ca)
 {
-	(void)node;
-	own(all, PROBE_TLS, "sip", &c->sip, c->sip.listen, c->sip.listen_count, ca);
+	own(all, node, PROBE_TLS, "sip", &c->sip, c->sip.listen, c->sip.listen_count, ca);
 	if (c->https.host)
-		own(all, PROBE_TLS, "https", &c->https, c->https.listen, c->https.listen_count, ca);
+		own(all, node, PROBE_TLS, "https", &c->https, c->https.listen,
+		    c->https.listen_count, ca);
 	if (c->xmpp.host)
-		own(all, PROBE_TLS, "xmpp", &c->xmpp, c->xmpp.tls_listen, c->xmpp.tls_listen_count,
-		    ca);
+		own(all, node, PROBE_TLS, "xmpp", &c->xmpp, c->xmpp.tls_listen,
+		    c->xmpp.tls_listen_count, ca);
 }
 
 /* ---- what the core reaches ---- */

@@ -227,6 +227,11 @@ finds edge "media ports not reserved, and one of them taken" "warn:port.reserved
 stop squatter
 ns dmz sysctl -qw net.ipv4.ip_local_reserved_ports="$(cat "$RUN/reserved")"
 
+cp "$RUN/edge.yaml" "$RUN/edge.yaml.good"
+sed -i "s/\"$EDGE_OUT:5061\"/&, \"$EDGE_OUT:5062\"/" "$RUN/edge.yaml"
+finds edge "a listener that no restart has opened yet" "fail:port.listen=nobody listens on tcp $EDGE_OUT:5062 .sip."
+cp "$RUN/edge.yaml.good" "$RUN/edge.yaml"
+
 say "interfaces"
 ip -n "$P-dmz" link set d0 mtu 1200
 finds edge "MTU too small" "fail:nic.mtu=d0 has an MTU of 1200"
@@ -262,7 +267,12 @@ say "the edge"
 "$SALLYCTL" doctor --report /nonexistent >/dev/null 2>&1 && fail "a report that is not there is judged"
 stop edge
 FEW_FILES= # of no process
-finds edge "it does not run" "fail:daemon=sallyport-edge does not answer" "fail:port.listen=nobody listens on (tcp|udp)"
+start squatter dmz python3 -c "import socket, time
+s = socket.create_server(('$EDGE_OUT', 5061)); time.sleep(60)"
+wait_for 5 "the squatter" tcp_bound dmz "$EDGE_OUT:5061"
+finds edge "it does not run, and another has its port" "fail:daemon=sallyport-edge does not answer" \
+	"fail:port.listen=tcp $EDGE_OUT:5061 .sip. is bound, though sallyport-edge does not answer" "fail:reach.tls=no answer to the TLS handshake"
+stop squatter
 finds core "it does not run" "fail:link=edge $EDGE_NAME .172.16.0.10:7001. is not reached: Connection refused"
 finds outside "it does not run" "fail:reach.connect=Connection refused"
 "$SALLYCTL" doctor --report "$RUN/saved.json" >"$RUN/plain2" || fail "the saved report: $(cat "$RUN/plain2")"

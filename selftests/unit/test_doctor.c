@@ -3,6 +3,7 @@
  * In: selftests/data/doctor/healthy.json, a report of a real pair (edge, core, a client outside), at a fixed time. A row changes one place of
  * it and names the findings that are to come; whatever else is not ok fails the test. */
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -323,6 +324,43 @@ static void test_judge_link(void **state)
 	}
 }
 
+/* A daemon that does not answer is one finding, not one for each of its ports; a port that somebody has nevertheless is another. */
+static void test_judge_down(void **state)
+{
+	static const struct {
+		const char *error;
+		bool bound;
+		const char *want;
+	} downs[] = {
+		{"Connection refused", false, "fail:daemon"},
+		{"Connection refused", true, "fail:daemon fail:port.listen"},
+		{"No such file or directory", true, "fail:daemon fail:port.listen"},
+		{"Permission denied", true, "warn:daemon"},
+		{"Resource temporarily unavailable", true, "fail:daemon"},
+	};
+	json_t *r, *f, *edge, *l;
+	char got[500];
+	size_t i, k;
+
+	(void)state;
+	for (i = 0; i < sizeof(downs) / sizeof(downs[0]); i++) {
+		r = healthy();
+		edge = json_array_get(json_object_get(r, "nodes"), 0);
+		json_object_del(edge, "status");
+		json_object_set_new(edge, "status_error", json_string(downs[i].error));
+		json_array_foreach(json_object_get(edge, "listeners"), k, l)
+		{
+			json_object_set_new(l, "bound", json_boolean(downs[i].bound && k == 1));
+		}
+		json_object_set_new(json_object_get(edge, "ports"), "reserved", json_string(""));
+		f = doctor_judge(r);
+		summary(f, got, sizeof(got));
+		assert_string_equal(got, downs[i].want);
+		json_decref(f);
+		json_decref(r);
+	}
+}
+
 /* A client's view without a configuration: what there is has to work, and something has to be there. */
 static void test_judge_domain_only(void **state)
 {
@@ -392,9 +430,9 @@ static void test_judge_odd_reports(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_judge_healthy),	  cmocka_unit_test(test_judge_rows),
-		cmocka_unit_test(test_judge_link),	  cmocka_unit_test(test_judge_domain_only),
-		cmocka_unit_test(test_judge_odd_reports),
+		cmocka_unit_test(test_judge_healthy), cmocka_unit_test(test_judge_rows),
+		cmocka_unit_test(test_judge_link),    cmocka_unit_test(test_judge_domain_only),
+		cmocka_unit_test(test_judge_down),    cmocka_unit_test(test_judge_odd_reports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
