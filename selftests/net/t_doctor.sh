@@ -40,7 +40,7 @@ chat_sections
 chat_edge=$EDGE_MORE chat_core=$CORE_MORE
 pki_issue web-ca web "$EDGE_NAME"
 pki_issue web-ca web-old "old.$DOMAIN"
-EDGE_HTTPS="  tls: {certificates: [{certificate: \"$RUN/pki/web-old.pem\", key: \"$RUN/pki/web-old.key\"}, {certificate: \"$RUN/pki/web.pem\", key: \"$RUN/pki/web.key\"}]}"
+export EDGE_HTTPS="  tls: {certificates: [{certificate: \"$RUN/pki/web-old.pem\", key: \"$RUN/pki/web-old.key\"}, {certificate: \"$RUN/pki/web.pem\", key: \"$RUN/pki/web.key\"}]}"
 https_config
 EDGE_MORE="$EDGE_MORE
 $chat_edge" CORE_MORE="$CORE_MORE
@@ -267,11 +267,12 @@ say "the edge"
 "$SALLYCTL" doctor --report /nonexistent >/dev/null 2>&1 && fail "a report that is not there is judged"
 stop edge
 FEW_FILES= # of no process
-start squatter dmz python3 -c "import socket, time
-s = socket.create_server(('$EDGE_OUT', 5061)); time.sleep(60)"
+start squatter dmz python3 -c "import socket
+s = socket.create_server(('$EDGE_OUT', 5061))
+while True: s.accept()[0].close()"
 wait_for 5 "the squatter" tcp_bound dmz "$EDGE_OUT:5061"
 finds edge "it does not run, and another has its port" "fail:daemon=sallyport-edge does not answer" \
-	"fail:port.listen=tcp $EDGE_OUT:5061 .sip. is bound, though sallyport-edge does not answer" "fail:reach.tls=no answer to the TLS handshake"
+	"fail:port.listen=tcp $EDGE_OUT:5061 .sip. is bound, though sallyport-edge does not answer" "fail:reach.tls=sip on $EDGE_OUT:5061"
 stop squatter
 finds core "it does not run" "fail:link=edge $EDGE_NAME .172.16.0.10:7001. is not reached: Connection refused"
 finds outside "it does not run" "fail:reach.connect=Connection refused"
