@@ -500,7 +500,7 @@ static void tell(const struct join *j, bool json)
 	for (k = 0; k < j->files.n; k++)
 		printf("  %s\n", j->files.files[k].path);
 	if (j->renew) {
-		puts("Next: systemctl restart sallyport-core   (calls go on)");
+		puts("A sallyport-core that runs takes it up within seconds.");
 		return;
 	}
 	if (!getpwnam(j->user))

@@ -14,10 +14,8 @@ XMPP_LOGIN := xmpp/inner xmpp/login xmpp/login_server
 TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_about user/tls_bio user/tls_cert user/tls_climb user/tls_sni
 CONN := user/conn user/conn_bytes user/conn_keep user/conn_splice
 RELAY := user/conn_relay user/loop_clear
-BASE := user/account user/addr user/admin user/config user/config_lines $(CONN) user/handover user/keep user/keeper user/keeper_child user/keeper_open user/keeper_store user/keeper_take user/keeper_upgrade user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer user/loop_write $(RELAY) user/sandbox user/sockpool $(TLS)
-TRACE := user/trace user/trace_sip user/wall
-# And what sallyctl sees of it.
-TRACE_SHOW := $(TRACE) user/trace_plan user/trace_query user/trace_show
+ADMIN_HTTP := user/admin_http user/metrics user/metrics_table user/nodes user/page user/page_files user/summary
+BASE := $(ADMIN_HTTP) user/account user/addr user/admin user/cert_files user/config user/config_lines $(CONN) user/handover user/keep user/keeper user/keeper_child user/keeper_open user/keeper_store user/keeper_take user/keeper_upgrade user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer $(RELAY) user/sandbox user/sockpool $(TLS) user/drain
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng -lsystemd
 
 BPF := bench tc_relay xdp_probe xdp_relay
@@ -25,8 +23,8 @@ BPF := bench tc_relay xdp_probe xdp_relay
 PAGE := user/page user/page_files
 INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
-LINK_EDGE := user/link_accept user/link_edge user/link_edge_data
-EDGE := $(BASE) $(HTTP) $(SIP) $(TRACE_SHOW) user/edge_ask user/edge_trace user/ban user/bpf_iface user/bpf_load user/bpf_pins user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/dns user/edge_admin user/dial_target user/edge_dial user/edge_keeper user/edge_main user/edge_service user/gate user/gate_federation user/gate_http user/gate_http_keys user/gate_sip user/gate_xmpp user/http_token $(LINK_EDGE) user/maps user/quality user/media_edge user/media_edge_flow user/media_edge_show user/media_edge_tap user/quality_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_dial user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket $(XMPP) user/tls_hello user/wall
+LINK_EDGE := user/link_accept user/link_edge user/link_edge_data user/link_join
+EDGE := $(BASE) $(HTTP) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/dns user/edge_admin user/dial_target user/edge_dial user/edge_keeper user/edge_main user/edge_service user/edge_summary user/gate user/gate_federation user/gate_http user/gate_http_keys user/gate_sip user/gate_xmpp user/http_token $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_dial user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket $(XMPP) user/tls_hello user/wall user/edge_drain user/edge_invite user/bpf_pins user/quality user/quality_show
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3 $(XMPP_LIBS) -lcares
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -294,9 +292,9 @@ test_start_tls_OBJS := $(test_conn_OBJS)
 test_start_tls_LIBS := $(test_conn_LIBS)
 test_tls_hello_OBJS := user/tls_hello
 test_tls_hello_LIBS := -lssl -lcrypto
-UNIT += test_edge_certs
-test_edge_certs_OBJS := selftests/unit/certs user/addr user/config user/config_edge user/config_lines user/edge_certs user/keeper_open user/keeper_take $(TLS)
-test_edge_certs_LIBS := -lssl -lcrypto -lcyaml -lyaml
+UNIT += test_cert_files
+test_cert_files_OBJS := selftests/unit/certs user/addr user/config user/config_edge user/config_lines user/cert_files user/keeper_open user/keeper_take user/log $(TLS)
+test_cert_files_LIBS := -lssl -lcrypto -lcyaml -lyaml
 UNIT += test_host_choice test_join_serve test_join_token
 test_host_choice_OBJS := tools/host_choice user/addr
 test_join_token_OBJS := tools/join_token user/addr

@@ -11,13 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct stage *guarded; /* what a signal is to remove */
+static struct stage *volatile guarded; /* what a signal is to remove */
 
 static void on_signal(int sig)
 {
 	unsigned i;
 
-	for (i = 0; guarded && i < guarded->n; i++)
+	for (i = 0; guarded && i < *(volatile unsigned *)&guarded->n; i++)
 		if (guarded->files[i].temp)
 			unlink(guarded->files[i].temp);
 	_exit(128 + sig);
@@ -116,11 +116,11 @@ int stage_add(struct stage *s, const char *path, mode_t mode, struct span text,
 		free(f->path);
 		return fail(why, path, -ENOMEM);
 	}
+	s->n++; /* before there is a file: a signal may come at any time */
 	err = write_file(f->temp, mode, text);
-	if (!err) {
-		s->n++;
+	if (!err)
 		return 0;
-	}
+	s->n--;
 	fail(why, f->temp, err);
 	free(f->path);
 	free(f->temp);

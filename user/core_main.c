@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include "user/account.h"
+#include "user/cert_files.h"
 #include "user/config.h"
 #include "user/core.h"
 #include "user/core_https.h"
@@ -100,30 +101,23 @@ static int core_worker(const char *name)
 	return status;
 }
 
-static int core_open_tls(struct keeper_plan *p, const char *prefix,
-			 const struct config_tls_files *t, char *why, size_t why_n)
+static unsigned core_certs(const struct config_core *cfg, struct cert_names out[CERT_NAMES_MAX])
 {
-	char name[48];
-	int err;
+	unsigned n = 0;
 
-	snprintf(name, sizeof(name), "%s.cert", prefix);
-	err = keeper_open_file(p, name, t->certificate, why, why_n);
-	snprintf(name, sizeof(name), "%s.key", prefix);
-	if (!err)
-		err = keeper_open_file(p, name, t->key, why, why_n);
-	snprintf(name, sizeof(name), "%s.ca", prefix);
-	if (!err)
-		err = keeper_open_file(p, name, t->ca, why, why_n);
-	return err;
+	out[n++] = (struct cert_names){"link", &cfg->link.tls, true};
+	if (cfg->sip.tls.certificate)
+		out[n++] = (struct cert_names){"sip", &cfg->sip.tls, true};
+	return n;
 }
 
 /* Everything that needs root or must outlive a worker. */
-static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char *why, size_t why_n)
+static int core_plan(struct keeper_plan *p, const struct config_core *cfg, struct cert_files *certs,
+		     char *why, size_t why_n)
 {
-	int err = core_open_tls(p, "link", &cfg->link.tls, why, why_n);
+	struct cert_names names[CERT_NAMES_MAX];
+	int err = cert_files_open(certs, p, names, core_certs(cfg, names), why, why_n);
 
-	if (!err && cfg->sip.tls.certificate)
-		err = core_open_tls(p, "sip", &cfg->sip.tls, why, why_n);
 	if (!err)
 		err = keeper_open_file(p, "token_key", cfg->token_key, why, why_n);
 	if (!err)
@@ -158,6 +152,7 @@ static int core_plan(struct keeper_plan *p, const struct config_core *cfg, char 
 struct core_start { /* what a reload is checked against */
 	const char *path;
 	struct config_core *cfg, *tried;
+	struct cert_files certs;
 };
 
 static bool core_same(const char *a, const char *b)
@@ -208,6 +203,7 @@ static const char *core_privileged_change(const struct config_core *a, const str
 /* Whole or not at all: the file is good and asks for nothing that needs privilege, or the old one stays. */
 static int core_reload(void *arg, struct keeper_plan *plan)
 {
+	struct cert_names names[CERT_NAMES_MAX];
 	struct core_start *start = arg;
 	char why[CONFIG_WHY_MAX] = "";
 	struct config_core *cfg = core_load_path(start->path, why);
@@ -215,8 +211,10 @@ static int core_reload(void *arg, struct keeper_plan *plan)
 
 	if (change)
 		snprintf(why, sizeof(why), "%s changed: restart the service to apply it", change);
-	if (!cfg || change || core_https_reopen(plan, cfg, why, sizeof(why)) ||
-	    (cfg->cdr && keeper_reopen_append(plan, "cdr", cfg->cdr, why, sizeof(why))) ||
+	if (!cfg || change ||
+	    cert_files_reopen(&start->certs, plan, names, core_certs(cfg, names), why,
+			      sizeof(why)) ||
+	    core_https_reopen(plan, cfg, why, sizeof(why)) ||
 	    keeper_reopen_file(plan, "config", start->path, why, sizeof(why))) {
 		log_event(LOG_L_ERROR, "reload-refused", "reason=\"%s\"", why);
 		if (cfg)
@@ -227,10 +225,23 @@ static int core_reload(void *arg, struct keeper_plan *plan)
 	return 0;
 }
 
+/* As a reload, but with the configuration that we have. */
+static int core_watch(void *arg, struct keeper_plan *plan)
+{
+	struct cert_names names[CERT_NAMES_MAX];
+	struct core_start *start = arg;
+
+	return cert_files_watch(&start->certs, plan, names, core_certs(start->cfg, names));
+}
+
 static void core_reloaded(void *arg, struct keeper_plan *plan, bool good)
 {
 	struct core_start *start = arg;
 
+	if (!start->tried) {
+		cert_files_log(good);
+		return;
+	}
 	config_core_free(good ? start->cfg : start->tried);
 	if (good)
 		start->cfg = start->tried;
@@ -272,10 +283,11 @@ static int core_keeper(const char *path, struct config_core *cfg)
 	plan.worker_argv = worker_argv;
 	plan.reload = core_reload;
 	plan.reloaded = core_reloaded;
+	plan.watch = core_watch;
 	plan.arg = &start;
 	if (keeper_store_open(&plan, "core", why, sizeof(why)) ||
 	    keeper_open_file(&plan, "config", path, why, sizeof(why)) ||
-	    core_plan(&plan, cfg, why, sizeof(why))) {
+	    core_plan(&plan, cfg, &start.certs, why, sizeof(why))) {
 		log_event(LOG_L_ERROR, "start-failed", "reason=\"%s\"", why);
 		return 1;
 	}

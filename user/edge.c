@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "user/bpf_plan.h"
-#include "user/edge_ask.h"
+#include "user/cert_files.h"
 #include "user/edge_impl.h"
 #include "user/keeper.h"
 #include "user/log.h"
@@ -166,7 +166,7 @@ int edge_tls_start(struct tls_params *p, const char *name, bool ca, struct tls_c
 			snprintf(why, why_n, "%s: %s", file, strerror(-err));
 	}
 	if (!err && !ca) {
-		err = edge_certs_more(text[2], n[2], more);
+		err = cert_files_more(text[2], n[2], more);
 		if (err < 0)
 			snprintf(why, why_n, "%s: %s", file, strerror(-err));
 		p->more = more;

@@ -11,7 +11,7 @@
 #include "user/account.h"
 #include "user/drain.h"
 #include "user/edge.h"
-#include "user/edge_certs.h"
+#include "user/cert_files.h"
 #include "user/edge_media.h"
 #include "user/keep.h"
 #include "user/keeper_store.h"
@@ -28,7 +28,7 @@ struct config_edge *edge_file_read(const char *path, char why[CONFIG_WHY_MAX])
 {
 	struct config_edge *cfg = NULL;
 	size_t n = 0;
-	char *text = edge_certs_read(path, &n, why, CONFIG_WHY_MAX);
+	char *text = cert_files_read(path, &n, why, CONFIG_WHY_MAX);
 
 	if (!text || config_edge_load(path, text, n, &cfg, why))
 		cfg = NULL;
@@ -37,6 +37,21 @@ struct config_edge *edge_file_read(const char *path, char why[CONFIG_WHY_MAX])
 }
 
 /* ---- what the keeper opens ---- */
+
+/* Services that are off have no path. */
+static unsigned certs_of(const struct config_edge *cfg, struct cert_names out[CERT_NAMES_MAX])
+{
+	const struct cert_names all[CERT_NAMES_MAX] = {{"link", &cfg->link.tls, true},
+						       {"sip", &cfg->sip.tls, false},
+						       {"https", &cfg->https.tls, false},
+						       {"xmpp", &cfg->xmpp.tls, false}};
+	unsigned i, n = 0;
+
+	for (i = 0; i < CERT_NAMES_MAX; i++)
+		if (all[i].tls->certificate)
+			out[n++] = all[i];
+	return n;
+}
 
 static int listen_all(struct keeper_plan *p, const char *prefix, const char **list, unsigned n,
 		      char *why, size_t why_n)
@@ -54,8 +69,9 @@ static int listen_all(struct keeper_plan *p, const char *prefix, const char **li
 
 /* Everything that needs root or must outlive a worker. */
 static int plan_fill(struct keeper_plan *p, const char *path, const struct config_edge *cfg,
-		     struct edge_certs *certs, char *why, size_t why_n)
+		     struct cert_files *certs, char *why, size_t why_n)
 {
+	struct cert_names names[CERT_NAMES_MAX];
 	int err = keeper_open_file(p, "config", path, why, why_n);
 
 	if (cfg->link.cores_count > MEDIA_EDGE_CORES) {
@@ -68,7 +84,7 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 			  "name=sip.tls.ca reason=\"clients show no certificates; intermediate "
 			  "ones belong into sip.tls.certificate\"");
 	if (!err)
-		err = edge_certs_open(certs, p, cfg, why, why_n);
+		err = cert_files_open(certs, p, names, certs_of(cfg, names), why, why_n);
 	if (!err)
 		err = listen_all(p, "listen.link", cfg->link.listen, cfg->link.listen_count, why,
 				 why_n);
@@ -107,7 +123,7 @@ static int plan_fill(struct keeper_plan *p, const char *path, const struct confi
 struct start { /* what a reload is checked against */
 	const char *path;
 	struct config_edge *cfg, *tried;
-	struct edge_certs certs;
+	struct cert_files certs;
 };
 
 static bool lists_equal(const char **a, unsigned n, const char **b, unsigned m)
@@ -197,6 +213,7 @@ static void privileged_changes(const struct config_edge *a, const struct config_
 /* Whole or not at all: the files are good and ask for nothing that needs privilege, or the old ones stay. */
 static int reload(void *arg, struct keeper_plan *plan)
 {
+	struct cert_names names[CERT_NAMES_MAX];
 	struct start *s = arg;
 	char why[CONFIG_WHY_MAX] = "", changes[200] = "";
 	struct config_edge *cfg = edge_file_read(s->path, why);
@@ -209,7 +226,8 @@ static int reload(void *arg, struct keeper_plan *plan)
 		err = -EPERM;
 	}
 	if (!err)
-		err = edge_certs_reopen(&s->certs, plan, cfg, why, sizeof(why));
+		err = cert_files_reopen(&s->certs, plan, names, certs_of(cfg, names), why,
+					sizeof(why));
 	if (!err)
 		err = keeper_reopen_file(plan, "config", s->path, why, sizeof(why));
 	if (err) {
@@ -224,15 +242,10 @@ static int reload(void *arg, struct keeper_plan *plan)
 /* Certificates were replaced: as a reload, but with the configuration that we have, whatever stands in its file by now. */
 static int watch(void *arg, struct keeper_plan *plan)
 {
+	struct cert_names names[CERT_NAMES_MAX];
 	struct start *s = arg;
-	char why[CONFIG_WHY_MAX] = "";
 
-	if (!edge_certs_changed(&s->certs, s->cfg))
-		return -EAGAIN;
-	if (!edge_certs_reopen(&s->certs, plan, s->cfg, why, sizeof(why)))
-		return 0;
-	log_event(LOG_L_ERROR, "certificates-refused", "kept=old reason=\"%s\"", why);
-	return -EINVAL;
+	return cert_files_watch(&s->certs, plan, names, certs_of(s->cfg, names));
 }
 
 static void reloaded(void *arg, struct keeper_plan *plan, bool good)
@@ -240,9 +253,7 @@ static void reloaded(void *arg, struct keeper_plan *plan, bool good)
 	struct start *s = arg;
 
 	if (!s->tried) {
-		log_event(good ? LOG_L_INFO : LOG_L_ERROR,
-			  good ? "certificates-reloaded" : "certificates-refused", "kept=%s",
-			  good ? "new" : "old");
+		cert_files_log(good);
 		return;
 	}
 	config_edge_free(good ? s->cfg : s->tried);

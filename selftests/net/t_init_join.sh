@@ -159,8 +159,9 @@ core join "$(token_of "$RUN/log/again.log")" --dir "$RUN/c" --renew >"$RUN/log/r
 wait_for 3 "invite to end" gone "$(pid_of again)"
 [ "$(cat "$RUN/c/core.yaml" "$RUN/c/token.key" | sha256sum)" = "$was" ] || fail "more was changed than the certificate"
 [ "$(cat "$RUN/c/pki/$CORE_NAME.crt")" != "$old" ] || fail "the old certificate"
-stop core
-start core in "$B/sallyport-core" -c "$RUN/c/core.yaml"
+wait_log 8 core 'event=certificates-reloaded kept=new'
+ends() { date -ud "$(openssl x509 -in "$RUN/c/pki/$CORE_NAME.crt" -noout -enddate | cut -d= -f2)" +%s; }
+wait_for 5 "the core to show it" eval 'ctl core status | py "[c[\"not_after\"] for c in d[\"certificates\"]] == [$(ends)]"'
 wait_for 10 "the link up" link_is_up
 no_leftover
 link_is_up || fail "the link: $(ctl core status)"

@@ -1,5 +1,5 @@
-/* user/edge_certs.c -- see edge_certs.h. In: paths. Out: descriptors in a plan, or which file is wrong. */
-#include "user/edge_certs.h"
+/* user/cert_files.c -- see cert_files.h. In: paths. Out: descriptors in a plan, or which file is wrong. */
+#include "user/cert_files.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,35 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "user/log.h"
+
 #define FILE_MAX 262144u
-#define SERVICES 3
-
-struct files { /* of one name */
-	const char *name;
-	const struct config_tls_files *tls;
-};
-
-/* The link first; services that are off have no path. */
-static unsigned files_of(const struct config_edge *cfg, struct files out[1 + SERVICES])
-{
-	const struct files all[1 + SERVICES] = {{"link", &cfg->link.tls},
-						{"sip", &cfg->sip.tls},
-						{"https", &cfg->https.tls},
-						{"xmpp", &cfg->xmpp.tls}};
-	unsigned i, n = 0;
-
-	for (i = 0; i <= SERVICES; i++)
-		if (all[i].tls->certificate)
-			out[n++] = all[i];
-	return n;
-}
-
-static bool is_link(const struct files *f)
-{
-	return strcmp(f->name, "link") == 0;
-}
-
-char *edge_certs_read(const char *path, size_t *n, char *why, size_t why_n)
+char *cert_files_read(const char *path, size_t *n, char *why, size_t why_n)
 {
 	FILE *f = fopen(path, "re");
 	char *text = f ? malloc(FILE_MAX + 1) : NULL;
@@ -75,7 +50,7 @@ static char *more_text(const struct config_tls_files *t, size_t *out_n, char *wh
 
 	for (i = 2; all && i < 2 * (size_t)t->certificates_count; i++) {
 		const struct config_certificate *c = &t->certificates[i / 2];
-		char *one = edge_certs_read(i % 2 ? c->key : c->certificate, &n, why, why_n);
+		char *one = cert_files_read(i % 2 ? c->key : c->certificate, &n, why, why_n);
 
 		grown = one ? malloc(at + n + 1) : NULL;
 		if (grown) {
@@ -93,7 +68,7 @@ static char *more_text(const struct config_tls_files *t, size_t *out_n, char *wh
 	return all;
 }
 
-int edge_certs_more(const char *text, size_t n, struct tls_pair out[CONFIG_CERTIFICATES_MAX])
+int cert_files_more(const char *text, size_t n, struct tls_pair out[CONFIG_CERTIFICATES_MAX])
 {
 	unsigned i = 0;
 	size_t at = 0;
@@ -125,7 +100,7 @@ static int put_file(struct keeper_plan *p, bool again, const char *name, const c
 		     : keeper_open_file(p, full, path, why, why_n);
 }
 
-static int put_more(struct keeper_plan *p, bool again, const struct files *f, char *why,
+static int put_more(struct keeper_plan *p, bool again, const struct cert_names *f, char *why,
 		    size_t why_n)
 {
 	char full[48], *text;
@@ -144,18 +119,17 @@ static int put_more(struct keeper_plan *p, bool again, const struct files *f, ch
 	return err;
 }
 
-static int put_all(struct keeper_plan *p, bool again, const struct config_edge *cfg, char *why,
-		   size_t why_n)
+static int put_all(struct keeper_plan *p, bool again, const struct cert_names *f, unsigned n,
+		   char *why, size_t why_n)
 {
-	struct files f[1 + SERVICES];
-	unsigned i, n = files_of(cfg, f);
+	unsigned i;
 	int err = 0;
 
 	for (i = 0; i < n && !err; i++) {
 		err = put_file(p, again, f[i].name, "cert", f[i].tls->certificate, why, why_n);
 		if (!err)
 			err = put_file(p, again, f[i].name, "key", f[i].tls->key, why, why_n);
-		if (!err && is_link(&f[i]))
+		if (!err && f[i].ca)
 			err = put_file(p, again, f[i].name, "ca", f[i].tls->ca, why, why_n);
 		else if (!err)
 			err = put_more(p, again, &f[i], why, why_n);
@@ -165,7 +139,7 @@ static int put_all(struct keeper_plan *p, bool again, const struct config_edge *
 
 /* ---- checking: what fits must be known before the worker that uses the old ones is sent away ---- */
 
-static int check_one(const struct files *f, char *why, size_t why_n)
+static int check_one(const struct cert_names *f, char *why, size_t why_n)
 {
 	struct tls_pair more[CONFIG_CERTIFICATES_MAX];
 	struct tls_params p = {.server = true, .more = more};
@@ -174,20 +148,20 @@ static int check_one(const struct files *f, char *why, size_t why_n)
 	size_t n[4] = {};
 	int err = -EINVAL, i, k;
 
-	text[0] = edge_certs_read(f->tls->certificate, &n[0], why, why_n);
-	text[1] = text[0] ? edge_certs_read(f->tls->key, &n[1], why, why_n) : NULL;
+	text[0] = cert_files_read(f->tls->certificate, &n[0], why, why_n);
+	text[1] = text[0] ? cert_files_read(f->tls->key, &n[1], why, why_n) : NULL;
 	if (text[1])
-		text[2] = is_link(f) ? edge_certs_read(f->tls->ca, &n[2], why, why_n)
-				     : more_text(f->tls, &n[2], why, why_n);
+		text[2] = f->ca ? cert_files_read(f->tls->ca, &n[2], why, why_n)
+				: more_text(f->tls, &n[2], why, why_n);
 	if (!text[2])
 		goto out;
 	p.cert_pem = span_of(text[0], n[0]);
 	p.key_pem = span_of(text[1], n[1]);
-	p.require_peer = is_link(f);
-	if (is_link(f)) {
+	p.require_peer = f->ca;
+	if (f->ca) {
 		p.ca_pem = span_of(text[2], n[2]);
 	} else {
-		k = edge_certs_more(text[2], n[2], more);
+		k = cert_files_more(text[2], n[2], more);
 		p.n_more = k > 0 ? (unsigned)k : 0;
 	}
 	err = tls_ctx_new(&p, &ctx, reason);
@@ -200,10 +174,9 @@ out:
 	return err;
 }
 
-static int check_all(const struct config_edge *cfg, char *why, size_t why_n)
+static int check_all(const struct cert_names *f, unsigned n, char *why, size_t why_n)
 {
-	struct files f[1 + SERVICES];
-	unsigned i, n = files_of(cfg, f);
+	unsigned i;
 	int err = 0;
 
 	for (i = 0; i < n && !err; i++)
@@ -230,15 +203,14 @@ static uint64_t look_at(uint64_t h, const char *path)
 }
 
 /* One number for the state of all files, which differs when any of them was replaced or written. */
-static uint64_t look(const struct config_edge *cfg)
+static uint64_t look(const struct cert_names *f, unsigned n)
 {
-	struct files f[1 + SERVICES];
-	unsigned i, k, n = files_of(cfg, f);
+	unsigned i, k;
 	uint64_t h = 0xcbf29ce484222325ull;
 
 	for (i = 0; i < n; i++) {
 		h = look_at(look_at(h, f[i].tls->certificate), f[i].tls->key);
-		if (is_link(&f[i]))
+		if (f[i].ca)
 			h = look_at(h, f[i].tls->ca);
 		for (k = 1; k < f[i].tls->certificates_count; k++)
 			h = look_at(look_at(h, f[i].tls->certificates[k].certificate),
@@ -247,32 +219,32 @@ static uint64_t look(const struct config_edge *cfg)
 	return h;
 }
 
-static void seen(struct edge_certs *c, uint64_t mark)
+static void seen(struct cert_files *c, uint64_t mark)
 {
-	*c = (struct edge_certs){.seen = mark, .last = mark};
+	*c = (struct cert_files){.seen = mark, .last = mark};
 }
 
 /* The look comes before the reading: what changes in between is another change. */
-int edge_certs_open(struct edge_certs *c, struct keeper_plan *p, const struct config_edge *cfg,
-		    char *why, size_t why_n)
+int cert_files_open(struct cert_files *c, struct keeper_plan *p, const struct cert_names *f,
+		    unsigned n, char *why, size_t why_n)
 {
-	seen(c, look(cfg));
-	return put_all(p, false, cfg, why, why_n);
+	seen(c, look(f, n));
+	return put_all(p, false, f, n, why, why_n);
 }
 
-int edge_certs_reopen(struct edge_certs *c, struct keeper_plan *p, const struct config_edge *cfg,
-		      char *why, size_t why_n)
+int cert_files_reopen(struct cert_files *c, struct keeper_plan *p, const struct cert_names *f,
+		      unsigned n, char *why, size_t why_n)
 {
 	int err;
 
-	seen(c, look(cfg));
-	err = check_all(cfg, why, why_n);
-	return err ? err : put_all(p, true, cfg, why, why_n);
+	seen(c, look(f, n));
+	err = check_all(f, n, why, why_n);
+	return err ? err : put_all(p, true, f, n, why, why_n);
 }
 
-bool edge_certs_changed(struct edge_certs *c, const struct config_edge *cfg)
+bool cert_files_changed(struct cert_files *c, const struct cert_names *f, unsigned n)
 {
-	uint64_t now = look(cfg);
+	uint64_t now = look(f, n);
 	bool rest = now == c->last;
 
 	c->last = now;
@@ -280,4 +252,24 @@ bool edge_certs_changed(struct edge_certs *c, const struct config_edge *cfg)
 		return false;
 	c->seen = now; /* if they are not good, that is told once */
 	return true;
+}
+
+int cert_files_watch(struct cert_files *c, struct keeper_plan *p, const struct cert_names *f,
+		     unsigned n)
+{
+	char why[512] = "";
+
+	if (!cert_files_changed(c, f, n))
+		return -EAGAIN;
+	if (!cert_files_reopen(c, p, f, n, why, sizeof(why)))
+		return 0;
+	log_event(LOG_L_ERROR, "certificates-refused", "kept=old reason=\"%s\"", why);
+	return -EINVAL;
+}
+
+void cert_files_log(bool good)
+{
+	log_event(good ? LOG_L_INFO : LOG_L_ERROR,
+		  good ? "certificates-reloaded" : "certificates-refused", "kept=%s",
+		  good ? "new" : "old");
 }

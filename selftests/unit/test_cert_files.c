@@ -1,4 +1,4 @@
-/* selftests/unit/test_edge_certs.c -- the edge's certificates: which one a client gets by SNI; files that are replaced under the keeper. */
+/* selftests/unit/test_cert_files.c -- certificates: which one a client gets by SNI; files that are replaced under the keeper. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "selftests/unit/certs.h"
-#include "user/edge_certs.h"
+#include "user/cert_files.h"
 
 static struct cert ca, one, two, wild;
 static char dir[64];
@@ -61,7 +61,7 @@ static void shown(struct tls_ctx *server, struct tls_ctx *client, const char *na
 	close(fd[1]);
 }
 
-static void test_edge_certs_sni(void **state)
+static void test_cert_files_sni(void **state)
 {
 	const struct tls_pair more[2] = {{cert_pem(&two), cert_key(&two)},
 					 {cert_pem(&wild), cert_key(&wild)}};
@@ -144,11 +144,12 @@ static size_t held(const struct keeper_plan *p, const char *name, char *buf, siz
 	return 0;
 }
 
-static void test_edge_certs_watch(void **state)
+static void test_cert_files_watch(void **state)
 {
 	static struct keeper_plan plan;
 	struct config_edge *cfg;
-	struct edge_certs c;
+	struct cert_names f[3];
+	struct cert_files c;
 	struct tls_pair more[CONFIG_CERTIFICATES_MAX];
 	char why[512] = "", buf[16384];
 	size_t n;
@@ -162,34 +163,37 @@ static void test_edge_certs_watch(void **state)
 	put("2.crt", cert_pem(&two));
 	put("2.key", cert_key(&two));
 	cfg = config();
+	f[0] = (struct cert_names){"link", &cfg->link.tls, true};
+	f[1] = (struct cert_names){"sip", &cfg->sip.tls, false};
+	f[2] = (struct cert_names){"https", &cfg->https.tls, false};
 	assert_string_equal(cfg->sip.tls.key + strlen(dir), "/1.key");
 	assert_int_equal(cfg->https.tls.certificates_count, 2); /* those of sip */
-	assert_int_equal(edge_certs_open(&c, &plan, cfg, why, sizeof(why)), 0);
+	assert_int_equal(cert_files_open(&c, &plan, f, 3, why, sizeof(why)), 0);
 	n = held(&plan, "https.more", buf, sizeof(buf));
-	assert_int_equal(edge_certs_more(buf, n, more), 1);
+	assert_int_equal(cert_files_more(buf, n, more), 1);
 	assert_true(span_eq(more[0].cert_pem, cert_pem(&two)));
 	assert_true(span_eq(more[0].key_pem, cert_key(&two)));
-	assert_int_equal(edge_certs_more(buf, n - more[0].key_pem.n - 1, more), -EBADMSG);
-	assert_int_equal(edge_certs_more(buf, 0, more), 0);
+	assert_int_equal(cert_files_more(buf, n - more[0].key_pem.n - 1, more), -EBADMSG);
+	assert_int_equal(cert_files_more(buf, 0, more), 0);
 
-	assert_false(edge_certs_changed(&c, cfg));
+	assert_false(cert_files_changed(&c, f, 3));
 	/* One of two: it comes to rest, is refused once, and the old ones stay. */
 	put("2.key", cert_key(&wild));
-	assert_false(edge_certs_changed(&c, cfg));
-	assert_true(edge_certs_changed(&c, cfg));
-	assert_int_equal(edge_certs_reopen(&c, &plan, cfg, why, sizeof(why)), -EINVAL);
+	assert_false(cert_files_changed(&c, f, 3));
+	assert_true(cert_files_changed(&c, f, 3));
+	assert_int_equal(cert_files_reopen(&c, &plan, f, 3, why, sizeof(why)), -EINVAL);
 	assert_non_null(strstr(why, "sip.tls: certificate 2 of the list: key does not belong"));
-	assert_false(edge_certs_changed(&c, cfg));
-	assert_false(edge_certs_changed(&c, cfg));
+	assert_false(cert_files_changed(&c, f, 3));
+	assert_false(cert_files_changed(&c, f, 3));
 	held(&plan, "sip.more", buf, sizeof(buf));
 	assert_memory_equal(buf, two.cert, two.n_cert);
 	/* The other one while it is looked at: only when nothing moves any more. */
 	put("2.crt", cert_pem(&wild));
-	assert_false(edge_certs_changed(&c, cfg));
+	assert_false(cert_files_changed(&c, f, 3));
 	put("1.crt", cert_pem(&one));
-	assert_false(edge_certs_changed(&c, cfg));
-	assert_true(edge_certs_changed(&c, cfg));
-	if (edge_certs_reopen(&c, &plan, cfg, why, sizeof(why)))
+	assert_false(cert_files_changed(&c, f, 3));
+	assert_true(cert_files_changed(&c, f, 3));
+	if (cert_files_reopen(&c, &plan, f, 3, why, sizeof(why)))
 		fail_msg("%s", why);
 	keeper_reopened(&plan, true);
 	held(&plan, "sip.more", buf, sizeof(buf));
@@ -197,9 +201,9 @@ static void test_edge_certs_watch(void **state)
 	/* Gone: refused; back again: nothing is new but the file. */
 	snprintf(buf, sizeof(buf), "%s/1.key", dir);
 	assert_int_equal(unlink(buf), 0);
-	assert_false(edge_certs_changed(&c, cfg));
-	assert_true(edge_certs_changed(&c, cfg));
-	assert_true(edge_certs_reopen(&c, &plan, cfg, why, sizeof(why)) < 0);
+	assert_false(cert_files_changed(&c, f, 3));
+	assert_true(cert_files_changed(&c, f, 3));
+	assert_true(cert_files_reopen(&c, &plan, f, 3, why, sizeof(why)) < 0);
 	assert_non_null(strstr(why, "1.key: No such file"));
 	config_edge_free(cfg);
 }
@@ -207,8 +211,8 @@ static void test_edge_certs_watch(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_edge_certs_sni),
-		cmocka_unit_test(test_edge_certs_watch),
+		cmocka_unit_test(test_cert_files_sni),
+		cmocka_unit_test(test_cert_files_watch),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
