@@ -96,13 +96,18 @@ static bool start(struct span line, struct trace_sip *o)
 	return line.n && memchr(line.p, ' ', line.n);
 }
 
+static bool whole(const struct trace_sip *o)
+{
+	return o->method.n && o->call_id.n && o->from.n && o->to.n;
+}
+
 bool trace_sip_scan(struct span msg, struct trace_sip *out)
 {
 	size_t at = 0, n;
 	bool first = true;
 
 	*out = (struct trace_sip){.request = false};
-	while (at < msg.n) {
+	while (at < msg.n && !whole(out)) {
 		const uint8_t *nl = memchr(msg.p + at, '\n', msg.n - at);
 		struct span line = span_of(msg.p + at, nl ? (size_t)(nl - msg.p) - at : msg.n - at);
 
@@ -117,5 +122,5 @@ bool trace_sip_scan(struct span msg, struct trace_sip *out)
 		first = first && !line.n; /* CRLFs may stand in front */
 		at += n;
 	}
-	return !first && out->method.n && out->call_id.n && out->from.n && out->to.n;
+	return whole(out);
 }

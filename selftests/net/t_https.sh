@@ -134,4 +134,11 @@ done
 ! "$B/sallyctl" -s "$RUN/core.sock" allow test GET "https://files.$INSIDE:8443/private" alice >>"$RUN/allow" || fail "allow test: $(cat "$RUN/allow")"
 ctl core status | py 'd["https"]["outcomes"]["denied"] >= 8 and d["https"]["outcomes"]["tunnelled"] == 1 and d["https"]["outcomes"]["cut"] == 0' ||
 	fail "the core's counters: $(ctl core status | py 'd["https"]["outcomes"]')"
+say "the trace"
+ctl core trace alice >"$RUN/trace" || fail "nothing is known of alice"
+has() { WHAT=$1 TEXT=$2 py 'any(e["what"] == __import__("os").environ["WHAT"] and __import__("re").search(__import__("os").environ["TEXT"], e["text"]) for e in d["events"])' <"$RUN/trace"; }
+has http "^GET 200 files.$INSIDE:8443 rule [^ ]" || fail "her request is not in the trace: $(py '[e["text"] for e in d["events"] if e["what"] == "http"][-5:]' <"$RUN/trace")"
+has http "^DELETE 403 files.$INSIDE:8443 rule " || fail "what was denied is not in the trace"
+has stream-open "^client $ALICE.* https " || fail "her streams are not in the trace"
+py 'not [e for e in d["events"] if "CSFBOB" in e["text"] or "pw-" in e["text"]]' <"$RUN/trace" || fail "paths or passwords in the trace"
 [ "$(inner_dropped)" = 0 ] || fail "the inner firewall dropped $(inner_dropped) new flows"

@@ -83,4 +83,7 @@ b.say("alice", "last")
 await until(5, "and nothing comes twice", lambda: a.bodies()[n:] == [f"in {i}" for i in range(20)] + ["last"])
 step("resumed after a cut: nothing lost, nothing doubled")
 PY
+ctl core trace alice >"$RUN/trace" || fail "nothing is known of alice"
+py '{"logged in", "log-in failed"} <= {e["text"].split(":")[0] for e in d["events"] if e["what"] == "chat"}' <"$RUN/trace" ||
+	fail "alice's log-ins are not in the trace: $(py '{e["text"] for e in d["events"] if e["what"] == "chat"}' <"$RUN/trace")"
 [ "$(inner_dropped)" = 0 ] || fail "the edge tried to reach inside"
