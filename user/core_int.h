@@ -1,5 +1,6 @@
 /* user/core_int.h -- the core worker's state, shared by its files: core.c (events and actions), core_media.c (those about media), core_start.c (values made from
- * the configuration at start), core_admin.c (what sallyctl sees). Owner rules: see core.h. */
+ * the configuration at start), core_engine.c (the SIP engine and its services), core_admin.c (what sallyctl sees), core_trace.c,
+ * core_cdr.c. Owner rules: see core.h. */
 #ifndef SALLYPORT_CORE_INT_H
 #define SALLYPORT_CORE_INT_H
 
