@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/quality_show.h"
+
 static uint64_t edge_id(struct core *c, uint64_t stream)
 {
 	const struct core_stream *s = stream ? core_stream_find(c->streams, stream) : NULL;
@@ -126,6 +128,8 @@ void core_trace_call(struct core *c, const struct engine_action *a)
 
 static void counts_text(struct core *c, uint64_t medium, char *out, size_t n)
 {
+	struct quality in = {}, back = {};
+	char text[QUALITY_TEXT_MAX];
 	struct media_report r;
 	uint64_t refused = 0;
 	unsigned i;
@@ -135,8 +139,10 @@ static void counts_text(struct core *c, uint64_t medium, char *out, size_t n)
 		return;
 	for (i = 1; i < SRTP_RESULTS; i++)
 		refused += r.results[i];
-	snprintf(out, n, "packets in %llu out %llu refused %llu", (unsigned long long)r.in_packets,
-		 (unsigned long long)r.out_packets, (unsigned long long)refused);
+	media_core_quality(c->media, medium, &in, &back);
+	snprintf(out, n, "packets in %llu out %llu refused %llu %s",
+		 (unsigned long long)r.in_packets, (unsigned long long)r.out_packets,
+		 (unsigned long long)refused, quality_text(&in, &back, text));
 }
 
 void core_trace_medium(struct core *c, const struct engine_action *a)

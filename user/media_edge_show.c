@@ -29,9 +29,11 @@ static uint32_t idle_ms(const struct maps_flow_report *r)
 
 static void trace_counts(const struct flow *f, const struct maps_flow_report *r, bool freed)
 {
+	char text[QUALITY_TEXT_MAX];
+
 	trace_put(freed ? TRACE_FLOW_FREED : TRACE_FLOW_COUNTS, &(struct trace_ids){.flow = f->id},
-		  0, "packets in %llu out %llu", (unsigned long long)r->packets_in,
-		  (unsigned long long)r->packets_out);
+		  0, "packets in %llu out %llu %s", (unsigned long long)r->packets_in,
+		  (unsigned long long)r->packets_out, quality_text(&r->in, &r->out, text));
 }
 
 void media_flow_trace(struct media_edge *m, struct flow *f, bool freed)

@@ -43,6 +43,28 @@ json_t *quality_json(const struct quality *in, const struct quality *out)
 	return o;
 }
 
+const char *quality_text(const struct quality *in, const struct quality *out,
+			 char buf[QUALITY_TEXT_MAX])
+{
+	const struct quality *q[2] = {in, out};
+	char lost[2][12] = {"-", "-"}, jitter[2][12] = {"-", "-"};
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		if (!q[i]->heard || q[i]->mixed)
+			continue;
+		snprintf(lost[i], sizeof(lost[i]), "%u", q[i]->lost);
+		if (q[i]->timed)
+			snprintf(jitter[i], sizeof(jitter[i]), "%.1f",
+				 (double)(q[i]->jitter_ns < 99999000000u ? q[i]->jitter_ns
+									 : 99999000000u) /
+					 1e6);
+	}
+	snprintf(buf, QUALITY_TEXT_MAX, "lost %s/%s, jitter %s/%s ms", lost[0], lost[1], jitter[0],
+		 jitter[1]);
+	return buf;
+}
+
 void quality_to_link(const struct quality *q, Sallyport__Quality *out)
 {
 	out->ssrc = q->ssrc;

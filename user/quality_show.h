@@ -13,6 +13,11 @@
  * null), ssrc ("0x%08x"); mixed: true in place of what it makes unknown. */
 json_t *quality_json(const struct quality *in, const struct quality *out);
 
+/* "lost 3/0, jitter 1.2/- ms": in and out, "-" where it is not known. Returns @out. */
+#define QUALITY_TEXT_MAX 64
+const char *quality_text(const struct quality *in, const struct quality *out,
+			 char buf[QUALITY_TEXT_MAX]);
+
 void quality_to_link(const struct quality *q, Sallyport__Quality *out);
 /* NULL: nothing was told. */
 void quality_from_link(const Sallyport__Quality *q, struct quality *out);
