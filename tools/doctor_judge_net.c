@@ -32,7 +32,9 @@ static void rule_media(struct judge *j, const json_t *m, const char *text)
 {
 	long first = (long)number_of(m, "first", 0), last = (long)number_of(m, "last", 0), p,
 	     missing = 0;
-	const json_t *taken = json_object_get(m, "taken");
+	const json_t *taken = json_object_get(m, "taken"), *port;
+	char ports[100] = "";
+	size_t i, at = 0;
 
 	if (!flag_of(m, "kernel", false))
 		return;
@@ -49,11 +51,16 @@ static void rule_media(struct judge *j, const json_t *m, const char *text)
 		     "starts)",
 		     text, *text ? "," : "", first, last);
 	}
-	if (json_array_size(taken)) {
+	json_array_foreach(taken, i, port)
+	{
+		if (at < sizeof(ports))
+			at += (size_t)snprintf(ports + at, sizeof(ports) - at, "%s%lld",
+					       at ? ", " : "", (long long)json_integer_value(port));
+	}
+	if (at) {
 		say(j, SEV_WARN, "port.taken",
-		    "udp port %lld of the media ports %ld-%ld (%s) belongs to another program",
-		    (long long)json_integer_value(json_array_get(taken, 0)), first, last,
-		    text_of(m, "what"));
+		    "udp port %s of the media ports %ld-%ld (%s) belongs to another program", ports,
+		    first, last, text_of(m, "what"));
 		mend(j,
 		     "ss -Hlunp sport = :%lld tells which; give it another port, or media.pairs "
 		     "another range",
