@@ -15,7 +15,7 @@
  *   sides       array: 2 x pair + (0 outside, 1 inside) -> struct relay_side. The loader writes it at start.
  *   bans        LPM trie: struct ban_key -> struct ban. User space writes and expires; BPF ignores what is past its time.
  *   reasons     per-CPU array: enum relay_reason -> __u64 packets. BPF writes, user space reads and sums.
- *   ticks       per-CPU array of one: struct relay_tick. BPF only: the time, asked for once a jiffy.
+ *   ticks       per-CPU array of one: struct relay_tick. BPF only: the time, asked for once a jiffy; and the exact one, as often as needed.
  *   live        hash: flow id -> struct live_flow. User space only: it is what `bpftool map dump` shows.
  *   tap         ring buffer: struct tap_packet of flows with FLOW_TAP, from the XDP program. BPF writes; sallyctl reads, one at a time.
  *   tap_lost    array of one: __u64 packets that found no room there. BPF counts, sallyctl reads.
@@ -210,6 +210,11 @@ struct relay_conf {
 
 struct relay_tick {
 	__u64 jiffies, now_ns, told_jiffies;
+	__u64 exact_ns;	     /* the clock, read for a packet; */
+	__u32 left;	     /* so many more may take it for theirs, */
+	__u32 share;	     /* of so many each time, */
+	__u32 packets, pad0; /* by the number of packets in this jiffy so far */
+	__u64 pad[2];
 };
 
 /* A packet of a tapped flow, as it came (its address and port are the flow's side) or as it left (the other side). */
@@ -252,6 +257,7 @@ _Static_assert(sizeof(struct flow_quality) == 64, "one cache line");
 _Static_assert(sizeof(struct flow_state) == 320, "five cache lines");
 _Static_assert(__builtin_offsetof(struct flow_state, in) == 64, "hot part");
 _Static_assert(__builtin_offsetof(struct flow_state, latched6) == 256, "cold part");
+_Static_assert(sizeof(struct relay_tick) == 64, "one cache line");
 _Static_assert(sizeof(struct next_hop) == 32, "two a cache line");
 _Static_assert(sizeof(struct relay_side) == 64, "one cache line");
 _Static_assert(sizeof(struct relay_conf) == 112, "no hidden padding");

@@ -24,12 +24,12 @@
 
 struct cursor {
 	void *data, *end;
-	void *ctx;     /* XDP: struct xdp_md, for taps */
-	__u32 ifindex; /* ingress */
-	__u64 now_ns;  /* CLOCK_MONOTONIC, coarse */
-	__u32 len;     /* skb: of the frame; what is behind end was not pulled in */
-	__u8 skb;      /* Ethernet header, tags and UDP checksum are changed by the program */
-	__u8 tagged;   /* skb: a VLAN tag is kept beside the bytes */
+	__u32 ifindex;		 /* ingress */
+	__u64 now_ns;		 /* CLOCK_MONOTONIC, coarse */
+	struct relay_tick *tick; /* this CPU's, or NULL */
+	__u32 len;		 /* skb: of the frame; what is behind end was not pulled in */
+	__u8 skb;    /* Ethernet header, tags and UDP checksum are changed by the program */
+	__u8 tagged; /* skb: a VLAN tag is kept beside the bytes */
 };
 
 struct vlan_tag {

@@ -177,8 +177,12 @@ static __always_inline int drop_or_tell(struct __sk_buff *skb, const struct egre
 
 static __always_inline struct cursor cursor_of(struct __sk_buff *skb)
 {
-	struct cursor c = {
-		.ifindex = skb->ifindex, .now_ns = now_coarse(), .len = skb->len, .skb = 1};
+	struct relay_tick *tick = tick_here();
+	struct cursor c = {.ifindex = skb->ifindex,
+			   .now_ns = now_coarse(tick),
+			   .tick = tick,
+			   .len = skb->len,
+			   .skb = 1};
 
 	/* A failure leaves what is there; the parser then says PASS_SHORT. */
 	if (front(skb) + HEADERS > end(skb))

@@ -67,11 +67,13 @@ static __always_inline int drop_or_tell(struct xdp_md *ctx, const struct egress 
 SEC("xdp")
 int xdp_relay(struct xdp_md *ctx)
 {
+	struct relay_tick *tick = tick_here();
 	struct cursor c = {.data = (void *)(long)ctx->data,
 			   .end = (void *)(long)ctx->data_end,
 			   .ctx = ctx,
 			   .ifindex = ctx->ingress_ifindex,
-			   .now_ns = now_coarse()};
+			   .now_ns = now_coarse(tick),
+			   .tick = tick};
 	struct egress out = {};
 	enum relay_reason why = relay_packet(&c, &out);
 	int verdict = XDP_PASS;
