@@ -1,7 +1,7 @@
 /* user/core_main.c -- sallyport-core: command line, configuration, what the keeper opens; or the worker itself.
  *
- * In: -c FILE. Out: a keeper that runs the worker (core.c), or with -n a verdict on the file. Ownership: the keeper's plan lives as
- * long as the process. */
+ * In: -c FILE. Out: a keeper that runs the worker (core.c), with -n a verdict on the file, or with --unload no trace left in the
+ * kernel. Ownership: the keeper's plan lives as long as the process. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include "user/account.h"
+#include "user/bpf_load.h"
 #include "user/cert_files.h"
 #include "user/config.h"
 #include "user/core.h"
@@ -24,6 +25,7 @@
 #include "user/lodge.h"
 #include "user/log.h"
 #include "user/trace_plan.h"
+#include "user/version.h"
 
 #define CORE_FILES_BASE	 38000 /* streams of all services, link, call servers, servers for HTTPS */
 #define CORE_LODGE_SLOTS 24576 /* streams' data connections, call servers' */
@@ -31,10 +33,15 @@
 
 static int core_usage(int status)
 {
-	fprintf(status ? stderr : stdout, "usage: sallyport-core -c FILE      run (as root: opens "
-					  "sockets and keys, then drops to the configured user)\n"
-					  "       sallyport-core -n -c FILE   check the "
-					  "configuration: 0 = good, 1 = FILE:LINE and the error\n");
+	fputs("usage: sallyport-core -c FILE            run (as root: opens sockets, keys and BPF, "
+	      "then drops to the\n"
+	      "                                         configured user)\n"
+	      "       sallyport-core -n -c FILE         check the configuration: 0 = good, 1 = "
+	      "FILE:LINE and the error\n"
+	      "       sallyport-core --unload -c FILE   detach and unpin what media.relay left in "
+	      "the kernel\n"
+	      "       sallyport-core --version\n",
+	      status ? stderr : stdout);
 	return status;
 }
 
@@ -296,30 +303,66 @@ static int core_keeper(const char *path, struct config_core *cfg)
 	return status;
 }
 
-int main(int argc, char **argv)
+static int core_unload(const char *instance)
 {
-	static const struct option longs[] = {
-		{"worker", no_argument, NULL, 'W'}, {"help", no_argument, NULL, 'h'}, {0}};
-	char why[CONFIG_WHY_MAX] = "";
-	const char *path = NULL;
-	struct config_core *cfg;
-	bool worker = false, check = false;
+	int err = bpf_unload(instance);
+
+	if (err == -ENOENT)
+		fprintf(stderr, "%s: nothing is loaded\n", instance);
+	else if (err)
+		fprintf(stderr, "%s: %s\n", instance, strerror(-err));
+	return err ? 1 : 0;
+}
+
+enum core_mode {
+	CORE_RUN,
+	CORE_CHECK,
+	CORE_WORKER,
+	CORE_UNLOAD,
+	CORE_USAGE,
+	CORE_HELP,
+	CORE_VERSION
+};
+
+static enum core_mode core_options(int argc, char **argv, const char **path)
+{
+	static const struct option longs[] = {{"worker", no_argument, NULL, 'W'},
+					      {"unload", no_argument, NULL, 'U'},
+					      {"version", no_argument, NULL, 'V'},
+					      {"help", no_argument, NULL, 'h'},
+					      {0}};
+	enum core_mode mode = CORE_RUN;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "c:nh", longs, NULL)) != -1) {
 		if (c == 'c')
-			path = optarg;
+			*path = optarg;
 		else if (c == 'n')
-			check = true;
+			mode = CORE_CHECK;
 		else if (c == 'W')
-			worker = true;
+			mode = CORE_WORKER;
+		else if (c == 'U')
+			mode = CORE_UNLOAD;
 		else
-			return core_usage(c == 'h' ? 0 : 2);
+			return c == 'h' ? CORE_HELP : c == 'V' ? CORE_VERSION : CORE_USAGE;
 	}
-	if (!path || optind != argc)
-		return core_usage(2);
+	return *path && optind == argc ? mode : CORE_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	char why[CONFIG_WHY_MAX] = "";
+	const char *path = NULL;
+	enum core_mode mode = core_options(argc, argv, &path);
+	struct config_core *cfg;
+	int status = 0;
+
+	if (mode == CORE_VERSION)
+		return puts("sallyport-core " SALLYPORT_VERSION) < 0;
+	if (mode == CORE_USAGE || mode == CORE_HELP)
+		return core_usage(mode == CORE_USAGE ? 2 : 0);
 	log_open("sallyport-core", LOG_L_INFO);
-	if (worker) {
+	if (mode == CORE_WORKER) {
 		prctl(PR_SET_NAME,
 		      "sallyport-core"); /* executed by descriptor it would be called by a number */
 		return core_worker(path);
@@ -329,11 +372,14 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", why);
 		return 1;
 	}
-	if (check) {
-		printf("%s: good\n", path);
-		config_core_free(cfg);
-		return 0;
+	if (mode == CORE_RUN) {
+		log_set_level(core_log_level(cfg->log));
+		return core_keeper(path, cfg);
 	}
-	log_set_level(core_log_level(cfg->log));
-	return core_keeper(path, cfg);
+	if (mode == CORE_UNLOAD)
+		status = core_unload(cfg->instance);
+	else
+		printf("%s: good\n", path);
+	config_core_free(cfg);
+	return status;
 }
