@@ -123,10 +123,40 @@ headers-check: $(SKELS) $(PROTO)
 format-check:
 	$(Q)selftests/format-check
 
+# ---- installation: no `uninstall`, a package does that (`make deb`) -----------------------------------------------------
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+DOCDIR := $(PREFIX)/share/doc/sallyport
+into = install -D -m $(1) $(2) $(DESTDIR)$(3)
+install: $(PROGS)
+	$(Q)for p in edge core; do \
+		$(call into,755,$(B)/sallyport-$$p,$(PREFIX)/sbin/sallyport-$$p) && \
+		$(call into,644,tools/man/sallyport-$$p.8,$(PREFIX)/share/man/man8/sallyport-$$p.8) && \
+		$(call into,644,tools/example-$$p.yaml,$(DOCDIR)/examples/$$p.yaml) && \
+		install -d $(DESTDIR)$(UNITDIR) && \
+		sed 's#/usr/sbin/#$(PREFIX)/sbin/#' tools/systemd/sallyport-$$p.service \
+			>$(DESTDIR)$(UNITDIR)/sallyport-$$p.service || exit; \
+	done
+	$(Q)$(call into,755,$(B)/sallyctl,$(PREFIX)/bin/sallyctl)
+	$(Q)$(call into,644,tools/man/sallyctl.8,$(PREFIX)/share/man/man8/sallyctl.8)
+	$(Q)$(call into,644,tools/man/sallyport.yaml.5,$(PREFIX)/share/man/man5/sallyport.yaml.5)
+	$(Q)$(call into,644,tools/completion/sallyctl,$(PREFIX)/share/bash-completion/completions/sallyctl)
+	$(Q)$(call into,644,tools/systemd/sysusers.conf,$(PREFIX)/lib/sysusers.d/sallyport.conf)
+	$(Q)$(call into,644,tools/systemd/modules-load.conf,$(PREFIX)/lib/modules-load.d/sallyport.conf)
+	$(Q)$(call into,644,README.md,$(DOCDIR)/README.md)
+	$(Q)$(call into,644,LICENSE,$(DOCDIR)/copyright)
+	$(Q)install -d $(DESTDIR)$(SYSCONFDIR)/sallyport
+
+# A Debian package, in build/: built in a copy of the tree, where tools/debian stands as debian/. REUSE=1: from the objects that are
+# built already (with Debian's flags or not), for tests.
+deb:
+	$(Q)tools/deb $(if $(REUSE),$(B))
+
 clean:
 	rm -rf build build-san
 
-.PHONY: all unit check-unit check-vm helpers fuzz headers-check format-check clean
+.PHONY: all unit check-unit check-vm helpers fuzz headers-check format-check install deb clean
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/deb -prune -o -name '*.d' -print 2>/dev/null)
