@@ -15,7 +15,10 @@ TLS := user/ktls user/ktls_keys user/ktls_probe user/tls user/tls_about user/tls
 CONN := user/conn user/conn_bytes user/conn_keep user/conn_splice
 RELAY := user/conn_relay user/loop_clear
 ADMIN_HTTP := user/admin_http user/metrics user/metrics_table user/nodes user/page user/page_files user/summary
-BASE := $(ADMIN_HTTP) user/account user/addr user/admin user/cert_files user/config user/config_lines $(CONN) user/handover user/keep user/keeper user/keeper_child user/keeper_open user/keeper_store user/keeper_take user/keeper_upgrade user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer $(RELAY) user/sandbox user/sockpool $(TLS) user/drain
+BASE := $(ADMIN_HTTP) user/account user/addr user/admin user/config user/config_lines $(CONN) user/handover user/keep user/keeper user/keeper_carrier user/keeper_child user/keeper_open user/keeper_store user/keeper_take user/keeper_upgrade user/ktls_policy user/link_data user/link_frame user/link_peer user/link.pb-c user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire user/log user/loop user/loop_dgram user/loop_timer $(RELAY) user/sandbox user/sockpool $(TLS) user/drain user/loop_write user/cert_files
+TRACE := user/trace user/trace_sip user/wall
+# And what sallyctl sees of it.
+TRACE_SHOW := $(TRACE) user/trace_plan user/trace_query user/trace_show
 BASE_LIBS := -lssl -lcrypto -luring -lcyaml -lyaml -lprotobuf-c -ljansson -lseccomp -lcap-ng -lsystemd
 
 BPF := bench tc_relay xdp_probe xdp_relay
@@ -96,7 +99,7 @@ test_doctor_OBJS := $(DOCTOR_JUDGE)
 test_doctor_LIBS := -ljansson
 test_keep_OBJS := user/keep
 LODGE := user/lodge user/lodge_hold user/lodge_start user/lodge_turn user/lodge_wire
-test_keeper_OBJS := $(LODGE) selftests/unit/keeper_kit user/addr user/keeper user/keeper_child user/keeper_open user/keeper_store user/keeper_take user/keeper_upgrade user/log user/loop user/loop_dgram user/loop_timer user/loop_write user/sandbox user/sockpool
+test_keeper_OBJS := $(LODGE) selftests/unit/keeper_kit user/addr user/keeper user/keeper_carrier user/keeper_child user/keeper_open user/keeper_store user/keeper_take user/keeper_upgrade user/log user/loop user/loop_dgram user/loop_timer user/loop_write user/sandbox user/sockpool
 test_keeper_LIBS := -lseccomp -lcap-ng -lsystemd -luring
 UNIT += test_keeper_store
 test_keeper_store_OBJS := $(test_keeper_OBJS)

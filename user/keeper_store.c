@@ -13,10 +13,11 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "user/keeper_carrier.h"
 #include "user/keeper_impl.h"
 #include "user/log.h"
 
-#define PUSH_MAX 253 /* descriptors a message: the kernel's SCM_MAX_FD */
+#define PUSH_MAX 253 /* workers' pidfds a message: the kernel's SCM_MAX_FD */
 
 /* The file "store". */
 struct store_head {
@@ -93,19 +94,18 @@ static bool push(struct keeper_store *s, const char *name, const int *fds, unsig
 	return true;
 }
 
+/* A range as one: keeper_carrier.h. */
 static void push_range(struct keeper_store *s, const char *name, int first, unsigned n)
 {
-	int fds[PUSH_MAX];
-	unsigned i;
+	int fd = s->on ? carrier_pack(first, n) : -1;
 
-	while (n) {
-		for (i = 0; i < n && i < PUSH_MAX; i++)
-			fds[i] = first + (int)i;
-		if (!push(s, name, fds, i))
-			return;
-		first += (int)i;
-		n -= i;
-	}
+	if (fd >= 0)
+		push(s, name, &fd, 1);
+	else if (s->on)
+		log_event(LOG_L_WARN, "store-failed", "name=%s entries=%u error=\"%s\"", name, n,
+			  strerror(-fd));
+	if (fd >= 0)
+		close(fd);
 }
 
 /* ---- start ---- */
@@ -182,19 +182,39 @@ static int workers_gone(struct keeper_plan *p)
 	return err;
 }
 
+static int list_add(struct keeper_plan *p, const char *name, const int *fds, unsigned n)
+{
+	struct keeper_stored *grown = realloc(p->stored, (p->n_stored + n) * sizeof(*p->stored));
+	unsigned i;
+
+	if (!grown)
+		return -ENOMEM;
+	p->stored = grown;
+	for (i = 0; i < n; i++)
+		p->stored[p->n_stored++] = (struct keeper_stored){name, fds[i]};
+	return 0;
+}
+
+/* What was passed on, ranges out of their carriers. */
 static int list_make(struct keeper_plan *p)
 {
-	int i, n = sd_listen_fds_with_names(1, &p->store->names);
+	int i, n = sd_listen_fds_with_names(1, &p->store->names), err = 0;
 
 	if (n <= 0)
 		return n;
-	p->stored = calloc((size_t)n, sizeof(*p->stored));
-	if (!p->stored)
-		return -ENOMEM;
-	for (i = 0; i < n; i++)
-		p->stored[i] = (struct keeper_stored){p->store->names[i], SD_LISTEN_FDS_START + i};
-	p->n_stored = (unsigned)n;
-	return 0;
+	for (i = 0; i < n && !err; i++) {
+		int fd = SD_LISTEN_FDS_START + i, *in = &fd, k = 1;
+
+		if (carrier_is(fd)) {
+			in = NULL;
+			k = carrier_unpack(fd, &in);
+			close(fd);
+		}
+		err = k < 0 ? k : list_add(p, p->store->names[i], in, (unsigned)k);
+		if (in != &fd)
+			free(in);
+	}
+	return err;
 }
 
 int keeper_store_open(struct keeper_plan *p, const char *daemon, char *why, size_t why_n)
@@ -293,9 +313,11 @@ void keeper_store_begin(struct keeper_plan *p)
 			keeper_range_name(e->name, name);
 		taken += e->taken;
 		if (e->taken)
-			s->names_n += (e->count ? e->count : 1) * (strlen(name) + 1);
+			s->names_n += strlen(name) + 1;
+		else if (e->count)
+			push_range(s, name, e->fd, e->count);
 		else
-			push_range(s, name, e->fd, e->count ? e->count : 1);
+			push(s, name, &e->fd, 1);
 	}
 	if (p->n_stored)
 		log_event(LOG_L_WARN, "store-taken", "entries=%u connections=%u closed=%u", taken,

@@ -9,8 +9,9 @@
  * Without $NOTIFY_SOCKET nothing is pushed, and without LISTEN_FDS everything is made anew: as ever.
  *
  * Names in the store, by which it is read again: "store" (a small file: KEEPER_STORE_VERSION and whose it is), "worker" (pidfds), of a
- * single descriptor the plan's own name, of a range the first letters of the name's parts ("media.inside": "mi"), of a lodged
- * descriptor its role (a digit) and slot (base 36). Short, since the kernel takes LISTEN_FDNAMES only up to 128 KiB.
+ * single descriptor the plan's own name, of a range, which is there as one (keeper_carrier.h), the first letters of the name's parts
+ * ("media.inside": "mi"), of a lodged descriptor its role (a digit) and slot (base 36). Short, since the kernel takes LISTEN_FDNAMES only
+ * up to 128 KiB.
  * A store of another version or daemon is refused as a whole; files have versions of their own (user/keep.h, user/lodge.h).
  *
  * The earlier worker: it dies with its keeper (keeper_child.c), but may take a moment. What it wrote to is read by its successor only
