@@ -144,7 +144,9 @@ install: $(PROGS)
 	$(Q)$(call into,644,tools/completion/sallyctl,$(PREFIX)/share/bash-completion/completions/sallyctl)
 	$(Q)$(call into,644,tools/systemd/sysusers.conf,$(PREFIX)/lib/sysusers.d/sallyport.conf)
 	$(Q)$(call into,644,tools/systemd/modules-load.conf,$(PREFIX)/lib/modules-load.d/sallyport.conf)
+	$(Q)$(call into,755,tools/acme-hook,$(PREFIX)/share/sallyport/acme-hook)
 	$(Q)$(call into,644,README.md,$(DOCDIR)/README.md)
+	$(Q)$(call into,644,tools/metrics.md,$(DOCDIR)/metrics.md)
 	$(Q)$(call into,644,LICENSE,$(DOCDIR)/copyright)
 	$(Q)install -d $(DESTDIR)$(SYSCONFDIR)/sallyport
 
