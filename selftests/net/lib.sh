@@ -156,6 +156,7 @@ net_exit() {
 net_down() {
 	local f n
 
+	[ -z "${NET_DOWN_FIRST:-}" ] || "$NET_DOWN_FIRST"
 	for f in "$RUN"/pids/cap-* "$RUN"/pids/phone-* "$RUN"/pids/*; do
 		stop "${f##*/}"
 	done
