@@ -1,10 +1,10 @@
 /* tools/bench_core.c -- SRTP <-> RTP through the real core, beside rtpengine bridging the same calls, in one run, alternating.
  *
  * In: the namespaces and files that tools/bench made (--lab NAME, --dir DIR with core.yaml and pki/). Out: a table, or with -j one JSON
- * object: rtpengine_ratio, pps_per_cpu_s, loss, calls, rounds (medians). 1,000 calls each, set up by SIP through the core and by the NG
- * protocol through rtpengine; half of the packets are SRTP from outside, half RTP from inside. A measurement is one second at the
- * highest rate, by steps of 8 %, at which less than 0.1 % is lost and less than 1 % still queued at its end; rtpengine is started afresh for each. Counted: all threads of
- * the core's worker or of rtpengine, and the NAPI threads of its two devices.
+ * object: rtpengine_ratio, pps_per_cpu_s, loss, calls, rounds (medians; spread: min and max). 1,000 calls each (or --calls), set up by SIP
+ * through the core and by the NG protocol through rtpengine; half of the packets are SRTP from outside, half RTP from inside. A measurement
+ * is one second at the highest rate, by steps of 8 %, at which less than 0.1 % is lost and less than 1 % still queued at its end;
+ * rtpengine is started afresh for each. Counted: all threads of the core's worker or of rtpengine, and the NAPI threads of its two devices.
  * --joined: calls between two outside users instead, core alone. Owner rules: the lab owns frames and programs, the bridge the calls. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +23,8 @@
 #include "tools/bench_stat.h"
 #include "user/srtp.h"
 
-#define CALLS	   1000
+#define CALLS_MAX  1000
+#define CALLS_MIN  10
 #define STEP	   0.92
 #define LOSS_MAX   0.001
 #define BEHIND_MAX 0.01 /* a thousand sockets' buffers hide an overload for a second */
@@ -43,8 +44,8 @@ struct bench {
 	const char *dir;
 	pid_t keeper, worker;
 	bool joined, json;
-	unsigned rounds;
-	struct core_call call[CALLS];
+	unsigned rounds, calls;
+	struct core_call call[CALLS_MAX];
 	struct lab_result core[BENCH_ROUNDS_MAX], rtpengine[BENCH_ROUNDS_MAX];
 	double core_pps[BENCH_ROUNDS_MAX], rtpengine_pps[BENCH_ROUNDS_MAX];
 };
@@ -88,7 +89,7 @@ static int bench_core_start(struct bench *b)
 				  .sip = bench_addr("172.29.0.2:5060"),
 				  .edge_inside = bench_addr(EDGE_IP),
 				  .phones = bench_addr(PHONE_IP),
-				  .calls = CALLS,
+				  .calls = b->calls,
 				  .joined = b->joined};
 	int err;
 
@@ -116,7 +117,7 @@ static void bench_core_stop(struct bench *b)
 		kill(b->keeper, SIGTERM);
 		waitpid(b->keeper, NULL, 0);
 	}
-	for (i = 0; i < CALLS; i++)
+	for (i = 0; i < b->calls; i++)
 		srtp_session_free(b->call[i].client);
 }
 
@@ -125,7 +126,7 @@ static int bench_clients(struct bench *b)
 	unsigned i;
 	int err = 0;
 
-	for (i = 0; i < CALLS && !err; i++)
+	for (i = 0; i < b->calls && !err; i++)
 		err = srtp_session_new(SRTP_AES_CM_128_HMAC_SHA1_80,
 				       span_of(bridge_call(b->bridge, i)->client_key, BRIDGE_KEY),
 				       true, &b->call[i].client);
@@ -172,7 +173,7 @@ static int bench_core_frames(struct bench *b, unsigned n)
 		else
 			bench_frame_in(b, call, &f[i]);
 		if (b->joined || i % 2)
-			call = (call + 1) % CALLS;
+			call = (call + 1) % b->calls;
 	}
 	return err;
 }
@@ -194,14 +195,14 @@ static int bench_core_at(struct bench *b, unsigned pps, struct lab_result *out)
 
 static int bench_rtpengine_at(struct bench *b, unsigned pps, struct lab_result *out)
 {
-	unsigned per_call = pps / CALLS / 2 + 1;
+	unsigned per_call = pps / b->calls / 2 + 1;
 	struct lab_run r = {.lane = lab_lane(b->lab, 2),
 			    .packets = pps,
 			    .pps = pps,
-			    .frames = per_call * CALLS * 2};
+			    .frames = per_call * b->calls * 2};
 	int err;
 
-	r.dut = bench_rtpengine_start(b->lab, CALLS, per_call, true);
+	r.dut = bench_rtpengine_start(b->lab, b->calls, per_call, true);
 	if (r.dut < 0)
 		return r.dut;
 	err = lab_measure(b->lab, &r, out);
@@ -213,7 +214,7 @@ static int bench_rtpengine_at(struct bench *b, unsigned pps, struct lab_result *
 static int bench_search(struct bench *b, int (*at)(struct bench *, unsigned, struct lab_result *),
 			double from, struct lab_result *out, double *out_pps)
 {
-	double pps = from < LAB_FRAMES_MAX - 2 * CALLS ? from : LAB_FRAMES_MAX - 2 * CALLS;
+	double pps = from < LAB_FRAMES_MAX - 2 * b->calls ? from : LAB_FRAMES_MAX - 2 * b->calls;
 	int err;
 
 	for (; pps >= PPS_MIN; pps *= STEP) {
@@ -297,7 +298,7 @@ static void bench_print_table(const struct bench *b)
 	printf("thousand packets per CPU-second at the highest rate with < 0.1 %% loss; %u "
 	       "calls%s; "
 	       "min-median-max of %u rounds\n",
-	       CALLS, b->joined ? " between outside users" : ", both ways", b->rounds);
+	       b->calls, b->joined ? " between outside users" : ", both ways", b->rounds);
 	printf("%-10s %5.0f-%.0f-%-8.0f at %.0f-%.0f-%.0f kpps, loss %.3f %%\n", "core",
 	       c.min / 1e3, c.median / 1e3, c.max / 1e3, cp.min / 1e3, cp.median / 1e3,
 	       cp.max / 1e3, 100 * bench_loss(b->core, b->rounds));
@@ -315,12 +316,21 @@ static void bench_print_table(const struct bench *b)
 static void bench_print_json(const struct bench *b)
 {
 	json_t *o = json_pack("{s:s, s:i, s:i, s:b, s:f, s:f, s:f}", "bench", "core", "rounds",
-			      (int)b->rounds, "calls", CALLS, "joined", b->joined, "pps_per_cpu_s",
-			      bench_rate(b->core, b->rounds).median, "pps",
+			      (int)b->rounds, "calls", (int)b->calls, "joined", b->joined,
+			      "pps_per_cpu_s", bench_rate(b->core, b->rounds).median, "pps",
 			      bench_spread(b->core_pps, b->rounds).median, "loss",
 			      bench_loss(b->core, b->rounds));
 
+	json_t *all = json_object();
+
+	json_object_set_new(all, "pps_per_cpu_s",
+			    bench_spread_json(bench_rate(b->core, b->rounds)));
 	if (!b->joined) {
+		json_object_set_new(
+			all, "rtpengine_ratio",
+			bench_spread_json(bench_ratio(b->core, b->rtpengine, b->rounds)));
+		json_object_set_new(all, "rtpengine_pps_per_cpu_s",
+				    bench_spread_json(bench_rate(b->rtpengine, b->rounds)));
 		json_object_set_new(
 			o, "rtpengine_ratio",
 			json_real(bench_ratio(b->core, b->rtpengine, b->rounds).median));
@@ -331,6 +341,7 @@ static void bench_print_json(const struct bench *b)
 		json_object_set_new(o, "rtpengine_loss",
 				    json_real(bench_loss(b->rtpengine, b->rounds)));
 	}
+	json_object_set_new(o, "spread", all);
 	json_dumpf(o, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 	putchar('\n');
 	json_decref(o);
@@ -341,8 +352,9 @@ int main(int argc, char **argv)
 	static const struct option longs[] = {{"lab", required_argument, NULL, 'L'},
 					      {"dir", required_argument, NULL, 'D'},
 					      {"joined", no_argument, NULL, 'J'},
+					      {"calls", required_argument, NULL, 'C'},
 					      {0}};
-	static struct bench b = {.rounds = 5};
+	static struct bench b = {.rounds = 5, .calls = CALLS_MAX};
 	const char *lab = NULL;
 	int c, err;
 
@@ -353,6 +365,8 @@ int main(int argc, char **argv)
 			b.dir = optarg;
 		else if (c == 'J')
 			b.joined = true;
+		else if (c == 'C')
+			b.calls = (unsigned)strtoul(optarg, NULL, 10);
 		else if (c == 'j')
 			b.json = true;
 		else if (c == 'q')
@@ -362,10 +376,12 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
-	if (!lab || !b.dir || !b.rounds || b.rounds > BENCH_ROUNDS_MAX) {
+	if (!lab || !b.dir || !b.rounds || b.rounds > BENCH_ROUNDS_MAX || b.calls % 2 ||
+	    b.calls < CALLS_MIN || b.calls > CALLS_MAX) {
 		fprintf(stderr,
-			"bench-core is run by tools/bench core [-j] [-q] [--joined] [-r 1..%u]\n",
-			BENCH_ROUNDS_MAX);
+			"bench-core is run by tools/bench core [-j] [-q] [--joined] [-r 1..%u] "
+			"[--calls %u..%u, even]\n",
+			BENCH_ROUNDS_MAX, CALLS_MIN, CALLS_MAX);
 		return 2;
 	}
 	err = lab_open(lab, &b.lab);

@@ -121,11 +121,6 @@ static void print_text(const struct bench_table *t)
 
 /* ---- JSON ---- */
 
-static json_t *spread_json(struct bench_spread s)
-{
-	return json_pack("{s:f, s:f, s:f}", "min", s.min, "median", s.median, "max", s.max);
-}
-
 static void print_json(const struct bench_table *t)
 {
 	const struct bench_job *bulk = &t->job[BENCH_BULK], *msg = &t->job[BENCH_MESSAGES];
@@ -143,10 +138,10 @@ static void print_json(const struct bench_table *t)
 				continue;
 			j = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "of",
 				      k == BENCH_BULK ? "mib" : "message", "lane", l->name, "rung",
-				      rung, "us", spread_json(spread(t, k, l, ALL)), "user_us",
-				      spread_json(spread(t, k, l, USER)), "system_us",
-				      spread_json(spread(t, k, l, SYSTEM)), "of_c",
-				      spread_json(ratio(t, k, l)));
+				      rung, "us", bench_spread_json(spread(t, k, l, ALL)),
+				      "user_us", bench_spread_json(spread(t, k, l, USER)),
+				      "system_us", bench_spread_json(spread(t, k, l, SYSTEM)),
+				      "of_c", bench_spread_json(ratio(t, k, l)));
 			json_array_append_new(rows, j);
 		}
 	j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:b, s:s, s:o}", "bench", "ktls",

@@ -1,7 +1,7 @@
 /* tools/bench_media.c -- the edge's XDP relay beside a bare XDP redirect and beside rtpengine, in one run, alternating.
  *
  * In: the namespaces that tools/bench made (--lab NAME). Out: a table, or with -j one JSON object: bare_ratio by number of flows,
- * rtpengine_ratio, pps_per_cpu_s, loss, p50_us, p99_us (medians over the rounds). The relay runs as the edge loads it: same loader, same
+ * rtpengine_ratio, pps_per_cpu_s, loss, p50_us, p99_us (medians over the rounds; spread: min and max). The relay runs as the edge loads it: same loader, same
  * maps, flows installed through user/maps.h; the outside addresses are five, so that 100,000 flows have ports.
  * Owner rules: the lab owns frames and programs; flows live in maps pinned under an instance of the bench's own. */
 #include <arpa/inet.h>
@@ -173,9 +173,28 @@ static void bench_print_table(const struct bench *b)
 	       bench_percentile(b, false), bench_percentile(b, true));
 }
 
+/* all[name] = {flows: spread}, of rates, or of their ratios to @of's. */
+static void bench_spread_flows(json_t *all, const char *name,
+			       const struct lab_result r[SIZES][BENCH_ROUNDS_MAX],
+			       const struct lab_result of[SIZES][BENCH_ROUNDS_MAX], unsigned rounds)
+{
+	json_t *o = json_object();
+	char key[16];
+	unsigned s;
+
+	for (s = 0; s < SIZES; s++) {
+		snprintf(key, sizeof(key), "%u", flow_counts[s]);
+		json_object_set_new(o, key,
+				    bench_spread_json(of ? bench_ratio(r[s], of[s], rounds)
+							 : bench_rate(r[s], rounds)));
+	}
+	json_object_set_new(all, name, o);
+}
+
 static void bench_print_json(const struct bench *b)
 {
-	json_t *ratio = json_object(), *pps = json_object(), *loss = json_object(), *o;
+	json_t *ratio = json_object(), *pps = json_object(), *bare = json_object(),
+	       *loss = json_object(), *all = json_object(), *o;
 	char key[16];
 	unsigned s;
 
@@ -185,16 +204,24 @@ static void bench_print_json(const struct bench *b)
 			ratio, key,
 			json_real(bench_ratio(b->relay[s], b->bare[s], b->rounds).median));
 		json_object_set_new(pps, key, json_real(bench_rate(b->relay[s], b->rounds).median));
+		json_object_set_new(bare, key, json_real(bench_rate(b->bare[s], b->rounds).median));
 		json_object_set_new(loss, key, json_real(bench_loss(b->relay[s], b->rounds)));
 	}
-	o = json_pack("{s:s, s:s, s:i, s:o, s:f, s:o, s:o, s:f, s:f, s:f, s:f}", "bench", "media",
-		      "rung", b->rung == RUNG_TC ? "tc" : "xdp", "rounds", (int)b->rounds,
+	bench_spread_flows(all, "bare_ratio", b->relay, b->bare, b->rounds);
+	bench_spread_flows(all, "pps_per_cpu_s", b->relay, NULL, b->rounds);
+	bench_spread_flows(all, "bare_pps_per_cpu_s", b->bare, NULL, b->rounds);
+	json_object_set_new(all, "rtpengine_ratio",
+			    bench_spread_json(bench_ratio(b->relay[1], b->rtpengine, b->rounds)));
+	json_object_set_new(all, "rtpengine_pps_per_cpu_s",
+			    bench_spread_json(bench_rate(b->rtpengine, b->rounds)));
+	o = json_pack("{s:s, s:s, s:i, s:o, s:f, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:o}", "bench",
+		      "media", "rung", b->rung == RUNG_TC ? "tc" : "xdp", "rounds", (int)b->rounds,
 		      "bare_ratio", ratio, "rtpengine_ratio",
 		      bench_ratio(b->relay[1], b->rtpengine, b->rounds).median, "pps_per_cpu_s",
-		      pps, "loss", loss, "rtpengine_pps_per_cpu_s",
+		      pps, "bare_pps_per_cpu_s", bare, "loss", loss, "rtpengine_pps_per_cpu_s",
 		      bench_rate(b->rtpengine, b->rounds).median, "rtpengine_loss",
 		      bench_loss(b->rtpengine, b->rounds), "p50_us", bench_percentile(b, false),
-		      "p99_us", bench_percentile(b, true));
+		      "p99_us", bench_percentile(b, true), "spread", all);
 	json_dumpf(o, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 	putchar('\n');
 	json_decref(o);

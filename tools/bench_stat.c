@@ -50,3 +50,8 @@ double bench_loss(const struct lab_result *r, unsigned n)
 		v[i] = r[i].loss;
 	return bench_spread(v, n).median;
 }
+
+json_t *bench_spread_json(struct bench_spread s)
+{
+	return json_pack("{s:f, s:f, s:f}", "min", s.min, "median", s.median, "max", s.max);
+}

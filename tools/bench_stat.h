@@ -4,6 +4,8 @@
 #ifndef SALLYPORT_BENCH_STAT_H
 #define SALLYPORT_BENCH_STAT_H
 
+#include <jansson.h>
+
 #include "tools/bench_lab.h"
 
 #define BENCH_ROUNDS_MAX 20 /* @n below is at most this */
@@ -17,5 +19,7 @@ struct bench_spread bench_rate(const struct lab_result *r, unsigned n); /* packe
 /* Of the rates of the same round. */
 struct bench_spread bench_ratio(const struct lab_result *a, const struct lab_result *b, unsigned n);
 double bench_loss(const struct lab_result *r, unsigned n); /* median */
+/* {"min", "median", "max"}; a new reference, for json_pack()'s o. */
+json_t *bench_spread_json(struct bench_spread s);
 
 #endif

@@ -240,11 +240,6 @@ static void print_table(struct result res[KINDS][LANES], unsigned rounds)
 	}
 }
 
-static json_t *spread_json(struct bench_spread s)
-{
-	return json_pack("{s:f,s:f,s:f}", "min", s.min, "median", s.median, "max", s.max);
-}
-
 static void print_json(struct result res[KINDS][LANES], unsigned rounds)
 {
 	json_t *all = json_object(), *ratios = json_object(), *of, *lanes;
@@ -265,8 +260,10 @@ static void print_json(struct result res[KINDS][LANES], unsigned rounds)
 					json_pack("{s:s}", "missing", strerror(-r->err)));
 				continue;
 			}
-			json_object_set_new(lanes, name, spread_json(bench_spread(r->us, rounds)));
-			json_object_set_new(of, name, spread_json(ratio(r, &res[k][0], rounds)));
+			json_object_set_new(lanes, name,
+					    bench_spread_json(bench_spread(r->us, rounds)));
+			json_object_set_new(of, name,
+					    bench_spread_json(ratio(r, &res[k][0], rounds)));
 		}
 		json_object_set_new(all, kinds[k].name, lanes);
 		json_object_set_new(ratios, kinds[k].name, of);
