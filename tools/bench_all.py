@@ -219,7 +219,8 @@ def parse(argv):
     p = argparse.ArgumentParser(prog="tools/bench all", description="All benches in turn: bench.json and report.html. Not soak.",
                                 epilog="Names: " + ", ".join(row[0] for row in PLAN) + "; or media, core, ktls ... for all of a kind.")
     p.add_argument("-q", action="store_true", dest="quick", help="one short round each: to see that all is there, not for figures")
-    p.add_argument("-o", metavar="DIR", dest="folder", default=os.path.join(TOP, "build/report"), help="where to (build/report of the tree)")
+    p.add_argument("-o", metavar="DIR", dest="folder", default=os.path.join(TOP, "build/report"),
+                   help="where to (build/report of the tree)")
     p.add_argument("--report-only", metavar="FILE", help="make report.html anew beside this bench.json, run nothing")
     p.add_argument("--list", action="store_true", help="what would be run, and for about how long")
     p.add_argument("names", metavar="BENCH", nargs="*")
@@ -247,8 +248,8 @@ def main(argv):
         return 1
     if not shutil.which("git"):
         say("no git here: the report names no commit")
-    report = {"report": 1, "began": utc(), "quick": o.quick, "host": host(), "sallyport": sallyport(), "peers": peers(), "load_average": load,
-              "duration_s": 0, "runs": []}
+    report = {"report": 1, "began": utc(), "quick": o.quick, "host": host(), "sallyport": sallyport(), "peers": peers(),
+              "load_average": load, "duration_s": 0, "runs": []}
     began = time.monotonic()
     for i, (name, options, seconds) in enumerate(plan, 1):
         say(f"{i} of {len(plan)}: {options} (about {seconds} s; load {os.getloadavg()[0]:.1f})")

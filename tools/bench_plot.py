@@ -1,8 +1,9 @@
 """tools/bench_plot.py -- plots as SVG text: lines over an axis, bars, and a chart of targets. Standard library only.
 
-In: series of points, each a Spread (min, median, max). Out: one <svg> that stands alone but for the style sheet (classes, see bench_report.css).
-All are WIDTH units wide and are made to be shown at about that many pixels, on a phone at 360: text is never cut or moved by the browser, so
-room for it is worked out here from its length. What is told by colour is told by a mark's shape or a dash as well, and in words."""
+In: series of points, each a Spread (min, median, max). Out: one <svg> that stands alone but for the style sheet (classes, see
+bench_report.css). All are WIDTH units wide and are made to be shown at about that many pixels, on a phone at 360: no browser cuts or moves
+SVG text, so room for it is worked out here from its length. What is told by colour is told by a mark's shape or a dash as well, and in
+words."""
 import math
 from typing import NamedTuple, Optional
 from xml.sax.saxutils import escape
@@ -108,7 +109,8 @@ class Axis:
 
 
 def text(x, y, what, anchor="start", css=""):
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{f" class={chr(34)}{css}{chr(34)}" if css else ""}>{escape(what)}</text>'
+    css = f' class="{css}"' if css else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{css}>{escape(what)}</text>'
 
 
 def line(x1, y1, x2, y2, css):
@@ -118,10 +120,10 @@ def line(x1, y1, x2, y2, css):
 SHAPES = {"ours": "circle", "ours2": "square", "ours3": "up", "peer": "diamond", "peer2": "down", "limit": "cross"}
 
 
-def marker(x, y, role):
+def marker(x, y, role, css=None):
     """A shape of its own for each role."""
     shape, r = SHAPES[role], 4
-    css = f'class="mark {role}"'
+    css = f'class="mark {css or role}"'
     if shape == "circle":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}" {css}/>'
     points = {
@@ -129,8 +131,8 @@ def marker(x, y, role):
         "up": [(0, -4.6), (4.4, 3.6), (-4.4, 3.6)],
         "down": [(0, 4.6), (4.4, -3.6), (-4.4, -3.6)],
         "diamond": [(0, -5), (5, 0), (0, 5), (-5, 0)],
-        "cross": [(-4, -1.2), (-1.2, -1.2), (-1.2, -4), (1.2, -4), (1.2, -1.2), (4, -1.2), (4, 1.2), (1.2, 1.2), (1.2, 4), (-1.2, 4), (-1.2, 1.2),
-                  (-4, 1.2)],
+        "cross": [(-4, -1.2), (-1.2, -1.2), (-1.2, -4), (1.2, -4), (1.2, -1.2), (4, -1.2), (4, 1.2), (1.2, 1.2), (1.2, 4), (-1.2, 4),
+                  (-1.2, 1.2), (-4, 1.2)],
     }[shape]
     return f'<polygon points="{" ".join(f"{x + a:.1f},{y + b:.1f}" for a, b in points)}" {css}/>'
 
@@ -292,9 +294,10 @@ def goals(title, rows):
         if g.aim:
             parts += line(x.at(g.aim), at - 7, x.at(g.aim), at + 7, "bound aim")
         if g.value:
-            parts += marker(x.at(max(g.value.median, x.low)), at, GOAL_SHAPES[g.css]).replace(f"mark {GOAL_SHAPES[g.css]}", f"mark {g.css}")
+            parts += marker(x.at(max(g.value.median, x.low)), at, GOAL_SHAPES[g.css], g.css)
         else:
-            parts += text(x.at(1) + 6 if x.at(1) < WIDTH / 2 else x.at(1) - 6, at + 4, "not measured", "start" if x.at(1) < WIDTH / 2 else "end", "quiet")
+            left = x.at(1) < WIDTH / 2
+            parts += text(x.at(1) + (6 if left else -6), at + 4, "not measured", "start" if left else "end", "quiet")
         out.append(tip(f"{g.name}: {g.figure}, {g.word}", parts))
         y += 40
     out += [line(0, bottom, WIDTH, bottom, "axis")] + x_labels(x, x.ticks, bottom)

@@ -181,7 +181,8 @@ def plot_register(r):
 
 def https_series(r, cases):
     d = r.result("https")
-    return [Series(name, role, [(x, p.map(lambda v: 1e6 / v)) for x, case in cases for p in [spread(d, "requests_per_cpu_s", case, key)] if p])
+    figure = lambda case, key: spread(d, "requests_per_cpu_s", case, key)
+    return [Series(name, role, [(x, figure(case, key).map(lambda v: 1e6 / v)) for x, case in cases if figure(case, key)])
             for name, role, key in (("edge and core", "ours", "sallyport"), ("two HAProxy", "peer", "haproxy"))]
 
 
@@ -197,8 +198,8 @@ def plot_https_size(r):
         return lines("HTTPS: a request, by size", series, "KiB of body, 10 connections", "µs of CPU a request", "µs")
 
 
-LANES = {"A by pipe": ("A, kernel TLS by pipe", "ours"), "A by copy": ("A, kernel TLS by copy", "ours2"), "B": ("B, kernel TLS to send", "ours3"),
-         "C": ("C, OpenSSL", "peer")}
+LANES = {"A by pipe": ("A, kernel TLS by pipe", "ours"), "A by copy": ("A, kernel TLS by copy", "ours2"),
+         "B": ("B, kernel TLS to send", "ours3"), "C": ("C, OpenSSL", "peer")}
 
 
 def ktls_series(r, of, size_key):
@@ -223,26 +224,32 @@ def plot_ktls_bulk(r):
         return lines("Relaying a stream: a MiB, by size of writes", series, "bytes of a write", "µs of CPU a MiB", "µs")
 
 
+def bars_of(d, *entries):
+    """Of (name, role, path...) those that there are."""
+    return [Bar(name, role, p) for name, role, *path in entries for p in [spread(d, *path)] if p]
+
+
+def marks_of(run, *path, name=""):
+    """The bounds that TARGETS has for a figure."""
+    return [Mark(kind + name, kind, getattr(t, kind)) for t in TARGETS if t.run == run and t.path == path for kind in ("must", "aim")]
+
+
 def plot_set_up(r):
-    rows = [Bar(name, "ours", p) for name, key in (("RTP and RTCP on one flow", "us_per_flow"), ("RTP and RTCP on two", "us_per_flow_with_rtcp"))
-            for p in [spread(r.result("flows"), key)] if p]
+    rows = bars_of(r.result("flows"), ("RTP and RTCP on one flow", "ours", "us_per_flow"), ("RTP and RTCP on two", "ours", "us_per_flow_with_rtcp"))
     if rows:
-        return bars("A media flow set up and freed", rows, "µs", "µs of CPU a flow, edge and core", [Mark("must", "must", 100), Mark("aim", "aim", 50)])
+        return bars("A media flow set up and freed", rows, "µs", "µs of CPU a flow, edge and core", marks_of("flows", "us_per_flow"))
 
 
 def plot_calls(r):
-    d = r.result("calls")
-    rows = [Bar(name, role, p) for name, role, key in (("edge and core", "ours", "calls_per_cpu_s"), ("Kamailio with rtpengine", "peer",
-                                                                                                   "kamailio_rtpengine_per_cpu_s"))
-            for p in [spread(d, key)] if p]
+    rows = bars_of(r.result("calls"), ("edge and core", "ours", "calls_per_cpu_s"),
+                   ("Kamailio with rtpengine", "peer", "kamailio_rtpengine_per_cpu_s"))
     if rows:
-        return bars("Calls with anchored media", rows, "", "calls a CPU-second (more is better)", [Mark("must", "must", 500), Mark("aim", "aim", 1000)])
+        return bars("Calls with anchored media", rows, "", "calls a CPU-second (more is better)", marks_of("calls", "calls_per_cpu_s"))
 
 
 def plot_connect(r):
-    d = r.result("register")
-    rows = [Bar(name, role, p) for name, role, key in (("edge and core", "ours", "sallyport"), ("Kamailio", "peer", "kamailio"))
-            for p in [spread(d, "per_cpu_s", "connect", key)] if p]
+    rows = bars_of(r.result("register"), ("edge and core", "ours", "per_cpu_s", "connect", "sallyport"),
+                   ("Kamailio", "peer", "per_cpu_s", "connect", "kamailio"))
     if rows:
         return bars("New TLS connections with REGISTER", rows, "", "connections a CPU-second (more is better)")
 
@@ -257,27 +264,24 @@ def plot_memory(r):
                 found.setdefault(rung, {})[float(d["clients"])] = p
     names = {"C": ("rung C, OpenSSL", "ours"), "A": ("rung A, kernel TLS", "ours2")}
     series = [Series(*names[rung], sorted(points.items())) for rung, points in found.items()]
-    marks = [Mark(f"must, rung {g}", "must", m) for g, m in (("C", 56), ("A", 4)) if g in found]
-    marks += [Mark(f"aim, rung {g}", "aim", m) for g, m in (("C", 40), ("A", 2)) if g in found]
+    marks = [m for rung in found for m in marks_of("memory", "kib", rung, name=f", rung {rung}")]
     if series:
-        return lines("Memory of an idle client, by clients", series, "registered clients", "KiB of user space a client, edge and core", "KiB", marks)
+        return lines("Memory of an idle client, by clients", series, "registered clients", "KiB of user space a client, edge and core", "KiB",
+                     marks)
 
 
 def plot_chat(r):
-    series = []
-    for name, role, key in (("edge", "ours", "edge"), ("core", "ours2", "core")):
-        points = [(float(d["clients"]), p) for d in (r.result("xmpp-1000"), r.result("xmpp")) if d for p in [spread(d, key, "kib_a_stream")] if p]
-        series.append(Series(name, role, sorted(points)))
+    found = [d for d in (r.result("xmpp-1000"), r.result("xmpp")) if d]
+    series = [Series(of, role, sorted((float(d["clients"]), p) for d in found for p in [spread(d, of, "kib_a_stream")] if p))
+              for of, role in (("edge", "ours"), ("core", "ours2"))]
     if any(s.points for s in series):
         return lines("Memory of an idle chat client, by clients", series, "chat clients", "KiB of user space a client", "KiB")
 
 
 def plot_chat_way(r):
-    d = r.result("xmpp")
-    rows = [Bar(name, role, p) for name, role, path in (
-        ("through the pair, median", "ours", ("pair", "p50_us")), ("straight to the server, median", "limit", ("direct", "p50_us")),
-        ("through the pair, 99th percentile", "ours", ("pair", "p99_us")), ("straight, 99th percentile", "limit", ("direct", "p99_us")))
-            for p in [spread(d, "round_trip", *path)] if p]
+    rows = bars_of(at(r.result("xmpp"), "round_trip"), ("through the pair, median", "ours", "pair", "p50_us"),
+                   ("straight to the server, median", "limit", "direct", "p50_us"), ("through the pair, 99th percentile", "ours", "pair", "p99_us"),
+                   ("straight, 99th percentile", "limit", "direct", "p99_us"))
     if rows:
         return bars("A chat message there and back", rows, "µs", "µs")
 
@@ -325,7 +329,7 @@ def notes(data):
     if data["quick"]:
         yield "A quick run", "one short round of each bench. It shows that all is there; its figures are not to be quoted."
     if data["load_average"][0] > QUIET_LOAD:
-        yield "A busy machine", f"its load average was {data['load_average'][0]:.1f} before the first bench; figures suffer, those of latency and loss most."
+        yield "A busy machine", f"its load average was {data['load_average'][0]:.1f} before the first bench; figures suffer by it."
 
 
 def e(text):
@@ -344,13 +348,18 @@ def facts(data):
     ]
 
 
+def table_head(*names):
+    numbers = ("Measured", "Must", "Aim", "Seconds", "Load")
+    return ('<table class="stack"><thead><tr>'
+            + "".join(f'<th scope="col" class="{"n" if n.startswith(numbers) else ""}">{n}</th>' for n in names) + "</tr></thead><tbody>")
+
+
 def table_html(rows):
-    out = ['<table class="stack"><thead><tr><th scope="col">What</th><th scope="col">Against</th><th scope="col" class="n">Measured: '
-           'min – median – max</th><th scope="col" class="n">Must</th><th scope="col" class="n">Aim</th><th scope="col">Verdict</th></tr></thead><tbody>']
+    out = [table_head("What", "Against", "Measured: min – median – max", "Must", "Aim", "Verdict")]
     for row in rows:
         t = row.target
-        cells = [("Against", "", e(t.of)), ("Measured", "n", e(shown(row.value, t.unit)) if row.value else "–"), ("Must", "n", e(bound(t, t.must))),
-                 ("Aim", "n", e(bound(t, t.aim)))]
+        cells = [("Against", "", e(t.of)), ("Measured", "n", e(shown(row.value, t.unit)) if row.value else "–"),
+                 ("Must", "n", e(bound(t, t.must))), ("Aim", "n", e(bound(t, t.aim)))]
         why = f'<small>{e(row.why)}</small>' if row.why else ""
         out.append(f'<tr><th scope="row">{e(t.what)}</th>' + "".join(f'<td data-of="{k}" class="{c}">{v}</td>' for k, c, v in cells)
                    + f'<td data-of="Verdict"><span class="verdict {row.css}">{WORDS[row.css]}</span>{why}</td></tr>')
@@ -358,13 +367,13 @@ def table_html(rows):
 
 
 def runs_html(data):
-    out = ['<table class="stack"><thead><tr><th scope="col">Command</th><th scope="col">Ended</th><th scope="col" class="n">Seconds</th>'
-           '<th scope="col" class="n">Load before</th></tr></thead><tbody>']
+    out = [table_head("Command", "Ended", "Seconds", "Load before")]
     for row in data["runs"]:
         css = {"ok": "aim", "impossible": "none"}.get(row["status"], "missed")
         why = f'<small>{e(row["reason"])}</small>' if row["reason"] else ""
-        out.append(f'<tr><th scope="row"><code>{e(row["command"])}</code></th><td data-of="Ended"><span class="verdict {css}">{e(row["status"])}</span>'
-                   f'{why}</td><td data-of="Seconds" class="n">{row["duration_s"]:.0f}</td><td data-of="Load before" class="n">'
+        out.append(f'<tr><th scope="row"><code>{e(row["command"])}</code></th>'
+                   f'<td data-of="Ended"><span class="verdict {css}">{e(row["status"])}</span>{why}</td>'
+                   f'<td data-of="Seconds" class="n">{row["duration_s"]:.0f}</td><td data-of="Load before" class="n">'
                    f'{row["load_average"][0]:.2f}</td></tr>')
     return "".join(out) + "</tbody></table>"
 
@@ -377,7 +386,8 @@ def sections_html(report):
         out.append(f"<section><h2>{e(title)}</h2>")
         if missing:
             out.append(f'<p class="missing">No figures of {"; ".join(missing)}</p>')
-        cards = "".join(f'<figure><figcaption>{svg.split("<title>", 1)[1].split("</title>", 1)[0]}</figcaption>{svg}</figure>' for svg in drawn)
+        title_of = lambda svg: svg.split("<title>", 1)[1].split("</title>", 1)[0]
+        cards = "".join(f"<figure><figcaption>{title_of(svg)}</figcaption>{svg}</figure>" for svg in drawn)
         out.append(f'<div class="plots">{cards}</div></section>')
     return "".join(out)
 
@@ -399,8 +409,8 @@ def page(data):
 <header><h1>sallyport: what it costs</h1>{said}<dl>{lists}</dl></header>
 <main><section><h2>Against the targets</h2><ul class="tiles">{tiles}</ul>
 <div class="targets"><figure><figcaption>Every target on one scale</figcaption>{chart_goals(rows)}</figure>{table_html(rows)}</div>
-<p class="quiet">A verdict is the median's. Edge and core count together where both work; a peer is measured in the same run, in turn with sallyport.
-× is sallyport's work a CPU-second as a multiple of the peer's.</p></section>
+<p class="quiet">A verdict is the median's. Edge and core count together where both work; a peer is measured in the same run, in turn with
+sallyport. × is sallyport's work a CPU-second as a multiple of the peer's.</p></section>
 {sections_html(report)}
 <section><h2>Runs</h2>{runs_html(data)}
 <p class="quiet">Error bars are the lowest and the highest round, points and bars the median. Less is better where a cost is drawn.
@@ -421,7 +431,8 @@ def table(data):
         cells = [t.what, t.of, shown(row.value, t.unit) if row.value else "–", bound(t, t.must), bound(t, t.aim), verdict]
         out.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
     where = dict(facts(data))
-    out += ["", f"`sudo tools/bench all{' -q' if data['quick'] else ''}`: {where['sallyport']}; {where['Began']}; {where['Processor']}; {where['System']}; {where['Peers']}."]
+    said = "; ".join(where[k] for k in ("sallyport", "Began", "Processor", "System", "Peers"))
+    out += ["", f"`sudo tools/bench all{' -q' if data['quick'] else ''}`: {said}."]
     out += [f"{what}: {why}" for what, why in notes(data)]
     return "\n".join(out)
 
@@ -444,7 +455,8 @@ def make(path, out=None):
 
 
 def main(argv):
-    p = argparse.ArgumentParser(prog="tools/bench_report.py", description="report.html of a bench.json of tools/bench all, or its ratios as Markdown.")
+    p = argparse.ArgumentParser(prog="tools/bench_report.py",
+                                description="report.html of a bench.json of tools/bench all, or its ratios as Markdown.")
     p.add_argument("--table", action="store_true", help="print the ratios as a Markdown table, write nothing")
     p.add_argument("-o", metavar="FILE", help="the page (report.html beside the JSON)")
     p.add_argument("json", metavar="bench.json")
