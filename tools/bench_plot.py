@@ -220,12 +220,13 @@ def lines(title, series, x_name, y_name, unit, marks=()):
     out.append(text((left + WIDTH) / 2, y1 + 31, x_name, "middle", "quiet"))
     for m in marks:
         out.append(tip(f"{m.name}: {number(m.value)} {unit}", line(left, y.at(m.value), WIDTH, y.at(m.value), f"bound {m.kind}")))
-    for s in series:
-        way = " ".join(f"{x.at(a):.1f},{y.at(p.median):.1f}" for a, p in s.points)
+    for i, s in enumerate(series):
+        off = (i - (len(series) - 1) / 2) * 3  # so that error bars stand side by side
+        way = " ".join(f"{x.at(a) + off:.1f},{y.at(p.median):.1f}" for a, p in s.points)
         if len(s.points) > 1:
             out.append(f'<polyline points="{way}" class="line {s.role}"/>')
         for a, p in s.points:
-            where = error_bar(x.at(a), y.at(p.min), x.at(a), y.at(p.max), s.role) + marker(x.at(a), y.at(p.median), s.role)
+            where = error_bar(x.at(a) + off, y.at(p.min), x.at(a) + off, y.at(p.max), s.role) + marker(x.at(a) + off, y.at(p.median), s.role)
             out.append(tip(told(f"{s.name}, {tick_text(a)}", p, unit), where))
     scale = f"{'logarithmic' if y.log else 'linear'} y axis from {tick_text(y.ticks[0])} to {tick_text(y.ticks[-1])}"
     words = "; ".join(told(f"{s.name} at {tick_text(a)}", p, unit) for s in series for a, p in s.points)
