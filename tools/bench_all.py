@@ -123,8 +123,24 @@ class Interrupted(Exception):
     pass
 
 
-def on_signal(number, frame):
-    raise Interrupted(signal.Signals(number).name)
+class Stop:
+    """SIGINT and SIGTERM: kept, and raised at once only while a bench is waited for, never while one is being started."""
+    name = None
+    armed = False
+
+    @staticmethod
+    def on_signal(number, frame):
+        Stop.name = signal.Signals(number).name
+        if Stop.armed:
+            Stop.armed = False
+            raise Interrupted
+
+    @staticmethod
+    def arm():
+        Stop.armed = True
+        if Stop.name:
+            Stop.armed = False
+            raise Interrupted
 
 
 def end(proc):
@@ -179,15 +195,16 @@ def run(name, options, limit):
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         proc = subprocess.Popen(command, cwd=TOP, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
         try:
+            Stop.arm()
             rc = proc.wait(timeout=limit)
+            Stop.armed = False
         except subprocess.TimeoutExpired:
+            Stop.armed = False
             end(proc)
             row["status"], row["reason"] = "failed", f"not done after {limit} s"
-        except Interrupted as e:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        except Interrupted:
             end(proc)
-            row["reason"] = str(e)
+            row["reason"] = Stop.name
         else:
             for f in out, err:
                 f.seek(0)
@@ -203,7 +220,10 @@ def chosen(names, quick):
         if name not in known:
             raise SystemExit(f"bench all: no bench {name}; there are: {' '.join(row[0] for row in PLAN)}")
     rows = [row for row in PLAN if not names or row[0] in names or row[1].split()[0] in names]
-    return [(name, q if quick else full, sq if quick else s) for name, full, q, s, sq in rows if q or not quick]
+    rows = [(name, q if quick else full, sq if quick else s) for name, full, q, s, sq in rows if q or not quick]
+    if not rows:
+        raise SystemExit(f"bench all: {' '.join(names)}: no part of a quick run (-q)")
+    return rows
 
 
 def write(report, folder):
@@ -238,14 +258,14 @@ def main(argv):
             print(f"{name:12} tools/bench {options:28} {seconds:4} s")
         print(f"about {sum(row[2] for row in plan) / 60:.0f} minutes")
         return 0
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, Stop.on_signal)
+    signal.signal(signal.SIGTERM, Stop.on_signal)
     os.makedirs(o.folder, exist_ok=True)
     load = list(os.getloadavg())
     say("building")
     if subprocess.run(["make", "-s", f"-j{os.cpu_count()}", *TARGETS], cwd=TOP, stdout=sys.stderr.fileno()).returncode:
         say("the build failed")
-        return 1
+        return 130 if Stop.name else 1
     if not shutil.which("git"):
         say("no git here: the report names no commit")
     report = {"report": 1, "began": utc(), "quick": o.quick, "host": host(), "sallyport": sallyport(), "peers": peers(),
@@ -259,20 +279,16 @@ def main(argv):
         path = write(report, o.folder)
         if row["status"] != "ok":
             say(f"{name}: {row['status']}: {row['reason']}")
-        if row["status"] == "interrupted":
+        if Stop.name:
             break
     html = bench_report.make(path)
     print(bench_report.table(report))
     bad = [row["name"] for row in report["runs"] if row["status"] in ("failed", "interrupted")]
     say(f"{path}, {html}; {report['duration_s'] / 60:.0f} minutes" + (f"; not done: {', '.join(bad)}" if bad else ""))
-    if report["runs"] and report["runs"][-1]["status"] == "interrupted":
+    if Stop.name:
         return 130
     return 1 if bad else 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except Interrupted as e:
-        say(str(e))
-        sys.exit(130)
+    sys.exit(main(sys.argv[1:]))
