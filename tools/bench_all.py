@@ -4,7 +4,8 @@
 In: the benches' names (default: all of PLAN). Out: DIR/bench.json, written anew after each run, and DIR/report.html (bench_report.py).
     {"report": 1, "began", "quick", "host": {...}, "sallyport": {...}, "peers": {name: version}, "duration_s",
      "load_average": [1, 5, 15 minutes, before all],
-     "runs": [{"name", "command", "began", "duration_s", "load_average": [1, 5, 15 minutes, before it], "status", "reason", "result"}]}
+     "runs": [{"name", "command", "began", "duration_s", "load_average": [1, 5, 15 minutes, before it], "status", "reason", "result",
+              "said": [last lines of its output, if it did not end well]}]}
 status: "ok"; "failed" (exit status, time, or JSON that cannot be read); "impossible" (the bench said what is missing here);
 "interrupted". result is what the bench printed, unchanged, or null; a bench that failed may have printed one. Owner rules: each bench has a
 session of its own, is bounded in time, and is ended as a whole: SIGINT (it takes its namespaces down), and SIGKILL 20 s later."""
@@ -20,10 +21,12 @@ import sys
 import tempfile
 import time
 
-import bench_report
+sys.dont_write_bytecode = True  # beside the sources
+import bench_report  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GRACE_S = 20  # from SIGINT to SIGKILL
+SAID_LINES = 30
 
 # name, bench and options, the same for -q (None: not then), about how many seconds full and -q
 PLAN = [
@@ -35,7 +38,8 @@ PLAN = [
     ("core-10", "core -r 3 --calls 10", None, 90, 0),
     ("core-joined", "core --joined", "core -q --joined", 60, 15),
     ("flows", "flows", "flows -q", 10, 5),
-    ("register", "register -n 200,1000,2000", "register -q -n 200,1000", 240, 25),
+    ("register", "register", "register -q -n 200,1000", 150, 25),
+    ("register-1000", "register -r 3 -n 200,1000", None, 110, 0),
     ("calls", "calls", "calls -q", 160, 15),
     ("https", "https", "https -q", 150, 25),
     ("xmpp", "xmpp", "xmpp -q", 70, 15),
@@ -186,6 +190,11 @@ def verdict(rc, out, err):
     return "failed", reason_of(out, err, rc), result if isinstance(result, dict) else None
 
 
+def contents(f):
+    f.seek(0)
+    return f.read()
+
+
 def run(name, options, limit):
     what, *rest = options.split()
     command = ["tools/bench", what, "-j", *rest]
@@ -206,9 +215,9 @@ def run(name, options, limit):
             end(proc)
             row["reason"] = Stop.name
         else:
-            for f in out, err:
-                f.seek(0)
-            row["status"], row["reason"], row["result"] = verdict(rc, out.read(), err.read())
+            row["status"], row["reason"], row["result"] = verdict(rc, contents(out), contents(err))
+        if row["status"] != "ok":
+            row["said"] = [line[:300] for line in (contents(out) + contents(err)).splitlines()[-SAID_LINES:]]
     row["duration_s"] = round(time.monotonic() - began, 1)
     return row
 

@@ -35,6 +35,8 @@ runs = [
     dict(ok("flows", "tools/bench flows -j", None), status="failed", reason='exit status 1: <b>"evil" & | more</b>'),
     ok("register", "tools/bench register -j", {
         "kamailio_ratio": {"refresh": 2.0, "connect": 1.49}, "per_cpu_s": {"connect": {"sallyport": 1500, "kamailio": 900}},
+        "per_cpu_s_by_connections": {"2000": {"sallyport": 8e3, "kamailio": 4e3}}}),
+    ok("register-1000", "tools/bench register -j -r 3 -n 200,1000", {
         "per_cpu_s_by_connections": {"200": {"sallyport": 9e3, "kamailio": 5e3}, "1000": {"sallyport": 8e3, "kamailio": 4e3}}}),
     dict(ok("calls", "tools/bench calls -j", None), status="impossible", reason="no rtpengine here (tools/deps test)"),
     dict(ok("https", "tools/bench https -j", {"haproxy_ratio": {"1k_10": 1.5, "1k_100": 0.99}, "requests_per_cpu_s": {
@@ -90,7 +92,7 @@ words = lambda svg: [t.text for t in svg.iter(ns + "text")]
 count = lambda svg, css: sum(css in (el.get("class") or "").split() for el in svg.iter())
 for title, series in {
     "Media relay: a packet, by flows": ["bare redirect (limit)", "relay on XDP", "rtpengine", "1", "1,000", "100,000", "ns of CPU a packet", "flows, in random order"],
-    "SRTP ↔ RTP: a packet, by calls": ["core", "rtpengine"], "REGISTER refresh, by clients": ["edge and core", "Kamailio", "200", "1,000"],
+    "SRTP ↔ RTP: a packet, by calls": ["core", "rtpengine"], "REGISTER refresh, by clients": ["edge and core", "Kamailio", "200", "1,000", "2,000"],
     "HTTPS: a request of 1 KiB, by clients": ["edge and core", "two HAProxy"],
     "Relaying a stream: a message, by size": ["A, kernel TLS by pipe", "C, OpenSSL"], "Relaying a stream: a MiB, by size of writes": ["C, OpenSSL"],
     "Memory of an idle client, by clients": ["rung C, OpenSSL", "rung A, kernel TLS", "must, rung C", "aim, rung A"],
@@ -145,6 +147,7 @@ results = {}
 for options, limit in (("uring -q", 9), ("ktls", 9), ("flows", 9), ("xmpp", 9), ("https", 9), ("calls", 9)):
     row = bench_all.run(options.split()[0], options, limit)
     results[row["name"]] = (row["status"], row["reason"], row["result"])
+assert bench_all.run("flows", "flows", 9)["said"] == ["FAIL: line 3: cmd", "FAIL: the edge: no"] and "said" not in bench_all.run("uring", "uring", 9)
 assert results == {
     "uring": ("ok", None, {"us_per_op": {}}), "ktls": ("impossible", "no foo here", None), "flows": ("failed", "the edge: no", None),
     "xmpp": ("failed", "exit status 1: lost 3 %; Protocol error", None), "calls": ("failed", "its output is no JSON object", None),
