@@ -37,7 +37,7 @@
 #define DOCTOR_VERSION	   1
 #define DOCTOR_CONFIGS_MAX 4
 #define DOCTOR_DOMAINS_MAX 64
-#define DOCTOR_PROBES_MAX  256 /* questions to servers, 32 at once, some 3 s each at most */
+#define DOCTOR_PROBES_MAX  256 /* questions to servers, 32 at once, some seconds each at most */
 
 struct doctor_ask {
 	const char *configs

@@ -1,7 +1,7 @@
 /* tools/doctor_probe.c -- one question to one server, blocking and bounded in time. See doctor_facts.h.
  *
  * In: struct doctor_probe. Out: its found fields: .error is the connection's or the protocol's, .tls the certificate's, .answer the server's
- * first line. Answers are never believed beyond that. Each step waits STEP_MS at most. Called from a thread of its own. */
+ * first line. Answers are never believed beyond that. Each step waits STEP_MS at most, the connection CONNECT_MS. Called from a thread of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -18,7 +18,8 @@
 #include "tools/doctor_cert.h"
 #include "tools/doctor_facts.h"
 
-#define STEP_MS	   2000
+#define CONNECT_MS 2000
+#define STEP_MS	   4000 /* an answer behind the link, from a busy host */
 #define UDP_TRIES  4
 #define UDP_TRY_MS 500
 #define ANSWER_MAX 8192
@@ -64,8 +65,8 @@ static bool talk_open(struct talk *t, int type)
 	pf.fd = t->fd;
 	if (connect(t->fd, (struct sockaddr *)&ss, n) && errno != EINPROGRESS)
 		return failed(t, "%s", strerror(errno));
-	if (poll(&pf, 1, STEP_MS) != 1)
-		return failed(t, "no answer to the connection within %d s", STEP_MS / 1000);
+	if (poll(&pf, 1, CONNECT_MS) != 1)
+		return failed(t, "no answer to the connection within %d s", CONNECT_MS / 1000);
 	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &err, &en) || err)
 		return failed(t, "%s", strerror(err ? err : errno));
 	setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &step, sizeof(step));
