@@ -130,11 +130,14 @@ static const char *utc(uint64_t s, char out[32])
 	return out;
 }
 
+/* One that is encrypted must not ask for a password at the operator's terminal. */
+static char no_password[] = "";
+
 /* An Ed25519 key that the sender has. NULL: something else. */
 static EVP_PKEY *requested_key(const char *pem)
 {
 	BIO *b = pem ? BIO_new_mem_buf(pem, -1) : NULL;
-	X509_REQ *req = b ? PEM_read_bio_X509_REQ(b, NULL, NULL, NULL) : NULL;
+	X509_REQ *req = b ? PEM_read_bio_X509_REQ(b, NULL, NULL, no_password) : NULL;
 	EVP_PKEY *key = req ? X509_REQ_get_pubkey(req) : NULL;
 
 	if (key && (!EVP_PKEY_is_a(key, "ED25519") || X509_REQ_verify(req, key) != 1)) {
