@@ -1,7 +1,8 @@
 /* tools/doctor_probe.c -- one question to one server, blocking and bounded in time. See doctor_facts.h.
  *
  * In: struct doctor_probe. Out: its found fields: .error is the connection's or the protocol's, .tls the certificate's, .answer the server's
- * first line. Answers are never believed beyond that. Each step waits STEP_MS at most, the connection CONNECT_MS. Called from a thread of its own. */
+ * first line. Answers are never believed beyond that. Each wait takes STEP_MS at most, and all of them TALK_MS: a server that says a byte
+ * now and then ends nothing. Called from a thread of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -18,8 +19,9 @@
 #include "tools/doctor_cert.h"
 #include "tools/doctor_facts.h"
 
-#define CONNECT_MS 2000
-#define STEP_MS	   4000 /* an answer behind the link, from a busy host */
+#define STEP_MS	   2000
+#define TALK_MS	   8000
+#define ALERT_MS   500
 #define UDP_TRIES  4
 #define UDP_TRY_MS 500
 #define ANSWER_MAX 8192
@@ -29,6 +31,7 @@ struct talk {
 	int fd;
 	SSL_CTX *ctx;
 	SSL *ssl;
+	uint64_t due_ms; /* of the whole talk */
 };
 
 __attribute__((format(printf, 2, 3))) static bool failed(struct talk *t, const char *fmt, ...)
@@ -41,17 +44,46 @@ __attribute__((format(printf, 2, 3))) static bool failed(struct talk *t, const c
 	return false;
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 /* ---- connection ---- */
+
+/* False: not within STEP_MS, or the talk's time is over. */
+static bool talk_wait(const struct talk *t, short events)
+{
+	struct pollfd p = {.fd = t->fd, .events = events};
+	uint64_t now = now_ms(), left = t->due_ms > now ? t->due_ms - now : 0;
+
+	return left && poll(&p, 1, (int)(left < STEP_MS ? left : STEP_MS)) == 1;
+}
+
+/* OpenSSL returned @r: whether to call it once more. */
+static bool talk_again(const struct talk *t, int r)
+{
+	switch (r > 0 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, r)) {
+	case SSL_ERROR_WANT_READ:
+		return talk_wait(t, POLLIN);
+	case SSL_ERROR_WANT_WRITE:
+		return talk_wait(t, POLLOUT);
+	default:
+		return false;
+	}
+}
 
 static bool talk_open(struct talk *t, int type)
 {
-	struct timeval step = {.tv_sec = STEP_MS / 1000, .tv_usec = STEP_MS % 1000 * 1000};
 	struct doctor_probe *p = t->p;
 	struct sockaddr_storage ss;
 	socklen_t n = addr_to_sockaddr(&p->to, &ss), en = sizeof(int);
-	struct pollfd pf = {.events = POLLOUT};
 	int err = 0;
 
+	t->due_ms = now_ms() + TALK_MS;
 	t->fd = socket(ss.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (t->fd < 0)
 		return failed(t, "%s", strerror(errno));
@@ -62,17 +94,12 @@ static bool talk_open(struct talk *t, int type)
 		if (bind(t->fd, (struct sockaddr *)&from, fn))
 			return failed(t, "from our address: %s", strerror(errno));
 	}
-	pf.fd = t->fd;
 	if (connect(t->fd, (struct sockaddr *)&ss, n) && errno != EINPROGRESS)
 		return failed(t, "%s", strerror(errno));
-	if (poll(&pf, 1, CONNECT_MS) != 1)
-		return failed(t, "no answer to the connection within %d s", CONNECT_MS / 1000);
+	if (!talk_wait(t, POLLOUT))
+		return failed(t, "no answer to the connection within %d s", STEP_MS / 1000);
 	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &err, &en) || err)
 		return failed(t, "%s", strerror(err ? err : errno));
-	setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &step, sizeof(step));
-	setsockopt(t->fd, SOL_SOCKET, SO_SNDTIMEO, &step, sizeof(step));
-	if (type == SOCK_STREAM && fcntl(t->fd, F_SETFL, 0))
-		return failed(t, "%s", strerror(errno));
 	return true;
 }
 
@@ -99,6 +126,10 @@ static void names_text(const X509 *x, char *out, size_t n)
 					       json_string_value(v));
 	}
 	json_decref(list);
+	/* What is cut in the middle of a character would be no JSON, and what it is said in would be lost. */
+	for (i = 0; out[i]; i++)
+		if (out[i] < ' ' || out[i] > '~')
+			out[i] = '?';
 }
 
 /* The chain and the name, after the handshake: all that is wrong, in words. */
@@ -156,7 +187,10 @@ static bool talk_tls(struct talk *t)
 		SSL_set_tlsext_host_name(t->ssl, p->host);
 	if (p->kind == PROBE_XMPPS)
 		SSL_set_alpn_protos(t->ssl, (const unsigned char *)"\013xmpp-client", 12);
-	r = SSL_connect(t->ssl);
+	do {
+		ERR_clear_error();
+		r = SSL_connect(t->ssl);
+	} while (talk_again(t, r));
 	if (r == 1) {
 		peer_facts(t);
 		return true;
@@ -164,7 +198,8 @@ static bool talk_tls(struct talk *t)
 	switch (SSL_get_error(t->ssl, r)) {
 	case SSL_ERROR_WANT_READ:
 	case SSL_ERROR_WANT_WRITE:
-		return failed(t, "no answer to the TLS handshake within %d s", STEP_MS / 1000);
+		return failed(t, "no answer to the TLS handshake within %d s",
+			      (now_ms() < t->due_ms ? STEP_MS : TALK_MS) / 1000);
 	case SSL_ERROR_SSL:
 		return failed(t, "TLS: %s",
 			      ERR_reason_error_string(ERR_peek_last_error()) ?: "refused");
@@ -181,6 +216,18 @@ static bool talk_say(struct talk *t, const char *text)
 	return r == (ssize_t)n || failed(t, "the connection ended");
 }
 
+static ssize_t talk_read(struct talk *t, char *buf, size_t max)
+{
+	int r;
+
+	if (!t->ssl)
+		return talk_wait(t, POLLIN) ? recv(t->fd, buf, max, 0) : -1;
+	do
+		r = SSL_read(t->ssl, buf, (int)max);
+	while (talk_again(t, r));
+	return r;
+}
+
 /* Until @end is in it, or ANSWER_MAX. @buf is a string. */
 static bool talk_hear(struct talk *t, const char *end, char *buf, size_t max)
 {
@@ -189,8 +236,9 @@ static bool talk_hear(struct talk *t, const char *end, char *buf, size_t max)
 
 	buf[0] = 0;
 	while (n + 1 < max && !strstr(buf, end)) {
-		r = t->ssl ? SSL_read(t->ssl, buf + n, (int)(max - n - 1))
-			   : recv(t->fd, buf + n, max - n - 1, 0);
+		if (now_ms() >= t->due_ms)
+			return failed(t, "its answer takes longer than %d s", TALK_MS / 1000);
+		r = talk_read(t, buf + n, max - n - 1);
 		if (r <= 0)
 			return failed(t,
 				      n	       ? "its answer ends too early"
@@ -353,12 +401,11 @@ static void ask_xmpp(struct talk *t)
 /* What comes at once after the handshake: the edge waits for a Hello, an alert would not. */
 static void ask_alert(struct talk *t)
 {
-	struct timeval moment = {.tv_usec = 500000};
 	char c[2];
 
-	setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof(moment));
+	t->due_ms = now_ms() + ALERT_MS;
 	ERR_clear_error();
-	if (SSL_read(t->ssl, c, 1) <= 0 && ERR_peek_last_error())
+	if (talk_read(t, c, 1) <= 0 && ERR_peek_last_error())
 		failed(t, "TLS: %s", ERR_reason_error_string(ERR_peek_last_error()));
 }
 
