@@ -79,10 +79,17 @@ static void apply(struct core *c, bool all)
 {
 	unsigned i;
 
+	all |= c->drain.all;
+	c->drain.all = c->drain.soon = false;
+	c->drain.applied_ms = loop_now_ms(c->loop);
 	engine_told(c);
 	for (i = 0; i < c->n_edges; i++) {
 		struct core_edge *e = &c->edges[i];
 
+		if (e->draining != e->drain_logged)
+			log_event(LOG_L_WARN, "edge-draining", "edge=%s state=%s", e->name,
+				  e->draining ? "on" : "off");
+		e->drain_logged = e->draining;
 		if (all || c->drain.d.on || e->draining)
 			tell(c, e);
 	}
@@ -121,6 +128,19 @@ void core_drain_down(struct core *c)
 	      false); /* the edge is as it was until it comes back; but no phone can go there now */
 }
 
+/* What an edge says costs a walk over calls and phones, and a line in the log: not more often than DRAIN_APPLY_MS, however often it
+ * is said. What was said last counts. */
+static void apply_soon(struct core *c, bool all)
+{
+	uint64_t now = loop_now_ms(c->loop), next = c->drain.applied_ms + DRAIN_APPLY_MS;
+
+	c->drain.all |= all;
+	if (!c->drain.applied_ms || now >= next)
+		apply(c, false);
+	else if (!c->drain.soon && !loop_timer_set(c->loop, &c->drain.timer, next - now))
+		c->drain.soon = true;
+}
+
 bool core_drain_message(struct core *c, struct link_peer *p, const Sallyport__Link *m)
 {
 	struct core_edge *e = core_edge_find(c, link_peer_name(p));
@@ -134,10 +154,7 @@ bool core_drain_message(struct core *c, struct link_peer *p, const Sallyport__Li
 	e->draining = m->drain->on;
 	e->other_core = m->drain->other;
 	e->drain_heard = true;
-	if (changed)
-		log_event(LOG_L_WARN, "edge-draining", "edge=%s state=%s", e->name,
-			  e->draining ? "on" : "off");
-	apply(c, changed);
+	apply_soon(c, changed);
 	return true;
 }
 

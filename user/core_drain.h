@@ -12,12 +12,17 @@
 #include "user/link.h"
 #include "user/loop.h"
 
+#define DRAIN_APPLY_MS 100 /* from one Drain of edges that is acted upon to the next */
+
 struct core;
 struct core_edge;
 
 struct core_drain {
 	struct drain d;
-	struct loop_timer timer; /* while something drains */
+	struct loop_timer timer; /* while something drains, or .soon */
+	uint64_t applied_ms;	 /* 0: never */
+	bool soon;		 /* edges have said something since: the timer is set for it */
+	bool all;		 /* and then all are to be told */
 };
 
 void core_drain_start(struct core *c); /* with engine and edges, before the first link */

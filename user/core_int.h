@@ -43,7 +43,7 @@ struct core_edge {
 	char https_host[256], xmpp_host[256]; /* "" and 0: it does not serve that */
 	uint16_t https_port, xmpp_port;
 	/* core_drain.h: it drains; another core stands behind it, for all our domains; it has said so since its link is up */
-	bool draining, other_core, drain_heard;
+	bool draining, other_core, drain_heard, drain_logged;
 };
 
 struct core {
