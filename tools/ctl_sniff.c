@@ -17,7 +17,7 @@
 #include "tools/ctl_capture.h"
 
 #define SNIFF_BUFFER (16 << 20)
-#define FILTER_MAX   (16 + 2 * CAPTURE_LEGS)
+#define FILTER_MAX   (16 + 2 * (CAPTURE_LEGS + 1)) /* what filter_make() writes for so many */
 
 struct sniff {
 	struct capture *c;
