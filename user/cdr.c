@@ -119,14 +119,13 @@ void cdr_free(struct cdr *c)
 {
 	if (!c)
 		return;
-	if (c->writing && loop_write_wait(c->loop, &c->write, CDR_STOP_MS)) {
+	while (c->writing) { /* wrote() begins the next one, if there is one, or the rest of a short one */
+		if (!loop_write_wait(c->loop, &c->write, CDR_STOP_MS))
+			continue;
 		log_event(LOG_L_ERROR, "cdr", "error=\"the disk does not answer\" lost_bytes=%zu",
 			  c->now.n - c->done + c->next.n);
 		return; /* the kernel reads from it still */
 	}
-	/* wrote() has begun the next one, if there was one */
-	if (c->writing && loop_write_wait(c->loop, &c->write, CDR_STOP_MS))
-		return;
 	rest(c, c->now.p + c->done, c->now.n - c->done);
 	rest(c, c->next.p, c->next.n);
 	loop_timer_cancel(c->loop, &c->retry);
