@@ -11,7 +11,8 @@
 
 #define ASK_STREAMS 64
 #define ASK_FLOWS   256
-#define USERS_MAX   16 /* of one name, in as many domains */
+#define USERS_MAX   16			  /* of one name, in as many domains */
+#define NUMBER_MAX  ((json_int_t)1 << 52) /* of an edge: times are reckoned with it */
 
 struct edge_wait {
 	struct core_trace_run *run;
@@ -178,7 +179,7 @@ static json_int_t number_of(const json_t *o, const char *key)
 {
 	json_int_t v = json_integer_value(json_object_get(o, key));
 
-	return v < 0 ? 0 : v;
+	return v < 0 || v > NUMBER_MAX ? 0 : v;
 }
 
 static void edge_rows(struct core_trace_run *run, const char *edge, const struct core_answer *a)
