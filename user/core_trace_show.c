@@ -268,7 +268,9 @@ static void edges_ask(struct core_trace_run *run, const struct trace_query *q)
 			run->waits++;
 		else
 			edge_missing(run, w->edge,
-				     err == -ENOTCONN ? "its link is down" : strerror(-err));
+				     err == -ENOTCONN	  ? "its link is down"
+				     : err == -EOPNOTSUPP ? "it is of an older version"
+							  : strerror(-err));
 	}
 }
 

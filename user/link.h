@@ -37,9 +37,9 @@
 #define LINK_FRAME_MAX 65536u
 /* What the other end may be sent though LINK_VERSION does not know it: it said so in its Hello. */
 #define LINK_F_REPORT	1u /* NodeReport */
-#define LINK_F_ASK	2u /* Ask */
-#define LINK_F_CLOCKS	4u /* Clocks */
-#define LINK_FEATURES	(LINK_F_REPORT | LINK_F_ASK | LINK_F_CLOCKS)
+#define LINK_F_CLOCKS	2u /* Clocks; an edge */
+#define LINK_F_ASK	4u /* Ask; an edge */
+#define LINK_FEATURES	(LINK_F_REPORT | LINK_F_CLOCKS | LINK_F_ASK)
 #define LINK_REPORT_MAX 32768u /* bytes of a NodeReport */
 /* TokenKeys: keys a core, bytes of a key's id, bytes of a key. */
 #define LINK_TOKEN_KEYS_MAX 8

@@ -49,6 +49,8 @@ void mp_clocks(struct pass_medium *d)
 	Sallyport__Clocks c = SALLYPORT__CLOCKS__INIT;
 	Sallyport__Link msg = SALLYPORT__LINK__INIT;
 
+	if (!d->peer || !link_peer_takes(d->peer, LINK_F_CLOCKS))
+		return; /* an older edge would end the link for it */
 	while (c.n_in < FLOW_CLOCKS && d->clocks.in[c.n_in])
 		c.n_in++;
 	while (c.n_out < FLOW_CLOCKS && d->clocks.out[c.n_out])

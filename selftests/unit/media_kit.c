@@ -12,6 +12,13 @@
 /* ---- the link's double ---- */
 Sallyport__Link *sent[SENT_MAX];
 unsigned n_sent;
+uint32_t peer_features = LINK_FEATURES;
+
+bool link_peer_takes(const struct link_peer *p, uint32_t feature)
+{
+	assert_non_null(p);
+	return peer_features & feature;
+}
 
 const char *link_peer_name(const struct link_peer *p)
 {

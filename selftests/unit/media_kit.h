@@ -43,6 +43,7 @@ struct world {
 
 extern Sallyport__Link *sent[SENT_MAX];
 extern unsigned n_sent;
+extern uint32_t peer_features; /* of all of them */
 
 void sent_clear(void);
 void run(struct world *w, unsigned ms);

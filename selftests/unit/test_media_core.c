@@ -398,6 +398,31 @@ static void test_media_silence(void **state)
 	world_free(&w);
 }
 
+/* An edge that is not known to take Clocks would end the link for one. */
+static void test_media_clocks(void **state)
+{
+	uint64_t flows[2];
+	struct world w;
+
+	(void)state;
+	world_new(&w, 0, 8, 100);
+	open_medium(&w, 1, true, flows);
+	settle(&w, flows, 2);
+	key_medium(&w, 1, SRTP_AEAD_AES_256_GCM);
+	sent_clear();
+	w.set.clocks_in[0] = FLOW_CLOCK(8, 8000);
+	assert_int_equal(media_core_set(w.m, 1, &w.set), 0);
+	assert_int_equal(n_sent, 1);
+	assert_int_equal(sent[0]->m_case, SALLYPORT__LINK__M_CLOCKS);
+	sent_clear();
+	peer_features = LINK_F_REPORT;
+	w.set.clocks_in[0] = FLOW_CLOCK(9, 8000);
+	assert_int_equal(media_core_set(w.m, 1, &w.set), 0);
+	assert_int_equal(n_sent, 0);
+	peer_features = LINK_FEATURES;
+	world_free(&w);
+}
+
 static void test_media_link_lost(void **state)
 {
 	struct link_peer again = {"edge1"}, *old;
@@ -532,6 +557,7 @@ int main(void)
 		cmocka_unit_test(test_media_failed),
 		cmocka_unit_test(test_media_max),
 		cmocka_unit_test(test_media_silence),
+		cmocka_unit_test(test_media_clocks),
 		cmocka_unit_test(test_media_link_lost),
 		cmocka_unit_test(test_media_report_of_unknown),
 		cmocka_unit_test(test_media_show),

@@ -29,6 +29,12 @@ struct link_peer {
 static Sallyport__Link *sent[SENT_MAX];
 static unsigned n_sent;
 
+bool link_peer_takes(const struct link_peer *p, uint32_t feature)
+{
+	(void)p;
+	return LINK_FEATURES & feature;
+}
+
 const char *link_peer_name(const struct link_peer *p)
 {
 	return p->name;
