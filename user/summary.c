@@ -79,6 +79,40 @@ void summary_count(json_t *o, const char *key, uint64_t n, bool zeros)
 		json_object_set_new(o, key, json_integer((json_int_t)n));
 }
 
+/* Two rows for the same thing: two samples of one name. */
+static bool same_row(const json_t *a, const json_t *b)
+{
+	static const char *const keys[] = {"what", "name", "peer"};
+	unsigned i;
+
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const json_t *p = json_object_get(a, keys[i]), *q = json_object_get(b, keys[i]);
+
+		if (p != q && !json_equal(p, q))
+			return false;
+	}
+	return true;
+}
+
+/* Of several with one name (other names behind it, or another kind of key) the first that ends: a row is known by its name. */
+static void certificate_put(json_t *list, json_t *row)
+{
+	json_int_t end = json_integer_value(json_object_get(row, "not_after"));
+	json_t *other;
+	size_t i;
+
+	json_array_foreach(list, i, other)
+	{
+		if (!same_row(other, row))
+			continue;
+		if (json_integer_value(json_object_get(other, "not_after")) > end)
+			json_array_set(list, i, row);
+		json_decref(row);
+		return;
+	}
+	json_array_append_new(list, row);
+}
+
 void summary_certificate(json_t *list, const char *what, const struct tls_ctx *c)
 {
 	char names[1024];
@@ -90,12 +124,12 @@ void summary_certificate(json_t *list, const char *what, const struct tls_ctx *c
 		left = (long long)end - (long long)now;
 		names[strcspn(names, ",")] = 0;
 		names[TEXT_MAX] = 0;
-		json_array_append_new(
-			list,
-			json_pack("{s:s, s:s, s:I, s:I}", "what", what, "name", names, "days_left",
-				  (json_int_t)(left >= 0 ? left / DAY_S
-							 : -((-left + DAY_S - 1) / DAY_S)),
-				  "not_after", (json_int_t)end));
+		certificate_put(list,
+				json_pack("{s:s, s:s, s:I, s:I}", "what", what, "name", names,
+					  "days_left",
+					  (json_int_t)(left >= 0 ? left / DAY_S
+								 : -((-left + DAY_S - 1) / DAY_S)),
+					  "not_after", (json_int_t)end));
 	}
 }
 
@@ -252,21 +286,6 @@ static json_t *take_counts(struct taking *t, const char *key, const json_t *in)
 
 static json_t *take_object(struct taking *t, const char *key, const json_t *in,
 			   const struct field *fields);
-
-/* Two rows for the same thing: two samples of one name. */
-static bool same_row(const json_t *a, const json_t *b)
-{
-	static const char *const keys[] = {"what", "name", "peer"};
-	unsigned i;
-
-	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		const json_t *p = json_object_get(a, keys[i]), *q = json_object_get(b, keys[i]);
-
-		if (p != q && !json_equal(p, q))
-			return false;
-	}
-	return true;
-}
 
 static bool row_is_known(const json_t *rows, const json_t *row)
 {

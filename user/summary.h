@@ -86,7 +86,7 @@ void summary_set_streams(json_t *o, const struct summary_streams *s);
 void summary_set_flows(json_t *o, const struct summary_flows *f, bool edge);
 /* A count under @key of @o, which is left away when it is 0 and @zeros is not wanted. */
 void summary_count(json_t *o, const char *key, uint64_t n, bool zeros);
-/* A row of @list for each certificate that @c may show; none without one. */
+/* A row of @list for each name of a certificate that @c may show; none without one. */
 void summary_certificate(json_t *list, const char *what, const struct tls_ctx *c);
 /* Before the sandbox is closed: what memory and CPU time are read from. Later: set them. */
 void summary_process_open(void);

@@ -161,11 +161,12 @@ static void test_summary_walks_are_bounded(void **state)
 	assert_true(summary_walk_due(&w, 6000));
 }
 
-/* The end of a certificate that was made for so long, as days and as seconds since 1970. */
+/* The end of a certificate that was made for so long, as days and as seconds since 1970. Of two with one first name there is a row. */
 static void test_summary_certificate(void **state)
 {
-	static struct cert ca, cert;
-	struct tls_params p = {.server = true};
+	static struct cert ca, cert, second;
+	struct tls_pair more;
+	struct tls_params p = {.server = true, .more = &more, .n_more = 1};
 	json_t *list = json_array(), *row;
 	struct tls_ctx *c;
 	char why[TLS_WHY_MAX];
@@ -176,6 +177,8 @@ static void test_summary_certificate(void **state)
 	cert_make(&ca, "x", "DNS:first.example,DNS:second.example", false, &cert);
 	p.cert_pem = cert_pem(&cert);
 	p.key_pem = cert_key(&cert);
+	cert_make(&ca, "x", "DNS:first.example,DNS:third.example", false, &second);
+	more = (struct tls_pair){.cert_pem = cert_pem(&second), .key_pem = cert_key(&second)};
 	assert_int_equal(tls_ctx_new(&p, &c, why), 0);
 	summary_certificate(list, "sip", c);
 	summary_certificate(list, "https", NULL);
