@@ -249,7 +249,8 @@ static int append_open(const char *path, char *why, size_t why_n)
 
 	if (fd < 0)
 		return fail(why, why_n, path, -errno);
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+	/* O_NONBLOCK is for the opening, of what is no file. io_uring's write keeps to it where a disk cannot say that it would block: -EAGAIN. */
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || fcntl(fd, F_SETFL, O_APPEND)) {
 		close(fd);
 		return fail(why, why_n, path, -EINVAL);
 	}
