@@ -66,6 +66,10 @@ wait_for 5 "nothing more to come" still
 quality edge quality >"$RUN/edge"
 capture_end in
 capture_end out
+# What comes from inside ahead of the client's first packet has nowhere to go yet, and is not part of the count.
+latch=$(tshark -n -r "$RUN/in.pcap" -c 1 -T fields -e frame.time_epoch 2>/dev/null)
+tshark -n -r "$RUN/out.pcap" -Y "frame.time_epoch >= $latch" -F nsecpcap -w "$RUN/latched.pcap" 2>/dev/null || fail "tshark: out.pcap from $latch on"
+mv "$RUN/latched.pcap" "$RUN/out.pcap"
 for way in in out; do
 	python3 "$NET/rtpquality.py" "$RUN/$way.pcap" >"$RUN/$way.json" || fail "rtpquality.py: $way"
 	py 'd["lost"] >= 10 and d["reordered"] >= 10 and d["duplicates"] >= 4 and d["jitter_ms"] > 4' <"$RUN/$way.json" ||
