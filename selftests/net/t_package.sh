@@ -4,7 +4,8 @@
 #	203.0.113.50 alice --tls-- root "edge" (dmz) ==link== root "core" (inside) --udp-- Kamailio 10.20.0.30, bob 10.20.0.40
 #
 # Each root runs systemd as its own process 1 (debroot.sh), so units, seccomp filter, descriptor store and maintainer scripts are what an
-# operator has. Prints the commands as he gives them, and how long each took.
+# operator has. Prints the commands as he gives them, and how long each took. A base that has to be made first takes its time:
+# seconds: 240
 set -eu
 . "$(dirname "$0")/lib.sh"
 net_isolate "$@"
