@@ -146,6 +146,25 @@ static pid_t parent_of(pid_t pid)
 	return parent;
 }
 
+/* The worker told us a number: nothing but an edge may be signalled for it. */
+static bool is_edge(pid_t pid)
+{
+	static const char name[] = "/sallyport-edge";
+	char path[64], exe[4096], *end;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	n = readlink(path, exe, sizeof(exe) - 1);
+	if (n <= 0)
+		return false;
+	exe[n] = 0;
+	end = strstr(exe, " (deleted)"); /* a package took its place */
+	if (end)
+		*end = 0;
+	end = strrchr(exe, '/');
+	return end && !strcmp(end, name);
+}
+
 /* As `systemctl reload` does it: the keeper is the worker's parent. 0 as well where nothing runs. */
 static int reload(const struct invite *v, const char *admin)
 {
@@ -155,7 +174,7 @@ static int reload(const struct invite *v, const char *admin)
 	if (edge_knows(admin, v->core, &worker) || !worker)
 		return 0;
 	keeper = parent_of(worker);
-	if (keeper <= 1 || kill(keeper, SIGHUP))
+	if (keeper <= 1 || !is_edge(keeper) || kill(keeper, SIGHUP))
 		return complain(
 			"sallyport-edge has to be told: systemctl reload sallyport-edge; then "
 			"once more");

@@ -139,7 +139,7 @@ json_t *edge_drain_show(struct edge *e)
 	uint64_t now = loop_now_ms(e->loop),
 		 since = d->d.since_ms > e->start_ms ? d->d.since_ms : e->start_ms;
 	json_t *peers = json_array();
-	uint32_t calls = 0, phones = 0;
+	uint64_t calls = 0, phones = 0;
 	unsigned n[STREAM_SERVICES], i, total = 0, flows = media_edge_count(e->media);
 	bool settled = true;
 
