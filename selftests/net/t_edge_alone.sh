@@ -398,7 +398,7 @@ def reload(new):
 
 for bad, why in ((text.replace(":5061\"]", ":5071\"]").replace("ports: 2000", "ports: 1000"), "sip.listen, media.pairs"),
                  (text.replace("sip.pem", "nosuch.pem"), "nosuch.pem: No such file"),
-                 (text.replace("sip.key", "edge.key"), "sip.cert: "),
+                 (text.replace("sip.key", "edge.key"), "sip.tls: key does not belong to the certificate"),
                  (text + "\nnonsense: 1\n", "edge.yaml:")):
     n = log("edge").count("event=reload-failed")
     reload(bad)
