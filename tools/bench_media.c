@@ -21,6 +21,7 @@
 #include "user/maps.h"
 #include "user/srtp.h"
 
+#define LATCH_TRIES 3
 #define PAIRS	    5
 #define RANGE	    24000
 #define OFFERED_PPS 1000000u
@@ -65,7 +66,19 @@ static int bench_relay_start(struct bench *b)
 	return err;
 }
 
-/* Every flow once, so that each is latched; the relay must have carried them all. */
+static unsigned bench_latched(const struct bench *b)
+{
+	struct maps_flow_report rep;
+	unsigned i, n = 0;
+
+	for (i = 0; i < flow_counts[SIZES - 1]; i++)
+		if (maps_flow_read(b->maps, bench_slot(&layout, i), &rep) == 0 &&
+		    rep.latched.port == BENCH_CLIENT_PORT)
+			n++;
+	return n;
+}
+
+/* Every flow, until each is latched: a burst that finds the receiving thread asleep is lost in veth's ring. */
 static int bench_latch(struct bench *b)
 {
 	struct lab_run r = {.lane = lab_lane(b->lab, 1),
@@ -74,14 +87,13 @@ static int bench_latch(struct bench *b)
 			    .pps = 200000,
 			    .rtp = true};
 	struct lab_result out;
-	struct maps_flow_report rep;
-	unsigned i, latched = 0;
-	int err = lab_measure(b->lab, &r, &out);
+	unsigned try, latched = 0;
+	int err = 0;
 
-	for (i = 0; !err && i < flow_counts[SIZES - 1]; i++)
-		if (maps_flow_read(b->maps, bench_slot(&layout, i), &rep) == 0 &&
-		    rep.latched.port == BENCH_CLIENT_PORT)
-			latched++;
+	for (try = 0; !err && try < LATCH_TRIES && latched < flow_counts[SIZES - 1]; try++) {
+		err = lab_measure(b->lab, &r, &out);
+		latched = bench_latched(b);
+	}
 	if (err || latched != flow_counts[SIZES - 1]) {
 		fprintf(stderr, "bench: %u of %u flows latched (sent %llu, received %llu): %s\n",
 			latched, flow_counts[SIZES - 1], (unsigned long long)out.sent,
