@@ -24,6 +24,7 @@
 
 struct cursor {
 	void *data, *end;
+	void *ctx;		 /* XDP: struct xdp_md, for taps */
 	__u32 ifindex;		 /* ingress */
 	__u64 now_ns;		 /* CLOCK_MONOTONIC, coarse */
 	struct relay_tick *tick; /* this CPU's, or NULL */

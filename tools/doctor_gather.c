@@ -15,7 +15,8 @@ static void status(json_t *node, const char *path)
 {
 	static const char *const parts[] = {"role",	    "name",	  "version",	 "pid",
 					    "uptime_s",	    "media_rung", "media_pairs", "links",
-					    "call_servers", "kernel_tls", "link",	 "relay"};
+					    "call_servers", "kernel_tls", "link",	 "relay",
+					    "drain"};
 	json_t *all = ctl_ask(path, "status", NULL, CTL_ASK_S), *some, *v;
 	size_t i;
 

@@ -13,6 +13,8 @@ static const struct {
 	{"daemon", "nobody is let in while it does not run"},
 	{"version", "the running worker is of another version than the installed programs: what is "
 		    "mended in the newer one is not at work yet"},
+	{"drain",
+	 "nothing new is let in while it is taken out of service; old calls and chats go on"},
 	{"root", "keys, limits and sockets of the daemon are seen by root only: parts of this were "
 		 "not looked at"},
 	{"dns.server", "without an answer nobody can tell what clients see"},
@@ -218,6 +220,10 @@ void judge_daemon(struct judge *j)
 	}
 	say(j, SEV_OK, "daemon", "sallyport-%s %s has run for %lld s", j->role, version,
 	    number_of(status, "uptime_s", 0));
+	if (flag_of(json_object_get(status, "drain"), "on", false)) {
+		say(j, SEV_WARN, "drain", "it is being taken out of service (drain)");
+		mend(j, "sallyctl drain off, if that is not wanted any more");
+	}
 	if (strcmp(version, ours) != 0) {
 		say(j, SEV_WARN, "version", "version %s runs, %s is installed", version, ours);
 		mend(j, "sallyctl upgrade");

@@ -19,7 +19,7 @@
 #include "tools/doctor_cert.h"
 #include "tools/doctor_facts.h"
 
-#define STEP_MS	   2000
+#define STEP_MS	   4000 /* an answer behind the link, from a busy host */
 #define TALK_MS	   8000
 #define ALERT_MS   500
 #define UDP_TRIES  4

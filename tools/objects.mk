@@ -5,7 +5,7 @@ SIP := sip/answer sip/keepalive sip/msg sip/scan sip/sdp sip/sdp_write sip/text 
 HTTP := http/body http/conn http/descriptor http/field http/msg http/target http/why http/write
 ENGINE := sip/binding sip/body sip/call sip/call_life sip/call_record sip/dialog sip/engine sip/forward sip/identity sip/medium sip/offer sip/pass sip/record sip/register sip/route \
 	sip/route_back sip/sdes sip/table sip/timer sip/token sip/txn sip/txn_match sip/view
-ENGINE += sip/clocks sip/contact sip/credentials sip/lines sip/target sip/txn_move sip/txn_record
+ENGINE += sip/contact sip/credentials sip/drain sip/lines sip/target sip/txn_move sip/txn_record sip/clocks
 
 XMPP := xmpp/element xmpp/expat xmpp/features xmpp/jid xmpp/open xmpp/reader xmpp/write
 XMPP_LIBS := -lexpat -lidn2
@@ -27,7 +27,7 @@ PAGE := user/page user/page_files
 INSIDE := user/inside user/inside_stream user/inside_udp
 LINK_CORE := user/link_core user/link_core_data
 LINK_EDGE := user/link_accept user/link_edge user/link_edge_data user/link_join
-EDGE := $(BASE) $(HTTP) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/dns user/edge_admin user/dial_target user/edge_dial user/edge_keeper user/edge_main user/edge_service user/edge_summary user/gate user/gate_federation user/gate_http user/gate_http_keys user/gate_sip user/gate_xmpp user/http_token $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_dial user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket $(XMPP) user/tls_hello user/wall user/edge_drain user/edge_invite user/bpf_pins user/quality user/quality_show
+EDGE := $(BASE) $(HTTP) $(SIP) user/ban user/bpf_iface user/bpf_load user/bpf_plan user/bpf_ports user/bpf_tc user/config_edge user/conn_move user/edge user/dns user/edge_admin user/dial_target user/edge_dial user/edge_keeper user/edge_main user/edge_service user/edge_summary user/gate user/gate_federation user/gate_http user/gate_http_keys user/gate_sip user/gate_xmpp user/http_token $(LINK_EDGE) user/maps user/media_edge user/media_edge_flow user/media_edge_show user/nexthop user/nexthop_nl user/prefix user/punch user/slots user/stream user/stream_dial user/stream_gate user/stream_lodge user/stream_relay user/stream_show user/maps_bpf user/maps_memory user/edge_media user/media_user user/media_user_socket $(XMPP) user/tls_hello user/wall user/edge_drain user/edge_invite user/bpf_pins user/quality user/quality_show $(TRACE_SHOW) user/edge_ask user/edge_trace user/media_edge_tap
 EDGE_LIBS := $(BASE_LIBS) -lbpf -lelf -lz -lnl-route-3 -lnl-3 $(XMPP_LIBS) -lcares
 
 SRTP := user/srtp user/srtp_evp user/srtp_fast user/srtp_kdf user/srtp_lib user/srtp_mb user/srtp_stream
@@ -40,11 +40,18 @@ HTTPS := $(ALLOW) user/basic user/cluster user/edge_config user/edge_config_writ
 UPSTREAM := user/upstream user/upstream_conn user/upstream_get user/upstream_target
 CORE_HTTP := $(TRACE) user/core_http user/core_http_head user/core_http_relay user/core_http_request user/core_http_show user/core_http_user
 XMPP_CORE := $(XMPP) $(XMPP_LOGIN) user/conn_move user/core_chat user/core_federation user/core_federation_peek user/core_federation_show user/core_pair user/core_xmpp user/core_xmpp_login user/core_xmpp_show user/memo user/xmpp_nodes
-CORE := $(BASE) $(SIP) $(ENGINE) $(TRACE_SHOW) user/cdr user/cdr_row user/core_ask user/core_cdr user/core_trace user/core_trace_show $(HTTP) $(HTTPS) $(UPSTREAM) $(CORE_HTTP) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core_https user/core_https_admin user/config_https user/core user/core_admin user/core_engine user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS)
+CORE := $(BASE) $(SIP) $(ENGINE) $(HTTP) $(HTTPS) $(UPSTREAM) $(CORE_HTTP) $(XMPP_CORE) user/config_core user/config_core_xmpp user/core_https user/core_https_admin user/config_https user/core user/core_admin user/core_keep user/core_lodge user/core_main user/core_media user/core_start user/core_stream user/core_stream_lodge user/core_summary user/dns $(INSIDE) user/link_core $(MEDIA_CORE) $(LINK_CORE) $(MEDIA_PASS) user/core_drain $(TRACE_SHOW) user/cdr user/cdr_row user/core_ask user/core_cdr user/core_trace user/core_trace_show user/core_engine
 CORE_LIBS := $(BASE_LIBS) $(SRTP_LIBS) $(XMPP_LIBS) -lcares -lbpf -lelf -lz -lnl-route-3 -lnl-3
 
-CTL := tools/ctl_capture tools/ctl_sniff tools/ctl_tap tools/ctl_trace tools/pcapng tools/sallyctl tools/ctl_ask tools/ctl_print tools/pki user/addr
-CTL_LIBS := -ljansson -lcrypto -lbpf -lelf -lz
+CONFIG := user/config user/config_core user/config_core_xmpp user/config_edge user/config_https user/config_lines
+DOCTOR_JUDGE := tools/doctor_judge tools/doctor_judge_cert tools/doctor_judge_dns tools/doctor_judge_host tools/doctor_judge_net
+DOCTOR := $(DOCTOR_JUDGE) tools/ctl_doctor tools/doctor_cert tools/doctor_dns tools/doctor_gather tools/doctor_host tools/doctor_nics tools/doctor_probe tools/doctor_probes tools/doctor_setup
+DOCTOR += $(CONFIG) user/ktls user/ktls_keys user/ktls_probe
+DOCTOR_LIBS := -lssl -lcares -lcyaml -lyaml -lbpf -lelf -lz
+JOIN := tools/call_server tools/ctl_init tools/ctl_invite tools/ctl_join tools/host_choice tools/join_serve tools/join_store tools/join_tls tools/join_token tools/join_wait tools/setup_file tools/stage
+JOIN += $(CONFIG)
+CTL := tools/sallyctl tools/ctl_ask tools/ctl_print tools/pki user/addr tools/ctl_nodes user/metrics user/metrics_table tools/ctl_drain $(DOCTOR) tools/pki_cert $(JOIN) tools/ctl_capture tools/ctl_sniff tools/ctl_tap tools/ctl_trace tools/pcapng
+CTL_LIBS := -ljansson $(DOCTOR_LIBS) -lcrypto -lresolv -lbpf -lelf -lz
 PARSE := $(HTTP) $(SIP) $(XMPP) tools/parse_http tools/parse_main tools/parse_xmpp user/addr
 PARSE_LIBS := $(XMPP_LIBS)
 
@@ -79,7 +86,7 @@ test_conn_keep_OBJS := $(test_conn_OBJS)
 test_conn_keep_LIBS := $(test_conn_LIBS)
 test_conn_relay_OBJS := $(test_conn_OBJS) $(RELAY)
 test_conn_relay_LIBS := $(test_conn_LIBS)
-LINK_TEST := selftests/unit/certs selftests/unit/link_kit user/addr $(CONN) $(LINK_CORE) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/loop_write $(TLS)
+LINK_TEST := selftests/unit/certs selftests/unit/link_kit user/addr $(CONN) $(LINK_CORE) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/loop user/loop_dgram user/loop_timer user/tls_hello $(TLS) user/loop_write
 test_link_OBJS := $(LINK_TEST)
 test_link_LIBS := -lssl -lcrypto -luring -lprotobuf-c
 test_link_recycle_OBJS := $(LINK_TEST)
@@ -116,8 +123,8 @@ test_maps_memory_OBJS := user/addr user/maps user/quality user/maps_memory user/
 test_admin_OBJS := user/addr user/admin user/log user/loop user/loop_dgram user/loop_timer user/loop_write
 test_admin_LIBS := -luring -ljansson
 
-HELPERS := bench-core bench-flows bench-ktls bench-media bench-user bench-xmpp load selftests/bpf/load selftests/bpf/relay selftests/bpf/user selftests/net/core-echo selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
-selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_pins user/bpf_ports user/bpf_tc user/maps user/quality user/maps_bpf
+HELPERS := bench-core bench-flows bench-ktls bench-media bench-uring bench-user bench-xmpp load selftests/bpf/load selftests/bpf/relay selftests/bpf/user selftests/net/core-echo selftests/net/fakecore selftests/net/nexthopd selftests/net/pcapcheck selftests/net/rtptool
+selftests_bpf_load_OBJS := selftests/bpf/load user/addr user/bpf_iface user/bpf_load user/bpf_ports user/bpf_tc user/maps user/maps_bpf user/bpf_pins user/quality
 selftests_bpf_load_LIBS := -lbpf
 selftests_bpf_relay_OBJS := selftests/bpf/cases selftests/bpf/frame selftests/bpf/quality selftests/bpf/relay selftests/bpf/rig selftests/bpf/rig_bpf selftests/bpf/stories selftests/bpf/tables user/addr user/maps user/quality user/maps_bpf
 selftests_bpf_relay_LIBS := -lbpf
@@ -166,7 +173,7 @@ fuzz_xmpp_LIBS := $(XMPP_LIBS)
 fuzz_xmpp_login_SRCS := $(XMPP_LOGIN:=.c) $(XMPP_SRCS)
 fuzz_xmpp_login_LIBS := $(XMPP_LIBS)
 
-LINK_EDGE_OBJS := user/addr $(CONN) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/loop_write $(TLS)
+LINK_EDGE_OBJS := user/addr $(CONN) $(LINK_EDGE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/tls_hello $(TLS) user/loop_write
 bench-core_OBJS := $(LINK_EDGE_OBJS) $(SIP) tools/bench_bridge tools/bench_core tools/bench_lab tools/bench_rtpengine tools/bench_stat $(SRTP)
 bench-core_LIBS := -lssl -luring -lprotobuf-c -lbpf -lelf -lz -ljansson $(SRTP_LIBS)
 bench-flows_OBJS := tools/bench_flows user/addr $(CONN) user/keep user/keeper_open user/keeper_take user/sockpool $(LINK_CORE) user/link_data user/link_frame user/link_peer user/link.pb-c user/log user/loop user/loop_dgram user/loop_timer user/loop_write $(TLS) $(MEDIA_CORE)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tools/ctl.h"
+#include "tools/ctl_doctor.h"
 #include "tools/ctl_nodes.h"
 #include "tools/ctl_setup.h"
 #include "tools/pki.h"
@@ -210,6 +211,16 @@ static const struct ctl_command {
 	 "  allow check   the certificate of each https server that rules name (core): 0 if all "
 	 "are "
 	 "good, else 1\n"},
+	{"nodes", ctl_nodes_main,
+	 "  nodes         both nodes in numbers: registrations, calls, flows, streams, refusals, "
+	 "certificates, links\n"},
+	{"metrics", ctl_metrics_main,
+	 "  metrics --doc the metrics of the admin port (admin_http), as a table\n"},
+	{"drain", ctl_drain,
+	 "  drain [on|off|status] [--wait [SECONDS]]   take the node out of service: nothing new, "
+	 "calls "
+	 "and chats go on to their end\n"
+	 "                --wait: until none is left (0), or the time is over (1)\n"},
 	{"doctor", ctl_doctor_main,
 	 "  doctor [--config FILE] [--all] [--dns ADDRESS] [--ca FILE] [--save FILE]   what would "
 	 "stop a user: DNS, certificates, ports, link, clock, servers, kernel, limits; 0, else 1\n"

@@ -2,8 +2,10 @@
  *
  * Data flow: one line of JSON in ({"cmd":"flows","arg":"…"}) -> the command's function -> one line of JSON out, connection closed.
  * Owner rules: owns its connections (at most 16, request <= 4 KiB, 5 s); the listening descriptor is the keeper's. The socket's
- * mode (0660, group sallyport) is the access control. Requests only read, but for "upgrade", and "tap" (a lease on copies of one flow's packets). An answer that takes its time is
- * promised by admin_later(), and given by admin_answer() within 20 s. */
+ * mode (0660, group sallyport) is the access control. Requests only read, but for "upgrade", "drain" and "tap"
+ * (a lease on copies of one flow's packets). An answer that takes its time is
+ * promised by admin_later(), and given by admin_answer() within 20 s. A command that wants to go on talking takes the connection over:
+ * admin_take(). */
 #ifndef SALLYPORT_ADMIN_H
 #define SALLYPORT_ADMIN_H
 

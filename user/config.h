@@ -67,12 +67,14 @@ struct config_service {	     /* what clients of one kind connect to */
 };
 
 struct config_edge {
-	const char *name;	/* certificate name on the link, e.g. edge.example.com */
-	const char *instance;	/* bpffs folder; default "edge" */
-	const char *user;	/* default "sallyport" */
-	const char *admin;	/* unix socket; default /run/sallyport/edge.sock */
-	const char *log;	/* error|warn|info|debug; default info */
+	const char *name;     /* certificate name on the link, e.g. edge.example.com */
+	const char *instance; /* bpffs folder; default "edge" */
+	const char *user;     /* default "sallyport" */
+	const char *admin;    /* unix socket; default /run/sallyport/edge.sock */
+	const char *
+		admin_http; /* status page and metrics: loopback address:port, default port 9061; NULL: off */
 	uint32_t trace_records; /* of user/trace.h, 128 bytes each; default 16384 */
+	const char *log;	/* error|warn|info|debug; default info */
 	struct {
 		const char **listen; /* address:port, default port 7001 */
 		unsigned listen_count;

@@ -314,7 +314,8 @@ static void core_on_link_message(void *arg, struct link_peer *p, const Sallyport
 {
 	struct core *c = arg;
 
-	if (core_chat_message(c, link_peer_name(p), m) || core_asks_message(c->asks, p, m))
+	if (nodes_message(c->nodes, p, m) || core_chat_message(c, link_peer_name(p), m) ||
+	    core_drain_message(c, p, m) || core_asks_message(c->asks, p, m))
 		return;
 	if (!media_pass_message(c->pass, p, m))
 		media_core_message(c->media, p, m);
@@ -520,6 +521,9 @@ static void core_free(struct core *c)
 	handover_free(&c->turn);
 	admin_free(c->admin);
 	core_trace_stop(c);
+	admin_http_free(c->admin_http);
+	nodes_free(c->nodes);
+	core_drain_stop(c);
 	core_https_stop(c);
 	link_core_free(c->link);
 	core_asks_free(c->asks);

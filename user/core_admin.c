@@ -141,7 +141,7 @@ static json_t *core_call_servers(const struct core *c)
 json_t *core_status(struct core *c)
 {
 	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-			 "s:o*, s:o*, s:o}",
+			 "s:o, s:o, s:o*, s:o*, s:o*, s:o, s:o}",
 			 "role", "core", "name", c->cfg->name, "version", SALLYPORT_VERSION, "pid",
 			 (int)getpid(), "uptime_s",
 			 (json_int_t)((loop_now_ms(c->loop) - c->started_ms) / 1000), "srtp",
@@ -149,8 +149,22 @@ json_t *core_status(struct core *c)
 			 media_core_counters(c->media), "relay", media_pass_status(c->pass),
 			 "links", core_links(c), "link", core_link_counts(c), "call_servers",
 			 core_call_servers(c), "kept", core_keep_show(c), "kernel_tls",
-			 ktls_show(&c->ktls), "https", core_https_show(c), "xmpp",
-			 core_chat_show(c), "call_records", cdr_show(c->cdr));
+			 ktls_show(&c->ktls), "certificates", core_certificates(c), "node_reports",
+			 nodes_counts(c->nodes), "https", core_https_show(c), "xmpp",
+			 core_chat_show(c), "admin_http", admin_http_show(c->admin_http), "drain",
+			 core_drain_show(c), "call_records", cdr_show(c->cdr));
+}
+
+static json_t *core_cmd_status(void *arg, const json_t *req)
+{
+	(void)req;
+	return core_status(arg);
+}
+
+static json_t *core_cmd_nodes(void *arg, const json_t *req)
+{
+	(void)req;
+	return nodes_show(((struct core *)arg)->nodes, false);
 }
 
 static json_t *core_cmd_flows(void *arg, const json_t *req)
@@ -366,7 +380,8 @@ int core_admin_start(struct core *c, char *why, size_t why_n)
 		{"status", core_cmd_status},	     {"flows", core_cmd_flows},
 		{"streams", core_cmd_streams},	     {"regs", core_cmd_regs},
 		{"calls", core_cmd_calls},	     {"why", core_cmd_why},
-		{"trace", core_trace_cmd},	     {"upgrade", core_cmd_upgrade},
+		{"trace", core_trace_cmd},	     {"nodes", core_cmd_nodes},
+		{"upgrade", core_cmd_upgrade},	     {"drain", core_drain_cmd},
 		{"allow-test", core_cmd_allow_test}, {"allow-check", core_cmd_allow_check},
 	};
 	int fd = keeper_fd("admin"), err;

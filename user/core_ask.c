@@ -81,7 +81,7 @@ int core_ask(struct core_asks *a, struct link_peer *p, const char *cmd, const ch
 
 	if (!p)
 		return -ENOTCONN;
-	if (!link_peer_takes(p, LINK_F_ASK))
+	if (!link_peer_takes(p, LINK_F_ASK)) /* it would drop the link */
 		return -EOPNOTSUPP;
 	while (k < a->list + CORE_ASKS_MAX && k->fn)
 		k++;

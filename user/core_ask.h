@@ -27,7 +27,7 @@ typedef void core_answer_fn(void *arg, const struct core_answer *a);
 
 int core_asks_new(struct loop *l, struct core_asks **out);
 void core_asks_free(struct core_asks *a); /* nobody is told */
-/* 0: @fn will be called, not from here; -ENOTCONN (@p is NULL), -EOPNOTSUPP (an older edge), -EBUSY, or of link_send(). */
+/* 0: @fn will be called, not from here; -ENOTCONN (@p is NULL), -EOPNOTSUPP (a version that knows no questions), -EBUSY, or of link_send(). */
 int core_ask(struct core_asks *a, struct link_peer *p, const char *cmd, const char *arg,
 	     core_answer_fn *fn, void *fn_arg);
 void core_ask_forget(struct core_asks *a, const void *fn_arg);

@@ -51,7 +51,11 @@ void core_federation_dialled(struct core_federation *f, const char *edge, struct
 void core_federation_result(struct core_federation *f, const char *edge,
 			    const Sallyport__DialResult *r);
 /* {"streams", "in", "out", ...}; and rows for `streams`. */
+/* For the summary; NULL: no chat. As those of core_xmpp.h. */
+struct summary_streams;
+void core_federation_sum(const struct core_federation *f, struct summary_streams *out);
 unsigned core_federation_count(const struct core_federation *f); /* streams now; 0 for NULL */
+uint64_t core_federation_refused(const struct core_federation *f, unsigned i, const char **name);
 json_t *core_federation_show(const struct core_federation *f);
 void core_federation_rows(const struct core_federation *f, json_t *list);
 

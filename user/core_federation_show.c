@@ -17,11 +17,6 @@ void core_federation_sum(const struct core_federation *f, struct summary_streams
 	}
 }
 
-unsigned core_federation_n(const struct core_federation *f)
-{
-	return f ? f->n : 0;
-}
-
 uint64_t core_federation_refused(const struct core_federation *f, unsigned i, const char **name)
 {
 	switch (f ? i : UINT_MAX) {

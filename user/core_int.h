@@ -66,6 +66,13 @@ struct core {
 	struct core_federation *federation;
 	struct tls_ctx **tls_xmpp;
 	struct admin *admin;
+	struct nodes *nodes;
+	struct admin_http *admin_http;
+	struct summary_walk walk; /* with the next two: what it found */
+	struct summary_streams sum_streams;
+	struct summary_flows sum_flows;
+	struct core_peaks *peaks; /* in the keeper's memory, or peaks_own where it has no room */
+	struct core_peaks peaks_own;
 	struct cdr *cdr; /* NULL: no call records are wanted */
 	struct core_asks *asks;
 	struct core_trace_run *traces; /* that wait for edges */

@@ -222,6 +222,7 @@ static int core_reload(void *arg, struct keeper_plan *plan)
 	    cert_files_reopen(&start->certs, plan, names, core_certs(cfg, names), why,
 			      sizeof(why)) ||
 	    core_https_reopen(plan, cfg, why, sizeof(why)) ||
+	    (cfg->cdr && keeper_reopen_append(plan, "cdr", cfg->cdr, why, sizeof(why))) ||
 	    keeper_reopen_file(plan, "config", start->path, why, sizeof(why))) {
 		log_event(LOG_L_ERROR, "reload-refused", "reason=\"%s\"", why);
 		if (cfg)

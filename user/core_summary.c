@@ -66,6 +66,7 @@ static json_t *refusals_of(const struct core *c, bool zeros)
 	summary_count(o, "plain-rtp", s->refused_plain_rtp, zeros);
 	summary_count(o, "token", s->refused_token, zeros);
 	summary_count(o, "full", s->refused_full, zeros);
+	summary_count(o, "draining", s->refused_draining, zeros);
 	refusals_https(c, o, zeros);
 	for (i = 0; n = core_xmpp_refused(c->xmpp, i, &name), name; i++)
 		summary_count(o, name, n, zeros);
@@ -120,7 +121,7 @@ static json_t *streams_of(const struct core *c)
 {
 	unsigned sip = core_streams_n(c->streams),
 		 https = c->https ? core_http_stats(c->https->http)->streams : 0,
-		 xmpp = core_xmpp_n(c->xmpp), federation = core_federation_n(c->federation);
+		 xmpp = core_xmpp_count(c->xmpp), federation = core_federation_count(c->federation);
 
 	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "total",
 			 (int)(sip + https + xmpp + federation), "admitted",
@@ -159,6 +160,7 @@ static json_t *core_summary(void *arg, bool zeros)
 	json_object_set_new(o, "refusals", refusals_of(c, zeros));
 	json_object_set_new(o, "certificates", core_certificates(c));
 	json_object_set_new(o, "links", links_of(c));
+	summary_set_drain(o, c->drain.d.on ? core_drain_show(c) : NULL);
 	summary_set_process(o);
 	return o;
 }

@@ -74,7 +74,12 @@ void core_xmpp_open(struct core_xmpp *x, const char *edge, struct link_data *d,
 		    const Sallyport__Open *o);
 
 /* {"streams", "admitted", "logins", "failed", ..., "ends": {reason: n}, "clusters": [...]}; and a row a stream for `streams`. */
+/* For the summary. NULL: no chat. The first is a walk, and adds. */
+struct summary_streams;
+void core_xmpp_sum(const struct core_xmpp *x, struct summary_streams *out);
 unsigned core_xmpp_count(const struct core_xmpp *x); /* streams now; 0 for NULL */
+uint64_t core_xmpp_refused(const struct core_xmpp *x, unsigned i,
+			   const char **name); /* i from 0; *name NULL: no more */
 json_t *core_xmpp_show(const struct core_xmpp *x);
 void core_xmpp_rows(const struct core_xmpp *x, json_t *list);
 const char *xmpp_end_text(enum xmpp_end e);

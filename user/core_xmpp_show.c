@@ -23,9 +23,40 @@ const char *xmpp_end_text(enum xmpp_end e)
 	return e < XMPP_ENDS ? texts[e] : "unknown";
 }
 
+void core_xmpp_sum(const struct core_xmpp *x, struct summary_streams *out)
+{
+	const struct xmpp_stream *s;
+	const char *why;
+
+	for (s = x ? x->streams : NULL; s; s = s->next) {
+		if (s->w)
+			continue; /* not admitted */
+		out->admitted++;
+		out->rungs[conn_rung(s->pair.link, &why)]++;
+	}
+}
+
 unsigned core_xmpp_count(const struct core_xmpp *x)
 {
 	return x ? x->n : 0;
+}
+
+uint64_t core_xmpp_refused(const struct core_xmpp *x, unsigned i, const char **name)
+{
+	switch (x ? i : UINT_MAX) {
+	case 0:
+		*name = "chat-full";
+		return x->refused_full;
+	case 1:
+		*name = "chat-login";
+		return x->failed;
+	case 2:
+		*name = "chat-denied";
+		return x->denied;
+	default:
+		*name = NULL;
+		return 0;
+	}
 }
 
 json_t *core_xmpp_show(const struct core_xmpp *x)

@@ -10,6 +10,7 @@
 
 #include "user/bpf_plan.h"
 #include "user/cert_files.h"
+#include "user/edge_ask.h"
 #include "user/edge_impl.h"
 #include "user/keeper.h"
 #include "user/log.h"
@@ -74,6 +75,7 @@ static void core_message(void *arg, struct link_peer *p, const Sallyport__Link *
 
 	if (media_edge_message(e->media, p, m, loop_now_ms(e->loop)) ||
 	    streams_message(e->streams, p, m) || edge_dials_message(e->dials, p, m) ||
+	    nodes_message(e->nodes, p, m) || edge_drain_message(e, p, m) ||
 	    edge_ask_message(e, p, m))
 		return;
 	if (m->m_case == SALLYPORT__LINK__M_BAN)

@@ -149,7 +149,7 @@ static json_t *next_hops(const struct edge *e)
 json_t *edge_status(struct edge *e)
 {
 	return json_pack("{s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,"
-			 "s:o,s:o*}",
+			 "s:o,s:o*,s:o}",
 			 "role", "edge", "name", e->cfg->name, "version", SALLYPORT_VERSION, "pid",
 			 (int)getpid(), "uptime_s",
 			 (json_int_t)((loop_now_ms(e->loop) - e->start_ms) / 1000), "media_rung",
@@ -159,22 +159,20 @@ json_t *edge_status(struct edge *e)
 			 "loop", loop_json(e), "link", link_counts(e), "next_hops", next_hops(e),
 			 "dials", edge_dials_status(e->dials), "kernel_tls", ktls_show(&e->ktls),
 			 "certificates", edge_certificates(e), "node_reports",
-			 nodes_counts(e->nodes), "admin_http", admin_http_show(e->admin_http));
+			 nodes_counts(e->nodes), "admin_http", admin_http_show(e->admin_http),
+			 "drain", edge_drain_show(e));
 }
 
 static json_t *cmd_status(void *arg, const json_t *req)
 {
 	(void)req;
-	return json_pack(
-		"{s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "role",
-		"edge", "name", e->cfg->name, "version", SALLYPORT_VERSION, "pid", (int)getpid(),
-		"uptime_s", (json_int_t)((loop_now_ms(e->loop) - e->start_ms) / 1000), "media_rung",
-		media_edge_rung(e->media), "media_pairs", media_edge_rungs(e->media), "links",
-		links(e), "streams", streams_status(e->streams), "media",
-		media_edge_status(e->media), "bans", bans(e), "xdp", xdp_reasons(e), "loop",
-		loop_json(e), "link", link_counts(e), "next_hops", next_hops(e), "dials",
-		edge_dials_status(e->dials), "kernel_tls", ktls_show(&e->ktls), "drain",
-		edge_drain_show(e));
+	return edge_status(arg);
+}
+
+static json_t *cmd_nodes(void *arg, const json_t *req)
+{
+	(void)req;
+	return nodes_show(((struct edge *)arg)->nodes, false);
 }
 
 static json_t *cmd_flows(void *arg, const json_t *req)
@@ -219,8 +217,9 @@ static json_t *cmd_upgrade(void *arg, const json_t *req)
 int edge_admin_start(struct edge *e, char *why, size_t why_n)
 {
 	static const struct admin_cmd cmds[] = {
-		{"status", cmd_status}, {"flows", cmd_flows},	  {"streams", cmd_streams},
-		{"why", cmd_why},	{"upgrade", cmd_upgrade}, {"trace", edge_trace_cmd},
+		{"status", cmd_status},	   {"flows", cmd_flows},     {"streams", cmd_streams},
+		{"why", cmd_why},	   {"upgrade", cmd_upgrade}, {"nodes", cmd_nodes},
+		{"drain", edge_drain_cmd}, {"invite", edge_invite},  {"trace", edge_trace_cmd},
 		{"tap", edge_tap_cmd},
 	};
 	int fd = keeper_fd("admin"), err;

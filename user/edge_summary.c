@@ -99,6 +99,7 @@ static json_t *edge_summary(void *arg, bool zeros)
 				      (json_int_t)(b->bans + b->from_core)));
 	json_object_set_new(o, "certificates", edge_certificates(e));
 	json_object_set_new(o, "links", links_of(e));
+	summary_set_drain(o, e->drain.d.on ? edge_drain_show(e) : NULL);
 	summary_set_process(o);
 	return o;
 }

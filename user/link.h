@@ -37,9 +37,9 @@
 #define LINK_FRAME_MAX 65536u
 /* What the other end may be sent though LINK_VERSION does not know it: it said so in its Hello. */
 #define LINK_F_REPORT	1u /* NodeReport */
-#define LINK_F_CLOCKS	2u /* Clocks; an edge */
-#define LINK_F_ASK	4u /* Ask; an edge */
-#define LINK_FEATURES	(LINK_F_REPORT | LINK_F_CLOCKS | LINK_F_ASK)
+#define LINK_F_ASK	2u /* Ask */
+#define LINK_F_CLOCKS	4u /* Clocks */
+#define LINK_FEATURES	(LINK_F_REPORT | LINK_F_ASK | LINK_F_CLOCKS)
 #define LINK_REPORT_MAX 32768u /* bytes of a NodeReport */
 /* TokenKeys: keys a core, bytes of a key's id, bytes of a key. */
 #define LINK_TOKEN_KEYS_MAX 8
@@ -80,8 +80,12 @@ struct link_peer; /* the other machine, from hello to the end of its control con
 const char *link_peer_name(const struct link_peer *p);
 uint64_t link_peer_session(const struct link_peer *p);
 const struct addr *link_peer_addr(const struct link_peer *p);
-unsigned link_peer_idle(const struct link_peer *p);  /* data connections in the pool */
-uint64_t link_peer_up_ms(const struct link_peer *p); /* loop time of hello */
+unsigned link_peer_idle(const struct link_peer *p); /* data connections in the pool */
+bool link_peer_takes(const struct link_peer *p, uint32_t feature); /* LINK_F_... of its Hello */
+uint64_t link_peer_up_ms(const struct link_peer *p);		   /* loop time of hello */
+/* It is being taken out of service (Drain): a new peer is not. Who hears it says so here; the edge's routes pass it over. */
+bool link_peer_draining(const struct link_peer *p);
+void link_peer_drain(struct link_peer *p, bool on);
 /* How far our clock is ahead of the peer's, by its last Health, a second or so; false: it has told none yet, or we have no clock. */
 bool link_peer_clock(const struct link_peer *p, int64_t *out_ahead_s);
 /* 0, or -ENOBUFS/-EPIPE (the connection is then ended from the loop, ops.down() follows). */
@@ -134,7 +138,7 @@ struct link_peer *link_edge_find(struct link_edge *l, const char *core); /* NULL
  * they were accepted. It owns the descriptor then. NULL: no longer. See user/link_join.c. */
 #define LINK_JOIN_ALPN "sallyport-join"
 void link_edge_joins(struct link_edge *l, void (*take)(void *arg, int fd), void *arg);
-/* The core that serves @domain now (newest hello wins), or NULL. */
+/* The core that serves @domain now (newest hello wins; one that drains only where all do), or NULL. */
 struct link_peer *link_edge_route(struct link_edge *l, struct span domain);
 /* Whether @p has announced @domain, and may. */
 bool link_peer_serves(const struct link_peer *p, struct span domain);

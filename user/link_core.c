@@ -122,7 +122,8 @@ static void peer_up(struct core_edge *e, const Sallyport__Link *m)
 	p->lost = peer_lost;
 	p->accepts = LINK_BIT(CLOSE_STREAM) | LINK_BIT(ALLOCATED) | LINK_BIT(PUNCHED) |
 		     LINK_BIT(FLOW_REPORT) | LINK_BIT(DRAIN) | LINK_BIT(STREAM_END) |
-		     LINK_BIT(DIAL_RESULT) | LINK_BIT(ANSWER);
+		     LINK_BIT(DIAL_RESULT) | LINK_BIT(NODE_REPORT) | LINK_BIT(ANSWER);
+	p->features = m->hello_ack->features;
 	p->end = link_core_data_end;
 	e->data_retry_ms = 0;
 	e->data_wait_ms = 0;

@@ -135,7 +135,8 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 	p->accepts = LINK_BIT(ADMIT) | LINK_BIT(REVOKE) | LINK_BIT(CLOSE_STREAM) |
 		     LINK_BIT(ALLOCATE) | LINK_BIT(CLOCKS) | LINK_BIT(FREE) | LINK_BIT(BAN) |
 		     LINK_BIT(DRAIN) | LINK_BIT(TOKEN_KEYS) | LINK_BIT(STREAM_IDLE) |
-		     LINK_BIT(DIAL) | LINK_BIT(ASK);
+		     LINK_BIT(DIAL) | LINK_BIT(NODE_REPORT) | LINK_BIT(ASK);
+	p->features = hello->hello->features;
 	p->next = l->peers;
 	if (l->peers)
 		l->peers->prev = p;
@@ -147,6 +148,11 @@ int link_edge_peer_up(struct link_edge *l, struct conn *c, const struct link_edg
 	link_climb(c, p->ktls);
 	p->ops->up(p->arg, p, hello);
 	return 0;
+}
+
+struct link_peer *link_edge_find(struct link_edge *l, const char *core)
+{
+	return link_edge_peer(l, core);
 }
 
 bool link_peer_serves(const struct link_peer *p, struct span domain)

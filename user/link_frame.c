@@ -116,6 +116,8 @@ static bool message_ok(const Sallyport__Link *m)
 	case SALLYPORT__LINK__M_FLOW_REPORT:
 		return ip_or_none(&m->flow_report->latched_ip) &&
 		       port_ok(m->flow_report->latched_port);
+	case SALLYPORT__LINK__M_NODE_REPORT:
+		return m->node_report->json.len <= LINK_REPORT_MAX;
 	case SALLYPORT__LINK__M_CLOCKS:
 		return clocks_ok(m->clocks);
 	case SALLYPORT__LINK__M_BAN:

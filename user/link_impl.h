@@ -109,6 +109,7 @@ struct link_peer {
 	struct link_stats *stats;
 	enum ktls_mode ktls;
 	uint64_t accepts;	/* bit a message case that this side takes */
+	uint32_t features;	/* what the other one takes beyond LINK_VERSION */
 	bool draining;		/* it said so */
 	int send_err;		/* a send failed: ended from the timer */
 	struct link_data *data; /* edge: the pool, newest first */

@@ -50,6 +50,16 @@ uint64_t link_peer_up_ms(const struct link_peer *p)
 	return p->up_ms;
 }
 
+bool link_peer_draining(const struct link_peer *p)
+{
+	return p->draining;
+}
+
+void link_peer_drain(struct link_peer *p, bool on)
+{
+	p->draining = on;
+}
+
 bool link_peer_clock(const struct link_peer *p, int64_t *out_ahead_s)
 {
 	if (p->clock_told)

@@ -119,6 +119,9 @@ extern const uint32_t mc_keep_medium_max, mc_keep_session_max;
 int media_core_quality(const struct media_core *m, uint64_t medium, struct quality *out_in,
 		       struct quality *out_out);
 int media_core_report(const struct media_core *m, uint64_t medium, struct media_report *out);
+/* For the summary, a walk over all media: adds the rows of media_core_show(), and what media carried since the worker's start. */
+struct summary_flows;
+void media_core_sum(const struct media_core *m, struct summary_flows *out);
 json_t *media_core_show(const struct media_core *m); /* array of flows for sallyctl */
 json_t *media_core_show_medium(const struct media_core *m, uint64_t medium); /* those of one */
 json_t *media_core_counters(const struct media_core *m); /* object: what belongs to no medium */

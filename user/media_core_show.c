@@ -7,6 +7,7 @@
 
 #include "user/media_core_int.h"
 #include "user/quality_show.h"
+#include "user/summary.h"
 
 static uint32_t idle_of(const struct medium *d)
 {
@@ -168,6 +169,29 @@ json_t *media_core_show(const struct media_core *m)
 		for (i = 0; i < d->flows; i++)
 			json_array_append_new(a, show_flow(d, i));
 	return a;
+}
+
+void media_core_sum(const struct media_core *m, struct summary_flows *out)
+{
+	const struct medium *d;
+	struct quality q;
+	unsigned i;
+
+	out->packets_in += m->gone_in;
+	out->packets_out += m->gone_out;
+	out->heard.lost += m->gone_heard.lost;
+	out->heard.reordered += m->gone_heard.reordered;
+	for (d = m->list; d; d = d->list_next) {
+		out->terminated += d->flows;
+		quality_of(&d->heard_in, d->clocks.in, &q);
+		summary_flows_hear(out, &q);
+		quality_of(&d->heard_out, d->clocks.out, &q);
+		summary_flows_hear(out, &q);
+		for (i = 0; i < 2; i++) {
+			out->packets_in += d->leg[i].in;
+			out->packets_out += d->leg[i].out;
+		}
+	}
 }
 
 json_t *media_core_show_medium(const struct media_core *m, uint64_t medium)

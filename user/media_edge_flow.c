@@ -79,6 +79,16 @@ static void flow_drop(struct media_edge *m, struct flow *f, uint64_t now_ms)
 
 void media_flow_free(struct media_edge *m, struct flow *f, uint64_t now_ms)
 {
+	struct maps_flow_report r;
+
+	if (!maps_flow_read(m->p.maps, f->slot, &r)) {
+		m->gone.packets_in += r.packets_in;
+		m->gone.packets_out += r.packets_out;
+		m->gone.bytes_in += r.bytes_in;
+		m->gone.bytes_out += r.bytes_out;
+		summary_heard_add(&m->gone_heard, &r.in);
+		summary_heard_add(&m->gone_heard, &r.out);
+	}
 	media_flow_trace(m, f, true);
 	maps_flow_free(m->p.maps, f->slot);
 	flow_drop(m, f, now_ms);

@@ -7,6 +7,7 @@
 
 #include "user/media_edge_impl.h"
 #include "user/quality_show.h"
+#include "user/summary.h"
 #include "user/trace.h"
 
 #define NEVER	  0xffffffffu

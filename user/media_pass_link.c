@@ -55,7 +55,7 @@ void mp_clocks(struct pass_medium *d)
 		c.n_in++;
 	while (c.n_out < FLOW_CLOCKS && d->clocks.out[c.n_out])
 		c.n_out++;
-	if (!d->peer || !link_peer_takes(d->peer, LINK_F_CLOCKS) || (!c.n_in && !c.n_out))
+	if (!c.n_in && !c.n_out)
 		return; /* not known, or an earlier worker has told them: the edge keeps what it has */
 	c.flow = d->flow[0].id;
 	c.in = d->clocks.in;

@@ -6,6 +6,7 @@
 
 #include "user/media_pass_int.h"
 #include "user/quality_show.h"
+#include "user/summary.h"
 
 static void set_addr(json_t *o, const char *name, const struct addr *a)
 {
@@ -160,6 +161,55 @@ void media_pass_show(const struct media_pass *m, json_t *flows)
 
 			show_flow(o, &d->flow[i]);
 			json_array_append_new(flows, o);
+		}
+	}
+}
+
+void mp_slot_gone(struct media_pass *m, uint32_t slot)
+{
+	struct maps_flow_report r = {};
+
+	maps_flow_read(m->p.maps, slot, &r);
+	m->gone_in += r.packets_in;
+	m->gone_out += r.packets_out;
+	summary_heard_add(&m->gone_heard, &r.in);
+	summary_heard_add(&m->gone_heard, &r.out);
+}
+
+static void sum_slot(const struct media_pass *m, uint32_t slot, struct summary_flows *out)
+{
+	struct maps_flow_report r = {};
+
+	maps_flow_read(m->p.maps, slot, &r);
+	out->packets_in += r.packets_in;
+	out->packets_out += r.packets_out;
+	summary_flows_hear(out, &r.in);
+	summary_flows_hear(out, &r.out);
+}
+
+void media_pass_sum(const struct media_pass *m, struct summary_flows *out)
+{
+	const struct pass_medium *d;
+	unsigned i;
+
+	out->packets_in += m ? m->gone_in : 0;
+	out->packets_out += m ? m->gone_out : 0;
+	out->heard.lost += m ? m->gone_heard.lost : 0;
+	out->heard.reordered += m ? m->gone_heard.reordered : 0;
+	for (d = m ? m->list : NULL; d; d = d->list_next) {
+		const struct pass_join *j = d->join;
+
+		for (i = 0; i < 2; i++) {
+			if (d->flow[i].slot == MP_NO_SLOT)
+				continue;
+			uint32_t slot = j ? j->flow[i].slot : d->flow[i].slot;
+			enum rung rung = m->p.rungs[slots_pair_of(m->slots, slot)].rung;
+
+			out->tc += rung == RUNG_TC;
+			out->xdp += rung != RUNG_TC;
+			sum_slot(m, d->flow[i].slot, out);
+			if (j && j->end[0] == d) /* once a join */
+				sum_slot(m, slot, out);
 		}
 	}
 }

@@ -2,7 +2,7 @@
  *
  * Data flow: nodes_show() and the daemon's own status, both JSON -> one table (metrics_table.c): name, type, unit, help, the place of the
  * value, labels -> text. So a metric is the same number as `sallyctl -j status` or `nodes` has, and the same table is the
- * documentation (METRICS.md, by `sallyctl metrics --doc`). Every sample has the label `node`; others come from lists whose length the
+ * documentation (tools/metrics.md, by `sallyctl metrics --doc`). Every sample has the label `node`; others come from lists whose length the
  * configuration or this program bounds (reasons, rungs, services, peers, call servers), never from users.
  * Counters begin at 0 with the worker: a scraper sees a reset. A family without a sample is left out.
  * Owner rules: the text is the caller's. Nothing is kept. */

@@ -1,4 +1,4 @@
-/* user/metrics_table.c -- every metric: see metrics.h. Rows of one family stand together. METRICS.md is made of it: t_metrics. */
+/* user/metrics_table.c -- every metric: see metrics.h. Rows of one family stand together. tools/metrics.md is made of it: t_metrics. */
 #include "user/metrics.h"
 
 #define ROW(of, name, type, unit, help, path, labels, scale)                      \
@@ -70,6 +70,8 @@ const struct metric metrics_table[] = {
 	     "End of a certificate that the node shows, in seconds since 1970 (what: sip, https, "
 	     "xmpp, link)",
 	     "certificates[].not_after", "what=what,name=name", 0),
+	NODE("sallyport_draining", GAUGE, "", "1: the node is being taken out of service",
+	     "drain.on", "", 0),
 	NODE("sallyport_link_up", GAUGE, "", "1: the link to the peer is up", "links[].state=up",
 	     "peer=peer", 0),
 	NODE("sallyport_link_uptime_seconds", GAUGE, "seconds",

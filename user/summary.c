@@ -238,6 +238,18 @@ static const struct field node_fields[] = {{"name", KIND_TEXT, NULL},
 					   {"cpu_s", KIND_REAL, NULL},
 					   END};
 
+void summary_set_drain(json_t *o, json_t *shown)
+{
+	json_t *d = json_pack("{s:b}", "on", shown != NULL);
+	unsigned i;
+
+	for (i = 1; shown && drain_fields[i].key; i++)
+		json_object_set(d, drain_fields[i].key,
+				json_object_get(shown, drain_fields[i].key));
+	json_object_set_new(o, "drain", d);
+	json_decref(shown);
+}
+
 struct taking {
 	char *why;
 };

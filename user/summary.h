@@ -13,6 +13,7 @@
  *   media {packets_in, packets_out, bytes_in?, bytes_out?, lost, reordered}   of all flows since the worker's start, those that are over too
  *         {jitter_ms_p50, jitter_ms_max}   of live flows' directions, RFC 3550 6.4.1, as it is now; the median in steps of 0.1 ms
  *   streams {total, admitted, sip, https, xmpp, federation}, rungs {kernel, kernel_send, user, plain} of the admitted ones
+ *   drain {on, since_s?, calls_left?, streams_left?}   while it is on
  *   refusals {REASON: n}, bans? {active, total}, certificates [{what, name, days_left, not_after}], links [{peer, state, up_s, pool_idle}]
  * Numbers and names of nodes and services only: never a user's.
  *
@@ -88,6 +89,8 @@ void summary_set_flows(json_t *o, const struct summary_flows *f, bool edge);
 void summary_count(json_t *o, const char *key, uint64_t n, bool zeros);
 /* A row of @list for each name of a certificate that @c may show; none without one. */
 void summary_certificate(json_t *list, const char *what, const struct tls_ctx *c);
+/* Takes what `sallyctl drain status` shows while it is on; NULL: off. */
+void summary_set_drain(json_t *o, json_t *shown);
 /* Before the sandbox is closed: what memory and CPU time are read from. Later: set them. */
 void summary_process_open(void);
 void summary_set_process(json_t *o);

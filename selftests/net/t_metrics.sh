@@ -14,7 +14,7 @@ net_up
 kamailio_up
 
 "$B/sallyctl" metrics --doc >"$RUN/doc"
-grep '^|' "$TOP/METRICS.md" | cmp - "$RUN/doc" || fail "METRICS.md is not what sallyctl metrics --doc says"
+grep '^|' "$TOP/tools/metrics.md" | cmp - "$RUN/doc" || fail "tools/metrics.md is not what sallyctl metrics --doc says"
 
 export EDGE_MORE='admin_http: 127.0.0.1' CORE_MORE='admin_http: "127.0.0.1:9062"'
 pair_up

@@ -25,12 +25,6 @@ const char *link_peer_name(const struct link_peer *p)
 	return p->name;
 }
 
-bool link_peer_takes(const struct link_peer *p, uint32_t feature)
-{
-	(void)p, (void)feature;
-	return true;
-}
-
 int link_send(struct link_peer *p, const Sallyport__Link *m)
 {
 	uint8_t buf[512];

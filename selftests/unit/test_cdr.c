@@ -53,6 +53,16 @@ static json_int_t count(const struct rig *r, const char *key)
 	return v;
 }
 
+/* Until nothing waits, however busy the machine is. */
+static void run_dry(struct rig *r)
+{
+	unsigned i;
+
+	for (i = 0; i < 500 && count(r, "waiting_bytes") > 0; i++)
+		run(r, 20);
+	assert_int_equal(count(r, "waiting_bytes"), 0);
+}
+
 static void put(struct rig *r, int i)
 {
 	cdr_put(r->c, json_pack("{s:i, s:s}", "n", i, "text", "\xc3\xa9\n"));
@@ -89,7 +99,7 @@ static void test_lines(void **state)
 		if (i % 10 == 9)
 			run(&r, 1);
 	}
-	run(&r, 20);
+	run_dry(&r);
 	check_lines(fd, 100);
 	assert_int_equal(count(&r, "lines"), 100);
 	assert_int_equal(count(&r, "waiting_bytes"), 0);
@@ -109,7 +119,8 @@ static void test_full_disk(void **state)
 	(void)state;
 	rig_up(&r, full);
 	put(&r, 0);
-	run(&r, 50);
+	for (i = 0; i < 500 && count(&r, "errors") == 0; i++)
+		run(&r, 20);
 	assert_true(count(&r, "errors") >= 1);
 	assert_true(count(&r, "waiting_bytes") > 0);
 	for (i = 1; i < 60000; i++)
@@ -119,8 +130,7 @@ static void test_full_disk(void **state)
 	assert_int_equal(count(&r, "lost") + count(&r, "lines"), 60000);
 	back = memfd_create("cdr", 0); /* somebody made room: the same descriptor */
 	assert_int_equal(dup2(back, full), full);
-	run(&r, CDR_RETRY_MS + 100);
-	assert_int_equal(count(&r, "waiting_bytes"), 0);
+	run_dry(&r);
 	check_lines(back, (int)count(&r, "lines"));
 	cdr_free(r.c);
 	loop_free(r.loop);

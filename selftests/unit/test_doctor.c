@@ -87,6 +87,8 @@ static const struct row {
 	{"configuration", EDGE "error", "\"edge.yaml:3: unknown key\"", "fail:config"},
 	{"daemon", EDGE "status", "-", "fail:daemon"},
 	{"older worker", EDGE "status/version", "\"0.0.9\"", "warn:version"},
+	{"drain", EDGE "status/drain", "{\"on\": true}", "warn:drain"},
+	{"no drain", EDGE "status/drain", "{\"on\": false}", ""},
 	{"not root", CORE "uid", "1000", "warn:root"},
 	/* DNS outside */
 	{"no SRV", EDGE "dns/1/records", "[]", "fail:dns.srv-missing"},
