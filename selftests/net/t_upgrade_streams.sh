@@ -41,8 +41,8 @@ def link_ups():
 
 
 def link_up():
-    s = stat("core", "status")
-    return s and s["links"][0]["state"] == "up" and s["links"][0]["pool_idle"] > 0
+    """Both say so: one that is about to lose the other's old worker may not know yet."""
+    return all(s and s["links"][0]["state"] == "up" and s["links"][0]["pool_idle"] > 0 for s in (stat("core", "status"), stat("edge", "status")))
 
 
 def device(user, i):
