@@ -374,22 +374,6 @@ static void request(struct http_client *c, const struct http_head *h)
 	}
 }
 
-static const char *reason_of(unsigned status)
-{
-	switch (status) {
-	case 414:
-		return "URI Too Long";
-	case 431:
-		return "Request Header Fields Too Large";
-	case 501:
-		return "Not Implemented";
-	case 505:
-		return "HTTP Version Not Supported";
-	default:
-		return "Bad Request";
-	}
-}
-
 static void refuse(struct http_client *c, const struct http_refusal *why)
 {
 	char text[HTTP_REFUSAL_TEXT + 1];
@@ -400,7 +384,7 @@ static void refuse(struct http_client *c, const struct http_refusal *why)
 	text[n] = '\n';
 	text[n + 1] = 0;
 	c->a->stats.refused++;
-	answer_text(c, why->status, reason_of(why->status), text, false);
+	answer_text(c, why->status, http_reason(why->status), text, false);
 }
 
 static void request_try(struct http_client *c)
